@@ -1,0 +1,416 @@
+package holdfast
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"math/bits"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Config is every setting of one database. The zero value is safe and means
+// the defaults; docs/reference/configuration.md lists them all.
+//
+// Each field's tag is its documentation, from which the loader, `holdfast
+// config print` and the reference page are made: doc says what it does, default
+// what the zero value means, unit what a bare number counts in JSON and in the
+// environment (Go durations are time.Duration and Go sizes are bytes), off what
+// -1 means (without the tag -1 is an error), min, max and values what is
+// accepted.
+//
+// A Config is plain data: copy it freely, but don't change it while another
+// goroutine reads it. To JSON and back it goes by the rules of the reference
+// page, not by those of encoding/json.
+type Config struct {
+	Database       DatabaseConfig `json:"database" doc:"The file and the connections to it."`
+	ConnectionPool PoolConfig     `json:"connection_pool" doc:"The readers. The one write connection is not part of the pool."`
+	RetryLogic     RetryConfig    `json:"retry_logic" doc:"How Update and Batch redo a whole transaction that SQLite has rolled back. Waiting for a lock is database.busy_timeout's business, and a single statement is never retried."`
+	Writer         WriterConfig   `json:"writer" doc:"The one write connection and its queue."`
+	Limits         LimitsConfig   `json:"limits" doc:"What a statement may ask of the engine (https://sqlite.org/limits.html). A limit can be lowered, never raised past the most that the engine was built for."`
+
+	// Logger gets what Open and the background work have to say. Nil is silent.
+	Logger *slog.Logger `json:"-"`
+}
+
+// DatabaseConfig says which file is opened and how every connection to it is
+// set up.
+type DatabaseConfig struct {
+	Path                   string        `json:"path" doc:"The database file. Open's own path argument replaces it."`
+	MaxConnections         int           `json:"max_connections" max:"10000" computed:"connection_pool.max_connections" doc:"The number of readers, for files that state it here; connection_pool.max_connections wins when both are set."`
+	ConnectionTimeout      time.Duration `json:"connection_timeout" unit:"s" default:"30s" max:"1h" off:"only the caller's context ends the wait" doc:"The longest that Open takes, and the longest that a statement waits for a reader."`
+	BusyTimeout            time.Duration `json:"busy_timeout" unit:"ms" default:"30s" max:"1h" off:"a lock is never waited for" doc:"The one budget for all lock waits of a statement or transaction; the caller's context cuts it short."`
+	EnableWALMode          Switch        `json:"enable_wal_mode" default:"true" doc:"Keep the database in WAL mode, so that readers and the writer don't wait for each other. False leaves the file's journal mode alone (a new file gets DELETE)."`
+	EnableForeignKeys      Switch        `json:"enable_foreign_keys" default:"true" doc:"Enforce foreign keys on every connection."`
+	Synchronous            string        `json:"synchronous" default:"FULL" values:"FULL|NORMAL|EXTRA|OFF" doc:"When a commit reaches the disk. FULL: before it is acknowledged. NORMAL: a power cut may undo the last acknowledged commits. OFF may corrupt the file and needs limits.allow_unsafe."`
+	CacheSize              int           `json:"cache_size" unit:"pages" default:"0" min:"-2147483648" doc:"Page cache of each connection, as in SQLite's pragma: pages if positive, KiB if negative. 0 gives each connection an equal share of memory_budget."`
+	MemoryBudget           int64         `json:"memory_budget" unit:"bytes" default:"64MiB" min:"1MiB" doc:"All page caches of this database in this process together."`
+	TempStore              string        `json:"temp_store" default:"FILE" values:"FILE|MEMORY" doc:"Where temporary tables and sorts that outgrow the cache live. MEMORY has no bound."`
+	MmapSize               int64         `json:"mmap_size" unit:"bytes" default:"0" max:"2147418112" doc:"How much of the file may be mapped into memory; 0 maps nothing."`
+	JournalSizeLimit       int64         `json:"journal_size_limit" unit:"bytes" default:"64MiB" off:"the log keeps the largest size it ever had" doc:"The size that the write-ahead log is cut back to when it starts over."`
+	PageSize               int           `json:"page_size" unit:"bytes" default:"0" min:"512" max:"64KiB" doc:"Page size of a new file, a power of two; 0 is SQLite's own default. An existing file keeps its page size."`
+	AutoVacuum             string        `json:"auto_vacuum" default:"INCREMENTAL" values:"INCREMENTAL|NONE|FULL" doc:"How a new file gives free pages back. An existing file keeps its mode."`
+	ReadOnly               bool          `json:"read_only" default:"false" doc:"Open the file for reading only. There is no writer, and a missing file is an error."`
+	AllowNetworkFilesystem bool          `json:"allow_network_filesystem" default:"false" doc:"Open a file on a network or bridged file system (NFS, SMB, 9p, virtiofs, FUSE) instead of refusing it. Locks that don't hold there lose data."`
+	AllowHardLinks         bool          `json:"allow_hard_links" default:"false" doc:"Open a file that has several names instead of refusing it. Processes that use different names don't see each other's log."`
+	FileMode               string        `json:"file_mode" default:"0600" doc:"Permissions of new files (the database, its log, the lock file), octal in a string. Windows ignores it."`
+}
+
+// PoolConfig sizes the pool of readers and watches over what is leased from it.
+type PoolConfig struct {
+	MinConnections      int           `json:"min_connections" default:"1" max:"10000" off:"every idle reader may be closed" doc:"Readers that stay open although idle."`
+	MaxConnections      int           `json:"max_connections" max:"10000" computed:"database.max_connections, else the larger of 4 and the number of CPUs" doc:"The most readers open at once. The write connection is always one more."`
+	ConnectionLifetime  time.Duration `json:"connection_lifetime" unit:"s" default:"1h" off:"a reader is never closed for its age" doc:"A reader older than this is closed when it comes back."`
+	IdleTimeout         time.Duration `json:"idle_timeout" unit:"s" default:"5m" off:"a reader is never closed for idling" doc:"A reader idle for this long is closed, down to min_connections."`
+	HealthCheckInterval time.Duration `json:"health_check_interval" unit:"s" default:"1m" off:"idle readers are not checked" doc:"A reader idle for this long is checked before it is used again."`
+	LeakThreshold       time.Duration `json:"leak_threshold" unit:"s" default:"1m" off:"nothing is reported" doc:"A reader leased for longer (rows or a transaction left open) is reported once, with the call site."`
+	MaxLeaseAge         time.Duration `json:"max_lease_age" unit:"s" default:"off" off:"a lease is never ended" doc:"A lease older than this is ended with ErrEvicted."`
+	ReadAheadRows       int           `json:"read_ahead_rows" default:"64" max:"65536" off:"nothing is read ahead" doc:"A result of at most this many rows is read at once, so that its reader goes back before the rows are looked at."`
+	ReadAheadBytes      int64         `json:"read_ahead_bytes" unit:"bytes" default:"64KiB" max:"64MiB" off:"nothing is read ahead" doc:"The same bound in bytes; the smaller of the two decides."`
+	StatementCacheSize  int           `json:"statement_cache_size" default:"128" max:"65536" off:"nothing is cached" doc:"Prepared statements that each connection keeps."`
+}
+
+// RetryConfig says how often and after which pauses a transaction is redone.
+type RetryConfig struct {
+	MaxRetries         int           `json:"max_retries" default:"5" max:"1000" off:"a transaction runs once" doc:"How many times a transaction is redone before its error is returned."`
+	BaseWaitTime       time.Duration `json:"base_wait_time" unit:"s" default:"100ms" max:"1h" doc:"The pause before the first redo."`
+	MaxWaitTime        time.Duration `json:"max_wait_time" unit:"s" default:"5s" max:"1h" doc:"The longest pause."`
+	ExponentialBackoff Switch        `json:"exponential_backoff" default:"true" doc:"Double the pause after each redo."`
+	Jitter             Switch        `json:"jitter" default:"true" doc:"Vary the pause at random, so that transactions which collided don't meet again."`
+}
+
+// WriterConfig says how writes are queued and put together into commits.
+type WriterConfig struct {
+	MaxGroup             int           `json:"max_group" default:"256" max:"65536" doc:"The most units (statements, batches, transactions) that share one COMMIT. 1 gives each its own."`
+	MaxGroupDuration     time.Duration `json:"max_group_duration" unit:"ms" default:"20ms" max:"1m" doc:"A group older than this is committed although more units wait."`
+	JoinThreshold        time.Duration `json:"join_threshold" unit:"ms" default:"1ms" max:"1m" off:"an interactive transaction never shares a COMMIT" doc:"Interactive transactions share a COMMIT when their call site's measured hold is below this."`
+	QueueLimit           int           `json:"queue_limit" default:"100000" off:"no limit" doc:"The most units that may wait for the writer; one more gets ErrQueueFull at once."`
+	FairLock             Switch        `json:"fair_lock" default:"true" doc:"Take turns with other Holdfast processes by a lock file beside the database."`
+	FenceInterval        time.Duration `json:"fence_interval" unit:"s" default:"1s" off:"only before each group" doc:"How often the file is compared with the one that was opened, besides before each group."`
+	IdempotencyRetention time.Duration `json:"idempotency_retention" unit:"s" default:"168h" off:"kept for ever" doc:"How long the key of an idempotent write is remembered."`
+	MaxTransactionAge    time.Duration `json:"max_transaction_age" unit:"s" default:"off" off:"a transaction is never ended" doc:"A write transaction open for longer is rolled back with ErrEvicted."`
+}
+
+// LimitsConfig bounds what one statement may ask of the engine.
+type LimitsConfig struct {
+	ValueLength       int  `json:"value_length" unit:"bytes" default:"0" min:"1KiB" max:"1000000000" doc:"Longest text, blob or row; 0 is SQLite's 1000000000."`
+	SQLLength         int  `json:"sql_length" unit:"bytes" default:"0" min:"1KiB" max:"1000000000" doc:"Longest statement text; 0 is SQLite's 1000000000."`
+	Column            int  `json:"column" default:"0" min:"16" max:"2000" doc:"Most columns of a table, index, result or clause; 0 is SQLite's 2000."`
+	ExprDepth         int  `json:"expr_depth" default:"0" max:"1000" doc:"Deepest expression; 0 is SQLite's 1000."`
+	CompoundSelect    int  `json:"compound_select" default:"0" max:"500" doc:"Most terms of a compound SELECT; 0 is SQLite's 500."`
+	VDBEOp            int  `json:"vdbe_op" default:"0" max:"250000000" doc:"Most instructions of a compiled statement; 0 is SQLite's 250000000."`
+	FunctionArg       int  `json:"function_arg" default:"0" max:"1000" doc:"Most arguments of a function; 0 is SQLite's 1000."`
+	Attached          int  `json:"attached" default:"0" max:"10" off:"ATTACH is refused, and with it VACUUM, which attaches its copy" doc:"Most attached databases; 0 is SQLite's 10."`
+	LikePatternLength int  `json:"like_pattern_length" unit:"bytes" default:"0" max:"50000" doc:"Longest pattern of LIKE and GLOB; 0 is SQLite's 50000."`
+	VariableNumber    int  `json:"variable_number" default:"0" max:"32766" doc:"Highest parameter number; 0 is SQLite's 32766."`
+	TriggerDepth      int  `json:"trigger_depth" default:"0" max:"1000" doc:"Deepest recursion of triggers; 0 is SQLite's 1000."`
+	AllowUnsafe       bool `json:"allow_unsafe" default:"false" doc:"Permit what can corrupt the file: synchronous OFF, journal mode OFF or MEMORY, engines with known corruption bugs or without thread safety."`
+}
+
+// Switch is a setting that is on, off, or left to its default.
+// In JSON it is true, false, or absent.
+type Switch int8
+
+// The zero value leaves the choice to Holdfast.
+const (
+	Default Switch = iota
+	On
+	Off
+)
+
+// Enabled reports whether the switch is On. Default isn't: in the Config that
+// Holdfast works with, every switch is On or Off.
+func (s Switch) Enabled() bool { return s == On }
+
+// ConfigError is one thing that is wrong with a configuration. Several of them
+// come joined, as by errors.Join. It may quote the value of a setting, which is
+// never a parameter of a statement.
+type ConfigError struct {
+	Key     string // dotted, "database.busy_timeout"; empty if no key is at fault
+	Where   string // "holdfast.json:4:5", "environment variable HOLDFAST_...", "flag", or empty
+	Problem string // a sentence that names the key
+}
+
+func (e *ConfigError) Error() string {
+	if e.Where == "" {
+		return e.Problem
+	}
+	return e.Where + ": " + e.Problem
+}
+
+// DefaultConfig returns the configuration that the zero value stands for, with
+// every setting spelled out. It has no path.
+func DefaultConfig() Config {
+	c, _, _ := Config{}.withDefaults()
+	return c
+}
+
+// Validate reports everything that is wrong with c, as joined *ConfigError, or
+// nil. A missing path is not an error here: Open may be given another. Validate
+// looks at c alone, not at files.
+func (c Config) Validate() error {
+	_, _, err := c.withDefaults()
+	return err
+}
+
+// withDefaults returns c with every setting in effect: no zero that stands for
+// a default is left, -1 says off (so that "> 0" asks whether a thing is on), and
+// ConnectionPool.MaxConnections is the number of readers. The notes say which
+// settings don't do what a reader of c would expect. Applying it to its own
+// result changes nothing.
+func (c Config) withDefaults() (Config, []string, error) {
+	f := configFindings{config: &c}
+	for _, s := range settings() {
+		if err := s.check(&c); err != nil {
+			f.errs = append(f.errs, err)
+		}
+		s.complete(&c)
+	}
+	c.resolveReaders(&f)
+	if len(f.errs) > 0 {
+		// The rules compare settings, and one that is wrong by itself would only
+		// be reported twice.
+		return c, nil, errors.Join(f.errs...)
+	}
+	for _, rule := range configRules {
+		if rule.check != nil {
+			rule.check(c, &f)
+		}
+	}
+	return c, f.notes, errors.Join(f.errs...)
+}
+
+// resolveReaders settles on one number of readers.
+func (c *Config) resolveReaders(f *configFindings) {
+	db, pool := c.Database.MaxConnections, c.ConnectionPool.MaxConnections
+	switch {
+	case pool == 0 && db == 0:
+		pool = max(4, runtime.NumCPU())
+	case pool == 0:
+		pool = db
+	case db != 0 && db != pool:
+		f.note("database.max_connections = %d is ignored: connection_pool.max_connections = %d decides", db, pool)
+	}
+	c.Database.MaxConnections, c.ConnectionPool.MaxConnections = pool, pool
+}
+
+// conflicts lists the keys in which two configurations of the same file differ.
+// The path is not compared: a file has many spellings.
+func (c Config) conflicts(other Config) []string {
+	c, _, _ = c.withDefaults()
+	other, _, _ = other.withDefaults()
+	var keys []string
+	for _, s := range settings() {
+		if s.name != "database.path" && !s.field(&c).Equal(s.field(&other)) {
+			keys = append(keys, s.name)
+		}
+	}
+	return keys
+}
+
+// cachePragma is the value for PRAGMA cache_size on each connection. c must be
+// complete.
+func (c Config) cachePragma() int {
+	if c.Database.CacheSize != 0 {
+		return c.Database.CacheSize
+	}
+	return -int(max(c.Database.MemoryBudget/c.connections(), minCacheShare) >> 10)
+}
+
+// minCacheShare is the least page cache that a connection works well with: the
+// inner pages of a few trees.
+const minCacheShare = 64 << 10
+
+// connections counts the readers and the writer.
+func (c Config) connections() int64 { return int64(c.ConnectionPool.MaxConnections) + 1 }
+
+// fileMode is FileMode as the file functions want it. c must be complete.
+func (d DatabaseConfig) fileMode() fs.FileMode {
+	n, _ := strconv.ParseUint(d.FileMode, 8, 32)
+	return fs.FileMode(n)
+}
+
+// configFindings collects what the rules have to say about config, which is complete.
+type configFindings struct {
+	config *Config
+	notes  []string
+	errs   []error
+}
+
+func (f *configFindings) note(format string, args ...any) {
+	f.notes = append(f.notes, fmt.Sprintf(format, args...))
+}
+
+func (f *configFindings) fail(key, format string, args ...any) {
+	f.errs = append(f.errs, &ConfigError{Key: key, Problem: key + fmt.Sprintf(format, args...)})
+}
+
+// changed keeps the keys, or sections ("writer."), that differ from their
+// defaults. Only those are worth a note: a default that has no effect misleads
+// nobody.
+func (f *configFindings) changed(keys ...string) []string {
+	var out []string
+	for _, s := range settings() {
+		if s.isDefault(f.config) {
+			continue
+		}
+		if slices.ContainsFunc(keys, func(k string) bool {
+			return s.name == k || strings.HasSuffix(k, ".") && strings.HasPrefix(s.name, k)
+		}) {
+			out = append(out, s.name)
+		}
+	}
+	return out
+}
+
+// ignored notes that those of keys which were changed have no effect.
+func (f *configFindings) ignored(because string, keys ...string) {
+	if keys = f.changed(keys...); len(keys) > 0 {
+		verb := " is"
+		if len(keys) > 1 {
+			verb = " are"
+		}
+		f.note("%s%s ignored: %s", strings.Join(keys, ", "), verb, because)
+	}
+}
+
+// configRules are the relations between settings. The doc of each stands in
+// the reference page. Open reports what the checks note; what they fail is
+// refused. Package-level because it is a table, and never written to.
+var configRules = []struct {
+	doc   string
+	check func(c Config, f *configFindings)
+}{
+	{"The number of readers can stand in two places: `connection_pool.max_connections` decides, else `database.max_connections`, else it is the larger of 4 and the number of CPUs. If both are set and differ, a note says which is ignored. The writer is always one more.", nil},
+	{"`connection_pool.min_connections` above the number of readers is an error.", checkMinConnections},
+	{"`database.busy_timeout` above `database.connection_timeout` gets a note: a statement may wait longer for a lock than for a connection. A `busy_timeout` below 100 ms gets one too, because its bare numbers are milliseconds while all other keys of the block count seconds.", checkTimeouts},
+	{"`database.cache_size` wins over `database.memory_budget`. It is for each connection: a note gives the total when that is more than the budget. A budget below 64 KiB for each connection is exceeded, with a note.", checkCache},
+	{"`database.synchronous` = OFF without `limits.allow_unsafe` is an error. EXTRA means FULL in WAL mode, and NORMAL without WAL can corrupt the file on power loss; both get a note.", checkSynchronous},
+	{"`database.page_size` that is no power of two, and `database.file_mode` that is not octal, withholds the file from its owner or grants more than reading and writing, are errors.", checkFile},
+	{"With `database.read_only` the keys of `writer` and `retry_logic`, `database.page_size`, `database.auto_vacuum` and `database.file_mode` are ignored; a note lists those that were changed.", checkReadOnly},
+	{"`connection_pool.idle_timeout` above `connection_pool.connection_lifetime`, and `connection_pool.leak_threshold` above `connection_pool.max_lease_age`, never come true and get a note.", checkAges},
+	{"If one of `connection_pool.read_ahead_rows` and `connection_pool.read_ahead_bytes` is off, nothing is read ahead and the other is ignored, with a note.", checkReadAhead},
+	{"`retry_logic.base_wait_time` above `retry_logic.max_wait_time` is an error. Without `exponential_backoff` the longest pause is never reached, and with `max_retries` off there are no pauses: keys that were changed in vain get a note.", checkRetry},
+	{"`writer.join_threshold` above `writer.max_group_duration` gets a note: one such transaction outlasts its group. With `writer.max_group` = 1 nothing is shared, and both are ignored, with a note.", checkWriter},
+}
+
+func checkMinConnections(c Config, f *configFindings) {
+	if p := c.ConnectionPool; p.MinConnections > p.MaxConnections {
+		f.fail("connection_pool.min_connections", " = %d is more than the %d readers of connection_pool.max_connections", p.MinConnections, p.MaxConnections)
+	}
+}
+
+func checkTimeouts(c Config, f *configFindings) {
+	d := c.Database
+	if d.ConnectionTimeout > 0 && d.BusyTimeout > d.ConnectionTimeout {
+		f.note("database.busy_timeout = %s is longer than database.connection_timeout = %s: a statement may wait longer for a lock than for a connection",
+			formatDuration(d.BusyTimeout), formatDuration(d.ConnectionTimeout))
+	}
+	if d.BusyTimeout > 0 && d.BusyTimeout < 100*time.Millisecond {
+		f.note("database.busy_timeout = %s is short: bare numbers are milliseconds here, \"30s\" says what it means", formatDuration(d.BusyTimeout))
+	}
+}
+
+func checkCache(c Config, f *configFindings) {
+	d := c.Database
+	if d.CacheSize == 0 {
+		if d.MemoryBudget < minCacheShare*c.connections() {
+			f.note("database.memory_budget = %s is exceeded: each of %d connections has at least %s",
+				formatSize(d.MemoryBudget), c.connections(), formatSize(minCacheShare))
+		}
+		return
+	}
+	f.ignored("database.cache_size decides", "database.memory_budget")
+	each := -int64(d.CacheSize) << 10
+	if d.CacheSize > 0 {
+		page := int64(max(d.PageSize, 4096)) // SQLite's default unless asked otherwise
+		each = int64(d.CacheSize) * page
+	}
+	if total := each * c.connections(); total > d.MemoryBudget {
+		f.note("database.cache_size = %d is for each of %d connections: together they may use %d MiB",
+			d.CacheSize, c.connections(), total>>20)
+	}
+}
+
+func checkSynchronous(c Config, f *configFindings) {
+	switch wal := c.Database.EnableWALMode.Enabled(); {
+	case c.Database.Synchronous == "OFF" && !c.Limits.AllowUnsafe:
+		f.fail("database.synchronous", " = OFF can corrupt the file on power loss; limits.allow_unsafe = true permits it")
+	case c.Database.Synchronous == "EXTRA" && wal:
+		f.note("database.synchronous = EXTRA means FULL in WAL mode")
+	case c.Database.Synchronous == "NORMAL" && !wal:
+		f.note("database.synchronous = NORMAL without WAL mode can corrupt the file on power loss; FULL can't")
+	}
+}
+
+func checkFile(c Config, f *configFindings) {
+	if n := c.Database.PageSize; bits.OnesCount(uint(n)) > 1 {
+		f.fail("database.page_size", " = %d is no power of two", n)
+	}
+	mode, err := strconv.ParseUint(c.Database.FileMode, 8, 32)
+	switch {
+	case err != nil:
+		f.fail("database.file_mode", ": expected octal permissions such as \"0600\", got %s", quoteValue(c.Database.FileMode))
+	case mode&0o600 != 0o600:
+		f.fail("database.file_mode", " = %s withholds the file from its owner", c.Database.FileMode)
+	case mode&^0o666 != 0:
+		f.fail("database.file_mode", " = %s grants more than reading and writing", c.Database.FileMode)
+	}
+}
+
+func checkReadOnly(c Config, f *configFindings) {
+	if c.Database.ReadOnly {
+		f.ignored("database.read_only is set", "writer.", "retry_logic.",
+			"database.page_size", "database.auto_vacuum", "database.file_mode")
+	}
+}
+
+func checkAges(c Config, f *configFindings) {
+	p := c.ConnectionPool
+	if p.ConnectionLifetime > 0 && p.IdleTimeout > p.ConnectionLifetime {
+		f.ignored("connection_pool.connection_lifetime = "+formatDuration(p.ConnectionLifetime)+" ends a reader first",
+			"connection_pool.idle_timeout")
+	}
+	if p.MaxLeaseAge > 0 && p.LeakThreshold > p.MaxLeaseAge {
+		f.ignored("connection_pool.max_lease_age = "+formatDuration(p.MaxLeaseAge)+" ends a lease first",
+			"connection_pool.leak_threshold")
+	}
+}
+
+func checkReadAhead(c Config, f *configFindings) {
+	if c.ConnectionPool.ReadAheadRows < 0 && c.ConnectionPool.ReadAheadBytes > 0 {
+		f.ignored("connection_pool.read_ahead_rows is off", "connection_pool.read_ahead_bytes")
+	}
+	if c.ConnectionPool.ReadAheadBytes < 0 && c.ConnectionPool.ReadAheadRows > 0 {
+		f.ignored("connection_pool.read_ahead_bytes is off", "connection_pool.read_ahead_rows")
+	}
+}
+
+func checkRetry(c Config, f *configFindings) {
+	r := c.RetryLogic
+	switch {
+	case r.BaseWaitTime > r.MaxWaitTime:
+		f.fail("retry_logic.base_wait_time", " = %s is longer than retry_logic.max_wait_time = %s",
+			formatDuration(r.BaseWaitTime), formatDuration(r.MaxWaitTime))
+	case r.MaxRetries < 0:
+		f.ignored("retry_logic.max_retries is off", "retry_logic.base_wait_time", "retry_logic.max_wait_time",
+			"retry_logic.exponential_backoff", "retry_logic.jitter")
+	case !r.ExponentialBackoff.Enabled():
+		f.ignored("without retry_logic.exponential_backoff every pause is base_wait_time", "retry_logic.max_wait_time")
+	}
+}
+
+func checkWriter(c Config, f *configFindings) {
+	w := c.Writer
+	switch {
+	case w.MaxGroup == 1:
+		f.ignored("writer.max_group = 1 gives each unit its own COMMIT", "writer.max_group_duration", "writer.join_threshold")
+	case w.JoinThreshold > w.MaxGroupDuration:
+		f.note("writer.join_threshold = %s is longer than writer.max_group_duration = %s: one such transaction outlasts its group",
+			formatDuration(w.JoinThreshold), formatDuration(w.MaxGroupDuration))
+	}
+}

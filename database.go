@@ -1,0 +1,460 @@
+package holdfast
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/holdfastdb/holdfast/internal/dbfile"
+	"github.com/holdfastdb/holdfast/internal/locks"
+	"github.com/holdfastdb/holdfast/internal/pool"
+	"github.com/holdfastdb/holdfast/internal/session"
+	"github.com/holdfastdb/holdfast/internal/sidelock"
+	"github.com/holdfastdb/holdfast/internal/sqlite"
+	"github.com/holdfastdb/holdfast/internal/stats"
+	"github.com/holdfastdb/holdfast/internal/writer"
+)
+
+// database is one file that this process has open, however many handles lead
+// to it. It owns the writer, the readers and one goroutine, the watch.
+type database struct {
+	cfg    Config // complete
+	name   dbfile.Name
+	path   string // absolute, links resolved
+	id     dbfile.ID
+	memory *memoryFile // of a database in memory
+	log    *slog.Logger
+
+	pool     *pool.Pool
+	writer   *writer.Writer // nil when read-only
+	turn     *sidelock.Lock
+	registry locks.Registry
+	counters stats.Counters
+	mode     string // journal mode of the file
+	fenced   atomic.Bool
+
+	first   *sqlite.Conn // opened by open, taken by the writer's or pool's first use
+	engines map[*session.Engine]struct{}
+	mu      sync.Mutex // guards first and engines
+
+	handles int // guarded by opened.mu
+	stop    chan struct{}
+	stopped chan struct{}
+}
+
+// opened is every file that the process has open, by device and inode. It is
+// package-level because what it prevents is: two writers of one file in one
+// process would know nothing of each other, and closing one's descriptors
+// would drop the other's locks (https://www.sqlite.org/howtocorrupt.html,
+// section 2.2).
+var opened = struct {
+	mu sync.Mutex // held while a database opens or closes
+	m  map[any]*database
+}{m: make(map[any]*database)}
+
+// acquire returns the database that name leads to, opening it if this is the
+// first handle.
+func acquire(ctx context.Context, cfg Config) (*database, error) {
+	name, err := dbfile.ParseName(cfg.Database.Path)
+	if err != nil {
+		return nil, err
+	}
+	cfg.Database.ReadOnly = cfg.Database.ReadOnly || name.ReadOnly
+	opened.mu.Lock()
+	defer opened.mu.Unlock()
+	d := &database{cfg: cfg, name: name, log: cfg.Logger, stop: make(chan struct{}), stopped: make(chan struct{})}
+	if d.log == nil {
+		d.log = slog.New(slog.DiscardHandler)
+	}
+	if err := d.locate(); err != nil {
+		return nil, err
+	}
+	key := d.key()
+	if old, ok := opened.m[key]; ok {
+		if diff := old.cfg.conflicts(cfg); len(diff) > 0 {
+			return nil, newError("open", ErrRefused, sqlite.ResultMisuse,
+				fmt.Sprintf("%s is open in this process with another %s", d.path, strings.Join(diff, ", ")),
+				"open it with the same settings, or share the handle")
+		}
+		old.handles++
+		return old, nil
+	}
+	if err := d.open(ctx); err != nil {
+		d.close(ctx)
+		return nil, err
+	}
+	d.handles = 1
+	if !name.Memory || name.Shared != "" {
+		opened.m[key] = d
+	}
+	go d.watch()
+	return d, nil
+}
+
+func (d *database) key() any {
+	if d.name.Memory {
+		if d.name.Shared == "" {
+			return d // private: found by nobody
+		}
+		return "memory:" + d.name.Shared
+	}
+	return d.id
+}
+
+// release gives one handle back and closes the database with the last.
+func (d *database) release() error {
+	opened.mu.Lock()
+	defer opened.mu.Unlock()
+	if d.handles--; d.handles > 0 {
+		return nil
+	}
+	delete(opened.m, d.key())
+	close(d.stop)
+	<-d.stopped
+	// Whoever still has rows or a transaction loses them: their connections
+	// must be closed, or the file stays open behind the caller's back.
+	d.registry.EvictOlder(time.Now(), 0)
+	ctx, cancel := context.WithTimeout(context.Background(), closeWait)
+	defer cancel()
+	return d.close(ctx)
+}
+
+// closeWait is how long Close waits for statements that are still running.
+const closeWait = 10 * time.Second
+
+func (d *database) close(ctx context.Context) error {
+	var errs []error
+	if d.first != nil {
+		errs = append(errs, d.first.Close())
+	}
+	if d.pool != nil {
+		errs = append(errs, d.pool.Close(ctx))
+	}
+	if d.writer != nil { // last: it checkpoints and removes the log
+		errs = append(errs, d.writer.Close(ctx))
+	}
+	if d.turn != nil {
+		errs = append(errs, d.turn.Close())
+	}
+	if d.memory != nil {
+		errs = append(errs, d.memory.remove())
+	}
+	return errors.Join(errs...)
+}
+
+// locate finds the file, or creates it empty and private, and learns its
+// identity. Everything here is done by stat.
+func (d *database) locate() error {
+	if d.name.Memory {
+		return nil
+	}
+	path, err := dbfile.Resolve(d.name.Path)
+	if err != nil {
+		return err
+	}
+	d.path = path
+	fsys, err := dbfile.FileSystem(path)
+	if err != nil {
+		return err
+	}
+	if !d.cfg.Database.AllowNetworkFilesystem && d.cfg.Database.EnableWALMode.Enabled() && !d.name.Immutable {
+		if err := fsys.Check(path); err != nil {
+			return err
+		}
+	}
+	_, info, err := dbfile.Identify(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return d.create()
+	case err != nil:
+		return err
+	}
+	if !info.IsRegular() {
+		return fmt.Errorf("%s is no regular file: %w", path, dbfile.ErrNotRegular)
+	}
+	if !d.cfg.Database.AllowHardLinks {
+		if err := dbfile.CheckLinks(info, path); err != nil {
+			return err
+		}
+	}
+	if !d.cfg.Database.ReadOnly {
+		if err := dbfile.Writable(path); err != nil {
+			return err
+		}
+	}
+	d.id, _, err = dbfile.Identify(path)
+	return err
+}
+
+func (d *database) create() error {
+	if d.cfg.Database.ReadOnly || d.name.MustExist {
+		err := &fs.PathError{Op: "open", Path: d.path, Err: fs.ErrNotExist}
+		if hint := dbfile.Hint(d.name.Path); hint != "" {
+			return fmt.Errorf("%w (%s)", err, hint)
+		}
+		return err
+	}
+	if err := dbfile.Writable(d.path); err != nil {
+		return err
+	}
+	if _, err := dbfile.CreatePrivate(d.path, d.cfg.Database.fileMode()); err != nil {
+		return err
+	}
+	var err error
+	d.id, _, err = dbfile.Identify(d.path)
+	return err
+}
+
+// open proves the file with a first connection and sets up the rooms.
+func (d *database) open(ctx context.Context) error {
+	if err := checkEngine(d.cfg.Limits.AllowUnsafe); err != nil {
+		return err
+	}
+	if d.name.Memory {
+		m, err := newMemoryFile()
+		if err != nil {
+			return err
+		}
+		d.memory, d.path = m, m.path
+	}
+	if t := d.cfg.Database.ConnectionTimeout; t > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, t)
+		defer cancel()
+	}
+	first, err := d.connect(ctx, d.mainRole())
+	if err != nil {
+		return err
+	}
+	d.first = first
+	if d.mode, err = first.QueryText("PRAGMA journal_mode"); err != nil {
+		return err
+	}
+	if d.memory == nil {
+		if err := dbfile.SyncDir(filepath.Dir(d.path)); err != nil {
+			return err
+		}
+	}
+	d.openLockFile()
+	d.buildRooms()
+	return nil
+}
+
+func (d *database) mainRole() role {
+	if d.cfg.Database.ReadOnly {
+		return reading
+	}
+	return writing
+}
+
+// openLockFile opens the lock that makes processes take turns. Without it they
+// still exclude each other, only less fairly, so a failure is no reason not to
+// open the database.
+func (d *database) openLockFile() {
+	if d.cfg.Database.ReadOnly || d.memory != nil || !d.cfg.Writer.FairLock.Enabled() || !sidelock.Supported() {
+		return
+	}
+	_, _, _, path, _ := dbfile.Sidecars(d.path)
+	turn, err := sidelock.Open(path)
+	if err != nil {
+		d.log.Warn("holdfast: no fair lock between processes", "path", path, "error", err)
+		return
+	}
+	d.turn = turn
+}
+
+func (d *database) buildRooms() {
+	c := d.cfg
+	d.pool = pool.New(pool.Config{
+		Open:        func(ctx context.Context) (*sqlite.Conn, error) { return d.take(ctx, reading) },
+		Check:       func(conn *sqlite.Conn) error { _, err := conn.QueryInt64("PRAGMA schema_version"); return err },
+		Min:         c.ConnectionPool.MinConnections,
+		Max:         c.ConnectionPool.MaxConnections,
+		Lifetime:    c.ConnectionPool.ConnectionLifetime,
+		IdleTime:    c.ConnectionPool.IdleTimeout,
+		CheckEvery:  c.ConnectionPool.HealthCheckInterval,
+		Wait:        c.Database.ConnectionTimeout,
+		OnClose:     d.connClosed,
+		BeforeClose: d.beforeClose,
+	})
+	if c.Database.ReadOnly {
+		return
+	}
+	w := writer.Config{
+		Open:         func(ctx context.Context) (*sqlite.Conn, error) { return d.take(ctx, writing) },
+		Fence:        d.fence,
+		Counters:     &d.counters,
+		Budget:       max(c.Database.BusyTimeout, 0),
+		MaxGroup:     c.Writer.MaxGroup,
+		MaxGroupTime: c.Writer.MaxGroupDuration,
+		JoinBelow:    c.Writer.JoinThreshold,
+		QueueLimit:   c.Writer.QueueLimit,
+		OnConnClose:  d.connClosed,
+		BeforeClose:  d.beforeClose,
+	}
+	if d.turn != nil {
+		w.Turn = d.turn
+	}
+	d.writer = writer.New(w)
+}
+
+// take opens a connection, or hands out the one that proved the file.
+func (d *database) take(ctx context.Context, r role) (*sqlite.Conn, error) {
+	if r == d.mainRole() {
+		d.mu.Lock()
+		first := d.first
+		d.first = nil
+		d.mu.Unlock()
+		if first != nil {
+			return first, nil
+		}
+	}
+	return d.connect(ctx, r)
+}
+
+// beforeClose keeps a connection to a file that has lost its name from
+// touching what bears the name now: the last connection to close would
+// checkpoint, and remove the -wal that may belong to the new file.
+func (d *database) beforeClose(c *sqlite.Conn) {
+	if d.fenced.Load() || d.fence() != nil {
+		_, _ = c.DBConfig(sqlite.DBConfigNoCkptOnClose, true) // no such option: nothing to be done
+	}
+}
+
+func (d *database) connClosed(reason string) {
+	if reason == "unclean" || reason == "check" {
+		d.counters.ConnectionsDiscarded.Add(1)
+		d.log.Warn("holdfast: a connection was given up", "path", d.path, "reason", reason)
+	}
+}
+
+// engine makes the sessions of one handle.
+func (d *database) engine() *session.Engine {
+	cfg := session.Config{
+		Pool:           d.pool,
+		Writer:         d.writer,
+		Locks:          &d.registry,
+		Counters:       &d.counters,
+		OpenPinned:     func(ctx context.Context) (*sqlite.Conn, error) { return d.connect(ctx, d.mainRole()) },
+		Fence:          d.fence,
+		Fail:           translate,
+		Notice:         d.notice,
+		Budget:         max(d.cfg.Database.BusyTimeout, 0),
+		ReadAheadRows:  max(d.cfg.ConnectionPool.ReadAheadRows, 1),
+		ReadAheadBytes: int(max(d.cfg.ConnectionPool.ReadAheadBytes, 1)),
+		AllowUnsafe:    d.cfg.Limits.AllowUnsafe,
+		Defaults:       d.pragmaDefaults(),
+		JournalMode:    d.mode,
+	}
+	e := session.New(cfg)
+	d.mu.Lock()
+	if d.engines == nil {
+		d.engines = make(map[*session.Engine]struct{})
+	}
+	d.engines[e] = struct{}{}
+	d.mu.Unlock()
+	return e
+}
+
+func (d *database) dismiss(e *session.Engine) {
+	d.mu.Lock()
+	delete(d.engines, e)
+	d.mu.Unlock()
+}
+
+func (d *database) idleLeaks(now time.Time, age time.Duration) []locks.Lease {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var out []locks.Lease
+	for e := range d.engines {
+		out = append(out, e.IdleLeaks(now, age)...)
+	}
+	return out
+}
+
+func (d *database) notice(msg, what string, site locks.Site) {
+	d.log.Warn("holdfast: "+msg, "path", d.path, "pragma", what, "caller", site.String())
+}
+
+// fence compares the path with the file that was opened, by stat.
+func (d *database) fence() error {
+	if d.memory != nil {
+		return nil
+	}
+	id, _, err := dbfile.Identify(d.path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return d.fenceOff("was removed or renamed")
+	case err != nil:
+		return err
+	case id != d.id:
+		return d.fenceOff("was replaced by another file")
+	}
+	return nil
+}
+
+func (d *database) fenceOff(what string) error {
+	if !d.fenced.Swap(true) {
+		d.log.Error("holdfast: fenced", "path", d.path, "reason", what)
+	}
+	return fenced(d.path, what)
+}
+
+// watch retires readers, reports leaks, ends what is too old, and looks after
+// the fence. It is the only goroutine of a database; release stops it.
+func (d *database) watch() {
+	defer close(d.stopped)
+	every := time.Second
+	for _, t := range []time.Duration{d.cfg.Writer.FenceInterval, d.cfg.ConnectionPool.LeakThreshold, d.cfg.ConnectionPool.MaxLeaseAge, d.cfg.Writer.MaxTransactionAge} {
+		if t > 0 {
+			every = min(every, max(t/2, time.Millisecond))
+		}
+	}
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		select {
+		case <-d.stop:
+			return
+		case now := <-tick.C:
+			d.round(now)
+		}
+	}
+}
+
+func (d *database) round(now time.Time) {
+	d.pool.Retire(now)
+	if d.cfg.Writer.FenceInterval > 0 {
+		_ = d.fence() // logs the change itself
+	}
+	if age := d.cfg.ConnectionPool.LeakThreshold; age > 0 {
+		for _, l := range append(d.registry.Overdue(now, age), d.idleLeaks(now, age)...) {
+			d.reportLeak(l, now)
+		}
+	}
+	d.evict(now, d.cfg.ConnectionPool.MaxLeaseAge, locks.Rows, locks.ReadTx)
+	d.evict(now, d.cfg.Writer.MaxTransactionAge, locks.WriteTx)
+}
+
+func (d *database) reportLeak(l locks.Lease, now time.Time) {
+	d.counters.Leaks.Add(1)
+	d.log.Warn("holdfast: held for long, perhaps never closed", "path", d.path, "kind", string(l.Kind),
+		"held", now.Sub(l.Since).Round(time.Millisecond), "caller", l.Site.String(), "sql", stats.Fingerprint(l.SQL))
+}
+
+func (d *database) evict(now time.Time, age time.Duration, kinds ...locks.Kind) {
+	if age <= 0 {
+		return
+	}
+	for _, l := range d.registry.EvictOlder(now, age, kinds...) {
+		d.log.Warn("holdfast: ended, held longer than allowed", "path", d.path, "kind", string(l.Kind),
+			"held", now.Sub(l.Since).Round(time.Millisecond), "caller", l.Site.String())
+	}
+}

@@ -1,0 +1,308 @@
+package holdfast
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"io/fs"
+	"sort"
+	"strings"
+	"time"
+
+	"github.com/holdfastdb/holdfast/internal/busy"
+	"github.com/holdfastdb/holdfast/internal/dbfile"
+	"github.com/holdfastdb/holdfast/internal/locks"
+	"github.com/holdfastdb/holdfast/internal/pool"
+	"github.com/holdfastdb/holdfast/internal/session"
+	"github.com/holdfastdb/holdfast/internal/sqlite"
+	"github.com/holdfastdb/holdfast/internal/stats"
+	"github.com/holdfastdb/holdfast/internal/writer"
+)
+
+// What an error can be asked for with errors.Is. The error itself is an *Error
+// or wraps one, and its text tells the next step.
+var (
+	// ErrBusy: a lock, or a connection, was not free within busy_timeout.
+	ErrBusy = errors.New("busy")
+	// ErrConflict: a LevelSnapshot transaction wrote although the database had
+	// changed since its snapshot. Running it again is safe; Update does.
+	ErrConflict = errors.New("changed since the snapshot")
+	// ErrRolledBack: the transaction was rolled back through no fault of its own.
+	// Nothing of it is in the database. Running it again is safe; Update does.
+	ErrRolledBack = errors.New("rolled back")
+	// ErrOutcomeUnknown: COMMIT was under way and nobody can tell whether it
+	// survives. Ask the database, or repeat the write with the IdempotencyKey
+	// that it had.
+	ErrOutcomeUnknown = errors.New("outcome unknown")
+	// ErrReadOnlyTx: a write in a transaction that was begun read-only.
+	ErrReadOnlyTx = errors.New("write in a read-only transaction")
+	// ErrReadOnly: a write to a database that was opened read-only, or that
+	// can't be written.
+	ErrReadOnly = errors.New("read-only")
+	// ErrFenced: the path no longer names the file that was opened. Nothing is
+	// acknowledged any more.
+	ErrFenced = errors.New("fenced")
+	// ErrEvicted: a transaction or result was ended because it was held longer
+	// than allowed.
+	ErrEvicted = errors.New("evicted")
+	// ErrQueueFull: writer.queue_limit units are waiting already.
+	ErrQueueFull = errors.New("write queue full")
+	// ErrRefused: a statement, name or file that Holdfast does not accept.
+	ErrRefused = errors.New("refused")
+	// ErrInvalid: the SQL text or its arguments can't be run at all.
+	ErrInvalid = errors.New("invalid statement")
+	// ErrKeyReused: an IdempotencyKey was used before for other statements.
+	ErrKeyReused = errors.New("idempotency key reused")
+	// ErrDiskFull: no space was left.
+	ErrDiskFull = errors.New("disk full")
+	// ErrCorrupt: the file is damaged, or not a database.
+	ErrCorrupt = errors.New("corrupt")
+	// ErrIO: the file system failed to read, write or sync.
+	ErrIO = errors.New("input/output error")
+	// ErrCannotOpen: the file could not be opened or created.
+	ErrCannotOpen = errors.New("cannot open")
+	// ErrClosed: the database was closed.
+	ErrClosed = errors.New("closed")
+)
+
+// Error is every failure that Holdfast reports, except the end of a context,
+// which is returned as it is. It never contains the value of a parameter.
+type Error struct {
+	Code         int           // SQLite's primary result code, such as 5 for SQLITE_BUSY
+	ExtendedCode int           // and the extended one, such as 517; see https://www.sqlite.org/rescode.html
+	Op           string        // "open", "exec", "query", "prepare", "begin", "commit", "rollback", "ping", "batch", "update"
+	SQL          string        // the statement without its literals, cut to 300 bytes; may be empty
+	Attempts     int           // how often the lock was tried, at least 1
+	Waited       time.Duration // how long a lock was waited for
+	Holder       *Holder       // who was in the way, if that is known
+
+	text string
+	kind error // one of the variables above, or nil
+	next string
+	err  error
+}
+
+// Holder is who holds a lock.
+type Holder struct {
+	Kind     string    // "transaction", "statement", "exclusive work" or "another process"
+	CallSite string    // "billing.go:88 (shop/billing.Charge)", if it is in this process
+	SQL      string    // its last statement, without literals
+	Since    time.Time // when it got the lock; zero if unknown
+}
+
+// Error says what happened and what to do about it.
+func (e *Error) Error() string {
+	if e.next == "" {
+		return e.text
+	}
+	return e.text + "; " + e.next
+}
+
+// Is matches the variables of this package.
+func (e *Error) Is(target error) bool { return e.kind != nil && target == e.kind }
+
+// Unwrap returns the cause: a context's error, an operating system's error, or nil.
+func (e *Error) Unwrap() error { return e.err }
+
+// failure is how internal errors become public: the first row that matches.
+type failure struct {
+	match error
+	kind  error
+	code  sqlite.ResultCode
+	next  string
+}
+
+var failures = []failure{
+	{writer.ErrOutcomeUnknown, ErrOutcomeUnknown, sqlite.ResultIOErr, "look whether the write is there, or repeat it with the IdempotencyKey it had"},
+	{writer.ErrRolledBack, ErrRolledBack, sqlite.ResultAbortRollback, "run the transaction again"},
+	{writer.ErrQueueFull, ErrQueueFull, sqlite.ResultBusy, "slow the writers down, or raise writer.queue_limit"},
+	{writer.ErrClosed, ErrClosed, sqlite.ResultMisuse, ""},
+	{writer.ErrEnded, ErrRolledBack, sqlite.ResultMisuse, ""},
+	{pool.ErrClosed, ErrClosed, sqlite.ResultMisuse, ""},
+	{pool.ErrExhausted, ErrBusy, sqlite.ResultBusy, "close rows and read transactions sooner, or raise connection_pool.max_connections"},
+	{session.ErrReadOnlyTx, ErrReadOnlyTx, sqlite.ResultReadOnly, "begin the transaction without ReadOnly"},
+	{session.ErrReadOnly, ErrReadOnly, sqlite.ResultReadOnly, "open the database without WithReadOnly"},
+	{session.ErrEvicted, ErrEvicted, sqlite.ResultAbort, "hold it for less time, or raise connection_pool.max_lease_age"},
+	{session.ErrConflict, ErrConflict, sqlite.ResultBusySnapshot, "run the transaction again"},
+	{session.ErrRefused, ErrRefused, sqlite.ResultAuth, ""},
+	{session.ErrTxLost, ErrRolledBack, sqlite.ResultAbortRollback, "run the transaction again"},
+	{errFencedFile, ErrFenced, sqlite.ResultReadOnlyDBMoved, "close this handle and open the file that is there now"},
+	{dbfile.ErrReadOnly, ErrReadOnly, sqlite.ResultReadOnly, ""},
+	{dbfile.ErrNetworkFS, ErrRefused, sqlite.ResultCantOpen, ""},
+	{dbfile.ErrHardLinked, ErrRefused, sqlite.ResultCantOpen, ""},
+	{dbfile.ErrBadName, ErrRefused, sqlite.ResultMisuse, ""},
+	{dbfile.ErrIsDirectory, ErrCannotOpen, sqlite.ResultCantOpenIsDir, ""},
+	{dbfile.ErrNoDirectory, ErrCannotOpen, sqlite.ResultCantOpen, ""},
+	{dbfile.ErrNotRegular, ErrCannotOpen, sqlite.ResultCantOpen, ""},
+	{fs.ErrNotExist, ErrCannotOpen, sqlite.ResultCantOpen, "check the path, or open it without mode=rw or read_only to create it"},
+	{fs.ErrPermission, ErrCannotOpen, sqlite.ResultCantOpen, "check who owns the file and its directory"},
+}
+
+// translate makes the library's error of any room's. Errors that database/sql
+// or the caller must see as they are stay so.
+func translate(op, text string, site locks.Site, args []driver.NamedValue, err error) error {
+	var done *Error
+	switch {
+	case err == nil, err == driver.ErrBadConn, err == sql.ErrTxDone, err == context.Canceled, err == context.DeadlineExceeded:
+		return err
+	case errors.As(err, &done):
+		return err
+	}
+	e := &Error{Op: op, Attempts: 1, text: err.Error()}
+	var batch *session.BatchError
+	if errors.As(err, &batch) {
+		text, args = batch.SQL, batch.Args
+	}
+	e.SQL = stats.Fingerprint(text)
+	var engine *sqlite.Error
+	if errors.As(err, &engine) {
+		e.setCode(engine.Code)
+		e.engineMeaning(engine.Code)
+		e.text = redact(e.text, args)
+	} else {
+		e.setCode(sqlite.ResultError)
+	}
+	e.classify(err)
+	if site.Known() && e.kind == ErrRolledBack {
+		e.text += " (begun at " + site.String() + ")"
+	}
+	return e
+}
+
+func (e *Error) setCode(c sqlite.ResultCode) {
+	e.Code, e.ExtendedCode = int(c.Primary()), int(c)
+}
+
+// classify finds the public kind of an internal error.
+func (e *Error) classify(err error) {
+	var wait *writer.BusyError
+	var argument *session.ArgumentError
+	switch {
+	case errors.As(err, &wait):
+		e.kind, e.Waited, e.Attempts = ErrBusy, wait.Waited, wait.Attempts
+		e.setCode(sqlite.ResultBusy)
+		e.Holder = publicHolder(wait.Holder)
+		e.text = "database is locked (5) (SQLITE_BUSY): " + wait.Error()
+		e.next = "shorten that transaction, or raise busy_timeout"
+		return
+	case errors.As(err, &argument):
+		e.kind = ErrInvalid
+		e.setCode(sqlite.ResultMisuse)
+		return
+	}
+	for _, f := range failures {
+		if errors.Is(err, f.match) {
+			e.kind, e.next = f.kind, f.next
+			if e.ExtendedCode == int(sqlite.ResultError) {
+				e.setCode(f.code)
+			}
+			break
+		}
+	}
+	for _, cause := range []error{context.Canceled, context.DeadlineExceeded, fs.ErrNotExist, fs.ErrPermission} {
+		if errors.Is(err, cause) {
+			e.err = cause
+		}
+	}
+}
+
+// engineMeaning says what a result code of SQLite means for the operator.
+func (e *Error) engineMeaning(code sqlite.ResultCode) {
+	switch busy.Classify(code) {
+	case busy.Wait:
+		e.kind, e.next = ErrBusy, "another process holds the lock: see who has the file open, or raise busy_timeout"
+		e.text += " (SQLITE_BUSY)"
+	case busy.Redo:
+		e.kind, e.next = ErrConflict, "run the transaction again"
+	case busy.Blocked:
+		e.kind, e.next = ErrBusy, "a statement of the same connection is in the way: close its rows first"
+	case busy.Resend:
+		e.kind = ErrReadOnly
+	}
+	switch code.Primary() {
+	case sqlite.ResultFull:
+		e.kind, e.next = ErrDiskFull, "free space on the volume of the database, then repeat the write"
+	case sqlite.ResultIOErr:
+		e.kind, e.next = ErrIO, "look at the kernel log and the volume before writing again"
+	case sqlite.ResultCorrupt:
+		e.kind, e.next = ErrCorrupt, "stop writing, keep the file with its -wal and -shm, and restore a checked backup"
+	case sqlite.ResultNotADB:
+		e.kind, e.next = ErrCorrupt, "the file is no SQLite database, or it is encrypted: check the path"
+	case sqlite.ResultCantOpen:
+		e.kind, e.next = ErrCannotOpen, "check that the directory exists and that its owner is the program's"
+	}
+}
+
+func publicHolder(h writer.Holder) *Holder {
+	if h.Kind == "" {
+		return nil
+	}
+	p := &Holder{Kind: h.Kind, SQL: stats.Fingerprint(h.SQL), Since: h.Since}
+	if h.Site.Known() {
+		p.CallSite = h.Site.String()
+	}
+	return p
+}
+
+// redact takes the values of text parameters out of a message of the engine:
+// full-text search, JSON paths and ATTACH quote them. A short value is taken
+// out only between quotes, where it can't be a part of something else.
+func redact(msg string, args []driver.NamedValue) string {
+	var values []string
+	for _, a := range args {
+		switch v := a.Value.(type) {
+		case string:
+			values = append(values, v)
+		case []byte:
+			values = append(values, string(v))
+		}
+	}
+	sort.Slice(values, func(i, j int) bool { return len(values[i]) > len(values[j]) })
+	for _, v := range values {
+		switch {
+		case v == "":
+		case len(v) >= 4:
+			msg = strings.ReplaceAll(msg, v, "?")
+		default:
+			for _, q := range []string{`"`, "'", "`"} {
+				msg = strings.ReplaceAll(msg, q+v+q, "?")
+			}
+		}
+	}
+	// The engine itself cuts what it quotes; a long value can show in part.
+	for _, v := range values {
+		msg = redactPart(msg, v)
+	}
+	return msg
+}
+
+// redactPart takes out what an engine's message quotes of a long value.
+func redactPart(msg, value string) string {
+	const part = 8
+	for i := 0; i+part <= len(value) && i < 4096; i++ {
+		k := strings.Index(msg, value[i:i+part])
+		if k < 0 {
+			continue
+		}
+		n := part
+		for i+n < len(value) && k+n < len(msg) && msg[k+n] == value[i+n] {
+			n++
+		}
+		msg = msg[:k] + "?" + msg[k+n:]
+	}
+	return msg
+}
+
+func newError(op string, kind error, code sqlite.ResultCode, text, next string) *Error {
+	e := &Error{Op: op, Attempts: 1, kind: kind, text: text, next: next}
+	e.setCode(code)
+	return e
+}
+
+var errFencedFile = errors.New("the path no longer names the file that was opened")
+
+func fenced(path, what string) error {
+	return fmt.Errorf("%w: %s %s", errFencedFile, path, what)
+}

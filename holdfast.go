@@ -1,0 +1,108 @@
+package holdfast
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"sync"
+
+	"github.com/holdfastdb/holdfast/internal/locks"
+	"github.com/holdfastdb/holdfast/internal/session"
+)
+
+// DB is a handle on one database. It is safe for concurrent use. Every method
+// of *sql.DB works as documented there, and the embedded *sql.DB can be handed
+// to any library.
+type DB struct {
+	*sql.DB
+	h *handle
+}
+
+// handle is one Open. It is the driver.Connector behind the *sql.DB, whose
+// Close closes it too, so that a library that closes the *sql.DB it was given
+// leaves nothing behind.
+type handle struct {
+	*session.Engine
+	d    *database
+	once sync.Once
+	err  error
+}
+
+// Close gives the database back; the last handle closes it.
+func (h *handle) Close() error {
+	h.once.Do(func() {
+		h.d.dismiss(h.Engine)
+		h.err = h.d.release()
+	})
+	return h.err
+}
+
+// idleSessions is how many idle sessions database/sql keeps. They are small:
+// a session holds no connection.
+const idleSessions = 64
+
+// Open opens the database at path, creating it (private to the user) if it is
+// missing. The directory must exist. path is a file name, taken literally;
+// ":memory:" for a database in memory that only this handle sees; or a "file:"
+// URI with mode=ro, rw, rwc or memory and immutable=1
+// (https://www.sqlite.org/uri.html). "file:NAME?mode=memory" is shared by all
+// handles of this process that name it.
+//
+// Open proves the file with a first connection, so a damaged file, a missing
+// permission or a network file system is an error here, not later. It waits
+// for locks until ctx ends or connection_timeout (30 s) is over. Several Opens
+// of one file in one process, by whatever name, share one writer and one pool;
+// they must have the same settings.
+//
+// The caller must Close the DB. Nothing runs before Open and after the last
+// Close.
+func Open(ctx context.Context, path string, opts ...Option) (*DB, error) {
+	cfg := Config{}
+	for _, o := range opts {
+		o(&cfg)
+	}
+	cfg.Database.Path = path
+	return OpenConfig(ctx, cfg)
+}
+
+// OpenConfig is Open with every setting in one struct, as LoadConfig returns it.
+func OpenConfig(ctx context.Context, cfg Config) (*DB, error) {
+	full, notes, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	d, err := acquire(ctx, full)
+	if err != nil {
+		if ctx.Err() != nil && err == ctx.Err() {
+			return nil, err
+		}
+		return nil, translate("open", "", locks.Site{}, nil, err)
+	}
+	for _, n := range notes {
+		d.log.Info("holdfast: configuration", "note", n)
+	}
+	h := &handle{Engine: d.engine(), d: d}
+	pool := sql.OpenDB(h)
+	pool.SetMaxIdleConns(idleSessions)
+	db := &DB{DB: pool, h: h}
+	return db, nil
+}
+
+// Connector returns the driver.Connector behind the handle, for sql.OpenDB. It
+// shares the handle's life: closing either ends both.
+func (db *DB) Connector() driver.Connector { return db.h }
+
+// Path is the absolute path of the database file, links resolved. For a
+// database in memory it is "".
+func (db *DB) Path() string {
+	if db.h.d.memory != nil {
+		return ""
+	}
+	return db.h.d.path
+}
+
+// Close closes the handle, and with the last handle the database: rows and
+// transactions that are still open are rolled back, units of the writer that
+// have begun are finished, and the write-ahead log is checkpointed. It waits
+// up to 10 s for statements that are still running. Closing twice is harmless.
+func (db *DB) Close() error { return db.DB.Close() }

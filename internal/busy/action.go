@@ -1,0 +1,56 @@
+package busy
+
+import "github.com/holdfastdb/holdfast/internal/sqlite"
+
+// Action is what to do about a result code.
+type Action int
+
+const (
+	// Report: the statement failed for a reason of its own. Nothing helps but
+	// telling the caller.
+	Report Action = iota
+	// Wait: somebody else holds a lock; the same step may succeed later.
+	Wait
+	// Redo: the snapshot is too old to be written through. Waiting never
+	// helps, only running the whole transaction again does.
+	Redo
+	// Blocked: the caller's own statement is in the way.
+	Blocked
+	// Resend: the connection may not write; the writer can.
+	Resend
+	// Cancelled: the statement was interrupted, so the context tells why.
+	Cancelled
+	// Broken: the file, the disk or the memory failed. Never retried; the
+	// connection is given up.
+	Broken
+)
+
+// Classify maps a result code to what may be done about it.
+func Classify(code sqlite.ResultCode) Action {
+	switch code {
+	case sqlite.ResultBusySnapshot:
+		return Redo
+	case sqlite.ResultReadOnly:
+		return Resend
+	}
+	switch code.Primary() {
+	case sqlite.ResultBusy:
+		return Wait
+	case sqlite.ResultLocked:
+		return Blocked
+	case sqlite.ResultInterrupt:
+		return Cancelled
+	case sqlite.ResultIOErr, sqlite.ResultCorrupt, sqlite.ResultFull,
+		sqlite.ResultCantOpen, sqlite.ResultNotADB, sqlite.ResultNoMem:
+		return Broken
+	}
+	return Report
+}
+
+// CommitOutcomeUnknown tells whether a COMMIT that failed with code may still
+// have reached the disk. Only a failed write or fsync leaves that open: the
+// commit frame can be complete in the WAL, and recovery after a crash would
+// then honour it. Every other code means that SQLite rolled back.
+func CommitOutcomeUnknown(code sqlite.ResultCode) bool {
+	return code.Primary() == sqlite.ResultIOErr
+}

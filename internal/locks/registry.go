@@ -1,0 +1,115 @@
+package locks
+
+import (
+	"slices"
+	"sync"
+	"time"
+)
+
+// Kind says what a lease is.
+type Kind string
+
+const (
+	// Rows is a result that is still being read: it holds a reader and, through
+	// it, a snapshot that the WAL cannot shrink past.
+	Rows Kind = "rows"
+	// ReadTx is a read-only transaction.
+	ReadTx Kind = "read transaction"
+	// WriteTx is a write transaction: it holds the writer.
+	WriteTx Kind = "write transaction"
+	// Conn is a *sql.Conn that its borrower has not closed.
+	Conn Kind = "connection"
+)
+
+// Lease is one thing held beyond a single call.
+type Lease struct {
+	Kind  Kind
+	Site  Site
+	Since time.Time
+	SQL   string // the first statement, literals removed; may be empty
+
+	// Evict ends the lease from outside, or returns false when it can't be
+	// ended right now. Nil for leases that are only reported.
+	Evict func() bool
+
+	reported bool
+}
+
+// Registry is the set of leases of one database in this process. The zero
+// value is ready to use.
+type Registry struct {
+	mu     sync.Mutex // guards leases and each lease's reported
+	leases map[*Lease]struct{}
+}
+
+// Add puts a lease on record.
+func (r *Registry) Add(l *Lease) {
+	r.mu.Lock()
+	if r.leases == nil {
+		r.leases = make(map[*Lease]struct{})
+	}
+	r.leases[l] = struct{}{}
+	r.mu.Unlock()
+}
+
+// Remove takes a lease off the record. Removing it twice does no harm.
+func (r *Registry) Remove(l *Lease) {
+	r.mu.Lock()
+	delete(r.leases, l)
+	r.mu.Unlock()
+}
+
+// Len returns the number of leases on record.
+func (r *Registry) Len() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.leases)
+}
+
+// Snapshot returns the leases on record, oldest first.
+func (r *Registry) Snapshot() []Lease {
+	r.mu.Lock()
+	out := make([]Lease, 0, len(r.leases))
+	for l := range r.leases {
+		out = append(out, *l)
+	}
+	r.mu.Unlock()
+	slices.SortFunc(out, func(a, b Lease) int { return a.Since.Compare(b.Since) })
+	return out
+}
+
+// Overdue returns the leases taken at least age before now that have not been
+// returned by it before, oldest first: each leak is reported once.
+func (r *Registry) Overdue(now time.Time, age time.Duration) []Lease {
+	r.mu.Lock()
+	var out []Lease
+	for l := range r.leases {
+		if !l.reported && now.Sub(l.Since) >= age {
+			l.reported = true
+			out = append(out, *l)
+		}
+	}
+	r.mu.Unlock()
+	slices.SortFunc(out, func(a, b Lease) int { return a.Since.Compare(b.Since) })
+	return out
+}
+
+// EvictOlder asks every lease of the given kinds (none: of all) taken at least
+// age before now to end, and returns those that did.
+func (r *Registry) EvictOlder(now time.Time, age time.Duration, kinds ...Kind) []Lease {
+	r.mu.Lock()
+	var old []*Lease
+	for l := range r.leases {
+		if l.Evict != nil && now.Sub(l.Since) >= age && (len(kinds) == 0 || slices.Contains(kinds, l.Kind)) {
+			old = append(old, l)
+		}
+	}
+	r.mu.Unlock()
+	var out []Lease
+	for _, l := range old { // outside the lock: Evict removes the lease itself
+		if l.Evict() {
+			out = append(out, *l)
+		}
+	}
+	return out
+}

@@ -1,0 +1,235 @@
+package session
+
+import (
+	"context"
+	"database/sql/driver"
+	"sync"
+	"time"
+
+	"github.com/holdfastdb/holdfast/internal/busy"
+	"github.com/holdfastdb/holdfast/internal/locks"
+	"github.com/holdfastdb/holdfast/internal/sqlite"
+)
+
+// Conn is a session: what database/sql takes for a connection.
+type Conn struct {
+	e      *Engine
+	budget time.Duration // PRAGMA busy_timeout of this session
+
+	tx  *transaction
+	pin *pinned // a connection of its own, or nil
+
+	counters
+
+	bad    bool // must not go back to database/sql's pool
+	failed bool // a statement failed inside the open transaction
+
+	mu       sync.Mutex // guards the check-out, which the watchdog reads
+	out      bool
+	outSince time.Time
+	site     locks.Site
+	busyWith int // transactions and rows that are reported themselves
+	reported bool
+}
+
+var (
+	_ driver.Conn               = (*Conn)(nil)
+	_ driver.ConnBeginTx        = (*Conn)(nil)
+	_ driver.ConnPrepareContext = (*Conn)(nil)
+	_ driver.ExecerContext      = (*Conn)(nil)
+	_ driver.QueryerContext     = (*Conn)(nil)
+	_ driver.Pinger             = (*Conn)(nil)
+	_ driver.SessionResetter    = (*Conn)(nil)
+	_ driver.Validator          = (*Conn)(nil)
+)
+
+// counters is what last_insert_rowid(), changes() and total_changes() answer
+// in one session, whatever connection its statements run on.
+type counters struct{ lastRowID, changes, total int64 }
+
+// checkOut notes who takes the session from database/sql's pool.
+func (c *Conn) checkOut() {
+	site := locks.Here(2)
+	c.mu.Lock()
+	c.out, c.outSince, c.site, c.reported = true, time.Now(), site, false
+	c.mu.Unlock()
+}
+
+func (c *Conn) idleLeak(now time.Time, age time.Duration) (locks.Lease, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.out || c.reported || c.busyWith > 0 || now.Sub(c.outSince) < age {
+		return locks.Lease{}, false
+	}
+	c.reported = true
+	return locks.Lease{Kind: locks.Conn, Site: c.site, Since: c.outSince}, true
+}
+
+// occupied counts the leases of this session that are on record themselves.
+func (c *Conn) occupied(n int) {
+	c.mu.Lock()
+	c.busyWith += n
+	c.mu.Unlock()
+}
+
+// ResetSession is called when database/sql hands the session out again. State
+// that the program set (PRAGMA, ATTACH, TEMP) stays, as it does with every
+// SQLite driver: programs set a pragma with one call and rely on it in the next.
+func (c *Conn) ResetSession(context.Context) error {
+	if c.bad {
+		return driver.ErrBadConn
+	}
+	c.checkOut()
+	return nil
+}
+
+// IsValid is called when the session goes back to database/sql's pool.
+func (c *Conn) IsValid() bool {
+	c.mu.Lock()
+	c.out = false
+	c.mu.Unlock()
+	if c.tx != nil && c.failed {
+		// A textual transaction in which something failed: whoever gets the
+		// session next must not find himself in the middle of it.
+		_ = c.tx.abort(nil)
+		c.tx = nil
+	}
+	c.failed = false
+	return !c.bad
+}
+
+// Close ends the session. An open transaction is rolled back.
+func (c *Conn) Close() error {
+	if c.tx != nil {
+		_ = c.tx.abort(nil)
+		c.tx = nil
+	}
+	c.unpin()
+	c.bad = true
+	c.e.forget(c)
+	return nil
+}
+
+// Ping proves that the database answers.
+func (c *Conn) Ping(ctx context.Context) error {
+	err := c.e.onReader(ctx, c.budget, func(r *sqlite.Conn) error {
+		_, err := r.QueryInt64("PRAGMA schema_version")
+		return err
+	})
+	if err == nil && c.e.cfg.Fence != nil {
+		err = c.e.cfg.Fence()
+	}
+	return c.fail(ctx, "ping", "", nil, err)
+}
+
+// fail hands an error to the library's translator; a context that has ended
+// explains every interruption.
+func (c *Conn) fail(ctx context.Context, op, sql string, args []driver.NamedValue, err error) error {
+	if err == nil {
+		c.e.cfg.Counters.Succeeded.Add(1)
+		return nil
+	}
+	c.e.cfg.Counters.Failed.Add(1)
+	c.failed = true
+	if cerr := ctx.Err(); cerr != nil && (err == cerr || busy.Classify(sqlite.Code(err)) == busy.Cancelled) {
+		return cerr
+	}
+	site := locks.Site{}
+	if c.tx != nil {
+		site = c.tx.site
+	}
+	return c.e.cfg.Fail(op, sql, site, args, err)
+}
+
+// ExecContext runs every statement of query. With several statements each is
+// committed by itself, unless the text opens a transaction, and each takes its
+// arguments from the first on.
+func (c *Conn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
+	r, err := c.exec(ctx, query, args)
+	if err != nil {
+		return nil, c.fail(ctx, "exec", query, args, err)
+	}
+	c.e.cfg.Counters.Succeeded.Add(1)
+	return r, nil
+}
+
+// QueryContext runs one statement and returns its rows.
+func (c *Conn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
+	r, err := c.query(ctx, query, args)
+	if err != nil {
+		return nil, c.fail(ctx, "query", query, args, err)
+	}
+	c.e.cfg.Counters.Succeeded.Add(1)
+	return r, nil
+}
+
+// Prepare is PrepareContext without a context.
+func (c *Conn) Prepare(query string) (driver.Stmt, error) {
+	return c.PrepareContext(context.Background(), query)
+}
+
+// PrepareContext compiles the statement to see whether it can be run, and
+// keeps its text. Each connection that runs it keeps it compiled.
+func (c *Conn) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
+	if err := checkText(query); err != nil {
+		return nil, c.fail(ctx, "prepare", query, nil, err)
+	}
+	if c.e.verdicts.get(query) == nil || c.tx != nil {
+		if _, _, _, err := c.classify(ctx, query); err != nil {
+			return nil, c.fail(ctx, "prepare", query, nil, err)
+		}
+	}
+	return &Stmt{c: c, query: query}, nil
+}
+
+// Stmt is a prepared statement: a text whose compiled forms live in the
+// statement caches of the connections.
+type Stmt struct {
+	c     *Conn
+	query string
+}
+
+var (
+	_ driver.StmtExecContext  = (*Stmt)(nil)
+	_ driver.StmtQueryContext = (*Stmt)(nil)
+)
+
+// Close has nothing to free.
+func (s *Stmt) Close() error { return nil }
+
+// NumInput is unknown: extra arguments are ignored, as the stock drivers do.
+func (s *Stmt) NumInput() int { return -1 }
+
+// ExecContext runs the statement.
+func (s *Stmt) ExecContext(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
+	return s.c.ExecContext(ctx, s.query, args)
+}
+
+// QueryContext runs the statement and returns its rows.
+func (s *Stmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
+	return s.c.QueryContext(ctx, s.query, args)
+}
+
+// Exec is ExecContext without a context.
+func (s *Stmt) Exec(args []driver.Value) (driver.Result, error) {
+	return s.ExecContext(context.Background(), named(args))
+}
+
+// Query is QueryContext without a context.
+func (s *Stmt) Query(args []driver.Value) (driver.Rows, error) {
+	return s.QueryContext(context.Background(), named(args))
+}
+
+func named(args []driver.Value) []driver.NamedValue {
+	out := make([]driver.NamedValue, len(args))
+	for i, v := range args {
+		out[i] = driver.NamedValue{Ordinal: i + 1, Value: v}
+	}
+	return out
+}
+
+// result is what Exec returns.
+type result struct{ lastRowID, affected int64 }
+
+func (r result) LastInsertId() (int64, error) { return r.lastRowID, nil }
+func (r result) RowsAffected() (int64, error) { return r.affected, nil }

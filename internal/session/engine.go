@@ -1,0 +1,154 @@
+package session
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/holdfastdb/holdfast/internal/busy"
+	"github.com/holdfastdb/holdfast/internal/locks"
+	"github.com/holdfastdb/holdfast/internal/pool"
+	"github.com/holdfastdb/holdfast/internal/sqlite"
+	"github.com/holdfastdb/holdfast/internal/stats"
+	"github.com/holdfastdb/holdfast/internal/writer"
+)
+
+var (
+	// ErrReadOnlyTx: a write inside a read-only transaction.
+	ErrReadOnlyTx = errors.New("write inside a read-only transaction")
+	// ErrReadOnly: the database was opened read-only.
+	ErrReadOnly = errors.New("the database is open read-only")
+	// ErrEvicted: the lease was ended because it was older than allowed.
+	ErrEvicted = errors.New("ended because it was held longer than allowed")
+	// ErrConflict: an optimistic transaction wrote after somebody else had.
+	ErrConflict = errors.New("the database has changed since the transaction's snapshot")
+	// ErrRefused: a statement that Holdfast does not run.
+	ErrRefused = errors.New("refused")
+	// ErrTxLost: SQLite has rolled the transaction back by itself.
+	ErrTxLost = errors.New("the transaction was rolled back; nothing of it was written")
+)
+
+// Config is what a session needs from the rest of the library.
+type Config struct {
+	Pool     *pool.Pool
+	Writer   *writer.Writer // nil for a read-only database
+	Locks    *locks.Registry
+	Counters *stats.Counters
+
+	// OpenPinned opens a connection for one session alone, with the settings of
+	// the writer and no busy handler.
+	OpenPinned func(ctx context.Context) (*sqlite.Conn, error)
+	// Fence is nil while the path still names the file that is open.
+	Fence func() error
+	// Fail turns an error of any room into the library's own. sql may be empty.
+	Fail func(op, sql string, site locks.Site, args []driver.NamedValue, err error) error
+	// Notice reports something an operator may want to know. It must not block.
+	Notice func(msg, pragma string, site locks.Site)
+
+	Budget         time.Duration // longest lock wait of one statement
+	ReadAheadRows  int
+	ReadAheadBytes int
+	AllowUnsafe    bool
+	// Defaults are the pragmas that every connection has, lower-case name to
+	// the number SQLite answers: setting one of them again changes nothing.
+	Defaults map[string]string
+	// JournalMode is the file's, lower case.
+	JournalMode string
+}
+
+// Engine makes sessions. It is a driver.Connector and driver.Driver.
+type Engine struct {
+	cfg      Config
+	verdicts verdicts
+
+	mu       sync.Mutex // guards sessions
+	sessions map[*Conn]struct{}
+}
+
+// New returns an engine. It opens nothing and starts nothing.
+func New(cfg Config) *Engine {
+	return &Engine{cfg: cfg, sessions: make(map[*Conn]struct{})}
+}
+
+// Connect makes a session. It opens no connection.
+func (e *Engine) Connect(ctx context.Context) (driver.Conn, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	c := &Conn{e: e, budget: e.cfg.Budget}
+	c.checkOut()
+	e.mu.Lock()
+	e.sessions[c] = struct{}{}
+	e.mu.Unlock()
+	return c, nil
+}
+
+// Driver returns e itself: there is no data source name to open.
+func (e *Engine) Driver() driver.Driver { return e }
+
+// Open is refused: the driver is reached through holdfast.Open only.
+func (e *Engine) Open(string) (driver.Conn, error) {
+	return nil, errors.New("holdfast: use holdfast.Open, which returns a *sql.DB")
+}
+
+func (e *Engine) forget(c *Conn) {
+	e.mu.Lock()
+	delete(e.sessions, c)
+	e.mu.Unlock()
+}
+
+// Sessions returns the number of open sessions.
+func (e *Engine) Sessions() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return len(e.sessions)
+}
+
+// IdleLeaks returns the sessions that somebody has had out of database/sql's
+// pool for at least age without a transaction or rows, and that were not
+// returned before: a *sql.Conn that was never closed.
+func (e *Engine) IdleLeaks(now time.Time, age time.Duration) []locks.Lease {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var out []locks.Lease
+	for c := range e.sessions {
+		if l, ok := c.idleLeak(now, age); ok {
+			out = append(out, l)
+		}
+	}
+	return out
+}
+
+// onReader runs fn on a leased reader and gives it back. A reader that fails
+// with a broken file is not used again.
+func (e *Engine) onReader(ctx context.Context, budget time.Duration, fn func(*sqlite.Conn) error) error {
+	r, err := e.cfg.Pool.Get(ctx)
+	if err != nil {
+		return err
+	}
+	r.Busy.Arm(ctx, budget, nil)
+	err = fn(r.Conn)
+	e.giveBack(r, err)
+	return err
+}
+
+func (e *Engine) giveBack(r *pool.Reader, err error) {
+	if waited, n := r.Busy.Waited(); n > 0 {
+		e.cfg.Counters.LockConflicts.Add(1)
+		_ = waited
+	}
+	r.Busy.Disarm()
+	e.cfg.Pool.Put(r, err == nil || busy.Classify(sqlite.Code(err)) != busy.Broken)
+}
+
+// classifyOn returns the verdict on the first statement of sql, from memory or
+// from c.
+func (e *Engine) classifyOn(c *sqlite.Conn, sql string, remember bool) (v *verdict, text, tail string, err error) {
+	v, text, tail, err = classify(c, sql)
+	if err == nil && remember && v.class != temporary {
+		e.verdicts.put(text, v)
+	}
+	return v, text, tail, err
+}

@@ -1,0 +1,349 @@
+package session
+
+import (
+	"context"
+	"database/sql/driver"
+	"fmt"
+	"strings"
+
+	"github.com/holdfastdb/holdfast/internal/busy"
+	"github.com/holdfastdb/holdfast/internal/locks"
+	"github.com/holdfastdb/holdfast/internal/sqlite"
+	"github.com/holdfastdb/holdfast/internal/writer"
+)
+
+// statement is one statement on its way to the connection that runs it.
+type statement struct {
+	text string
+	v    *verdict
+	args []driver.NamedValue
+	rows bool // the caller wants the rows
+}
+
+// answer is what became of it: rows when they were wanted, else counters.
+type answer struct {
+	rows *Rows
+	result
+}
+
+func checkText(sql string) error {
+	if strings.IndexByte(sql, 0) >= 0 {
+		return &ArgumentError{"the SQL text contains a NUL byte, where SQLite would stop reading; remove it"}
+	}
+	if strings.TrimSpace(sql) == "" {
+		return &ArgumentError{"the SQL text is empty; pass a statement"}
+	}
+	return nil
+}
+
+func (c *Conn) exec(ctx context.Context, query string, args []driver.NamedValue) (result, error) {
+	if err := ctx.Err(); err != nil {
+		return result{}, err
+	}
+	if v := c.e.verdicts.get(query); v != nil {
+		a, err := c.run(ctx, statement{text: query, v: v, args: args})
+		return a.result, err
+	}
+	if err := checkText(query); err != nil {
+		return result{}, err
+	}
+	before := c.tx
+	r, err := c.script(ctx, query, args)
+	if err != nil && c.tx != before && before == nil {
+		// The text opened a transaction and did not come to its end.
+		_ = c.tx.abort(nil)
+		c.tx = nil
+	}
+	return r, err
+}
+
+// script runs the statements of a text one after the other. Each is compiled
+// when its turn comes, since it may need what the one before has created.
+func (c *Conn) script(ctx context.Context, query string, args []driver.NamedValue) (last result, err error) {
+	for rest := query; ; {
+		v, text, tail, err := c.classify(ctx, rest)
+		if err != nil {
+			return result{}, err
+		}
+		if v.class != blank {
+			a, err := c.run(ctx, statement{text: text, v: v, args: args})
+			if err != nil {
+				return result{}, err
+			}
+			last = a.result
+		}
+		if rest = tail; isBlank(rest) {
+			return last, nil
+		}
+	}
+}
+
+func (c *Conn) query(ctx context.Context, query string, args []driver.NamedValue) (*Rows, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	v := c.e.verdicts.get(query)
+	if v == nil {
+		if err := checkText(query); err != nil {
+			return nil, err
+		}
+		var text, tail string
+		var err error
+		if v, text, tail, err = c.classify(ctx, query); err != nil {
+			return nil, err
+		}
+		if !isBlank(tail) {
+			if err := c.refuseSecond(ctx, tail); err != nil {
+				return nil, err
+			}
+		}
+		query = text
+	}
+	a, err := c.run(ctx, statement{text: query, v: v, args: args, rows: true})
+	if err != nil {
+		return nil, err
+	}
+	if a.rows == nil {
+		a.rows = &Rows{done: true}
+	}
+	return a.rows, nil
+}
+
+// refuseSecond refuses a query whose text goes on after the first statement,
+// before anything has run. Comments may follow.
+func (c *Conn) refuseSecond(ctx context.Context, tail string) error {
+	if v, _, _, err := c.classify(ctx, tail); err == nil && v.class == blank {
+		return nil
+	}
+	return &ArgumentError{"the text has more than one statement, and a query returns the rows of one: run the others with Exec first"}
+}
+
+// classify compiles the first statement of sql where the session would run it.
+func (c *Conn) classify(ctx context.Context, sql string) (v *verdict, text, tail string, err error) {
+	switch {
+	case c.tx != nil:
+		if err := c.tx.usable(); err != nil {
+			return nil, "", "", err
+		}
+		c.tx.mu.Lock()
+		defer c.tx.mu.Unlock()
+		if err := c.tx.usable(); err != nil {
+			return nil, "", "", err
+		}
+		return c.e.classifyOn(c.tx.conn, sql, c.tx.kind != pinnedTx)
+	case c.pin != nil:
+		c.pin.busy.Arm(ctx, c.budget, nil)
+		defer c.pin.busy.Disarm()
+		return c.e.classifyOn(c.pin.conn, sql, false)
+	}
+	err = c.e.onReader(ctx, c.budget, func(r *sqlite.Conn) error {
+		v, text, tail, err = c.e.classifyOn(r, sql, true)
+		return err
+	})
+	return v, text, tail, err
+}
+
+// run sends one statement where it belongs.
+func (c *Conn) run(ctx context.Context, s statement) (answer, error) {
+	switch s.v.class {
+	case begin:
+		return answer{}, c.beginText(ctx)
+	case commit:
+		return answer{}, c.commitText()
+	case rollback:
+		return answer{}, c.rollbackText()
+	case savepoint, release, rollbackTo:
+		return answer{}, c.savepointText(ctx, s)
+	case pragmaSet:
+		if a, done, err := c.pragma(ctx, s); done || err != nil {
+			return a, err
+		}
+	}
+	switch {
+	case c.tx != nil:
+		return c.runInTx(ctx, s)
+	case s.v.local():
+		if c.pin == nil {
+			if err := c.pinTo(ctx, s); err != nil {
+				return answer{}, err
+			}
+		}
+		return c.runPinned(ctx, s)
+	case c.pin != nil:
+		return c.runPinned(ctx, s)
+	case s.v.class == outside:
+		return c.runOutside(ctx, s)
+	case s.v.readOnly:
+		a, err := c.runOnReader(ctx, s)
+		if err != nil && sqlite.Code(err) == sqlite.ResultReadOnly && c.e.cfg.Writer != nil {
+			// The verdict was a wrong guess (a view's trigger, a changed
+			// schema): the engine refused on the reader, the writer may.
+			c.e.cfg.Counters.Retries.Add(1)
+			return c.runOnWriter(ctx, s)
+		}
+		return a, err
+	}
+	return c.runOnWriter(ctx, s)
+}
+
+// runOnReader runs a read-only statement on a leased reader. When all rows fit
+// the read-ahead the reader is back before the caller sees the first.
+func (c *Conn) runOnReader(ctx context.Context, s statement) (answer, error) {
+	r, err := c.e.cfg.Pool.Get(ctx)
+	if err != nil {
+		return answer{}, err
+	}
+	r.Busy.Arm(ctx, c.budget, nil)
+	if s.v.counters {
+		r.Conn.SetCounters(c.lastRowID, c.changes, c.total)
+	}
+	if !s.rows {
+		err := drain(r.Conn, s)
+		c.e.giveBack(r, err)
+		return answer{result: result{lastRowID: c.lastRowID}}, err
+	}
+	rows, err := c.openRows(ctx, r.Conn, s)
+	if err != nil {
+		c.e.giveBack(r, err)
+		return answer{}, err
+	}
+	if rows.done {
+		c.e.giveBack(r, rows.err)
+		return answer{rows: rows}, nil
+	}
+	rows.keepReader(ctx, r, c, s.text)
+	return answer{rows: rows}, nil
+}
+
+// runOnWriter runs a statement as a unit of the writer, which commits it
+// together with whatever else is waiting. Rows (RETURNING) are collected
+// before the COMMIT, so they are the caller's even if he reads only one.
+func (c *Conn) runOnWriter(ctx context.Context, s statement) (answer, error) {
+	w := c.e.cfg.Writer
+	if w == nil {
+		return answer{}, ErrReadOnly
+	}
+	var a answer
+	before := c.counters
+	err := w.Do(ctx, writer.Unit{
+		Atomic:   true,
+		Priority: priority(ctx),
+		SQL:      s.text,
+		Run: func(conn *sqlite.Conn) (err error) {
+			a, err = runWrite(conn, s, before)
+			return err
+		},
+	})
+	if err != nil {
+		return answer{}, err
+	}
+	c.note(s.v, a.result)
+	return a, nil
+}
+
+// runWrite runs a statement to its end on a connection that writes. It touches
+// no session: the writer may run it on another goroutine, and twice.
+func runWrite(conn *sqlite.Conn, s statement, before counters) (answer, error) {
+	if s.v.counters {
+		conn.SetCounters(before.lastRowID, before.changes, before.total)
+	} else {
+		conn.SetCounters(before.lastRowID, 0, conn.TotalChanges())
+	}
+	var a answer
+	var err error
+	if s.rows {
+		a.rows, err = collect(conn, s)
+	} else {
+		err = drain(conn, s)
+	}
+	if err != nil {
+		return answer{}, err
+	}
+	a.lastRowID = conn.LastInsertRowID()
+	if s.v.dml {
+		a.affected = conn.Changes()
+	}
+	return a, nil
+}
+
+// note keeps what the session's own functions and results will answer.
+func (c *Conn) note(v *verdict, r result) {
+	c.lastRowID = r.lastRowID
+	if v.dml {
+		c.changes = r.affected
+		c.total += r.affected
+	}
+}
+
+// runOutside runs a statement that can't be part of a transaction, with the
+// writer to itself. wal_checkpoint must not make every writer wait for the
+// slowest reader, so its own waits are short.
+func (c *Conn) runOutside(ctx context.Context, s statement) (answer, error) {
+	w := c.e.cfg.Writer
+	if w == nil {
+		return answer{}, ErrReadOnly
+	}
+	h, err := w.Hold(ctx, priority(ctx), locks.Here(1), s.text)
+	if err != nil {
+		return answer{}, err
+	}
+	if s.v.name == "wal_checkpoint" {
+		h.Budget(ctx, min(c.budget, checkpointWait))
+	}
+	rows, err := collect(h.Conn(), s)
+	if err == nil {
+		err = c.e.cfg.Fence()
+	}
+	h.Release(err)
+	return answer{rows: rows, result: result{lastRowID: c.lastRowID}}, err
+}
+
+func drain(conn *sqlite.Conn, s statement) error {
+	st, err := prepare(conn, s)
+	if err != nil {
+		return err
+	}
+	for row := true; row && err == nil; {
+		row, err = st.Step()
+	}
+	if e := st.Release(); err == nil {
+		err = e
+	}
+	return err
+}
+
+func prepare(conn *sqlite.Conn, s statement) (*sqlite.Stmt, error) {
+	st, _, err := conn.PrepareCached(s.text)
+	if err != nil {
+		return nil, err
+	}
+	if st == nil {
+		return nil, &ArgumentError{"the SQL text holds no statement"}
+	}
+	if err := bind(st, s.args); err != nil {
+		_ = st.Release() // never stepped: there is no second error to report
+		return nil, err
+	}
+	return st, nil
+}
+
+// broken tells whether a connection can't be trusted after err.
+func broken(err error) bool {
+	return err != nil && busy.Classify(sqlite.Code(err)) == busy.Broken
+}
+
+type priorityKey struct{}
+
+// WithPriority returns a context whose writes queue with priority p.
+func WithPriority(ctx context.Context, p writer.Priority) context.Context {
+	return context.WithValue(ctx, priorityKey{}, p)
+}
+
+func priority(ctx context.Context) writer.Priority {
+	if p, ok := ctx.Value(priorityKey{}).(writer.Priority); ok {
+		return p
+	}
+	return writer.Normal
+}
+
+func refused(reason string) error { return fmt.Errorf("%w: %s", ErrRefused, reason) }

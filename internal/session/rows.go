@@ -1,0 +1,304 @@
+package session
+
+import (
+	"context"
+	"database/sql/driver"
+	"io"
+	"math"
+	"reflect"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/holdfastdb/holdfast/internal/locks"
+	"github.com/holdfastdb/holdfast/internal/pool"
+	"github.com/holdfastdb/holdfast/internal/sqlite"
+)
+
+// Rows is a result: first the rows that were read ahead, then, if the result
+// is longer, those that the statement still yields.
+type Rows struct {
+	columns []string
+	types   []string // declared types, upper case
+	times   []bool
+
+	ahead  []driver.Value // rows read ahead, one after the other
+	next   int            // index in ahead of the next row
+	shown  []driver.Value // the row that Next returned last, for column types
+	done   bool           // the statement has no more rows
+	err    error          // what it failed with after the rows read ahead,
+	failed error          // and the same as the caller will see it
+
+	// While the statement still yields rows.
+	stmt *sqlite.Stmt
+	feed *feed
+}
+
+// feed is what keeps a long result open.
+type feed struct {
+	c       *Conn
+	ctx     context.Context
+	text    string
+	tx      *transaction // rows of a transaction, or
+	reader  *pool.Reader // rows that hold a reader, or neither: a pinned session
+	lease   *locks.Lease
+	mu      sync.Mutex // held while the statement steps; the evictor tries it
+	stop    atomic.Bool
+	evicted bool
+}
+
+var (
+	_ driver.RowsColumnTypeDatabaseTypeName = (*Rows)(nil)
+	_ driver.RowsColumnTypeScanType         = (*Rows)(nil)
+	_ driver.RowsColumnTypeLength           = (*Rows)(nil)
+	_ driver.RowsColumnTypeNullable         = (*Rows)(nil)
+	_ driver.RowsColumnTypePrecisionScale   = (*Rows)(nil)
+)
+
+// openRows starts a statement and reads ahead. If the result ends there
+// (r.done) the statement is released already.
+func (c *Conn) openRows(ctx context.Context, conn *sqlite.Conn, s statement) (*Rows, error) {
+	r, err := startRows(conn, s, c.e.cfg.ReadAheadRows, c.e.cfg.ReadAheadBytes)
+	if err == nil && r.err != nil {
+		r.failed = c.fail(ctx, "query", s.text, s.args, r.err)
+	}
+	return r, err
+}
+
+// collect runs a statement to its end and keeps all its rows.
+func collect(conn *sqlite.Conn, s statement) (*Rows, error) {
+	r, err := startRows(conn, s, math.MaxInt, math.MaxInt)
+	if err == nil && r.err != nil {
+		return nil, r.err
+	}
+	return r, err
+}
+
+func startRows(conn *sqlite.Conn, s statement, maxRows, maxBytes int) (*Rows, error) {
+	st, err := prepare(conn, s)
+	if err != nil {
+		return nil, err
+	}
+	// The first step may find the schema changed and compile the statement
+	// anew, so the columns are described after it.
+	row, err := st.Step()
+	if err != nil {
+		_ = st.Release() // repeats err
+		return nil, err
+	}
+	r := &Rows{stmt: st}
+	r.describe()
+	for n, size := 0, 0; row; {
+		size += r.take()
+		if n++; n >= maxRows || size >= maxBytes {
+			return r, nil
+		}
+		if row, err = st.Step(); err != nil {
+			r.err = err
+			break
+		}
+	}
+	r.done, r.stmt = true, nil
+	if err := st.Release(); err != nil && r.err == nil {
+		r.err = err
+	}
+	return r, nil
+}
+
+func (r *Rows) describe() {
+	n := r.stmt.ColumnCount()
+	r.columns = make([]string, n)
+	r.types = make([]string, n)
+	r.times = make([]bool, n)
+	for i := range n {
+		r.columns[i] = r.stmt.ColumnName(i)
+		r.types[i] = strings.ToUpper(r.stmt.ColumnDeclType(i))
+		r.times[i] = isTimeType(r.types[i])
+	}
+}
+
+// take appends the current row to those read ahead and returns its size.
+func (r *Rows) take() (size int) {
+	for i := range r.columns {
+		v := column(r.stmt, i, r.times[i])
+		switch x := v.(type) {
+		case string:
+			size += len(x)
+		case []byte:
+			size += len(x)
+		}
+		r.ahead = append(r.ahead, v)
+	}
+	return size + 16*len(r.columns)
+}
+
+// keepReader makes a long autocommit result hold its reader, on record.
+func (r *Rows) keepReader(ctx context.Context, reader *pool.Reader, c *Conn, text string) {
+	f := &feed{c: c, ctx: ctx, text: text, reader: reader}
+	f.lease = &locks.Lease{Kind: locks.Rows, Site: locks.Here(3), Since: time.Now(), SQL: text, Evict: r.evict}
+	reader.Busy.Arm(ctx, c.budget, &f.stop)
+	c.e.cfg.Pool.Keep(reader)
+	r.feed = f
+	c.e.cfg.Locks.Add(f.lease)
+	c.occupied(1)
+}
+
+// Columns returns the names of the columns.
+func (r *Rows) Columns() []string { return r.columns }
+
+// Next yields the next row, io.EOF at the end.
+func (r *Rows) Next(dest []driver.Value) error {
+	n := len(r.columns)
+	if r.next < len(r.ahead) {
+		r.shown = r.ahead[r.next : r.next+n]
+		copy(dest, r.shown)
+		r.next += n
+		return nil
+	}
+	if r.done {
+		if r.failed != nil {
+			return r.failed
+		}
+		return io.EOF
+	}
+	f := r.feed
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.evicted {
+		return f.c.fail(f.ctx, "query", f.text, nil, ErrEvicted)
+	}
+	if f.tx != nil {
+		f.tx.mu.Lock()
+		defer f.tx.mu.Unlock()
+		if err := f.tx.usable(); err != nil || r.stmt == nil {
+			r.done = true
+			return io.EOF // the transaction has ended under its rows
+		}
+		f.tx.arm(f.ctx, f.c.budget, "")
+		defer f.tx.disarm()
+	}
+	row, err := r.stmt.Step()
+	if err != nil {
+		if f.stop.Load() {
+			err = ErrEvicted
+		}
+		return f.c.fail(f.ctx, "query", f.text, nil, err)
+	}
+	if !row {
+		r.done = true
+		return io.EOF
+	}
+	for i := range n {
+		dest[i] = column(r.stmt, i, r.times[i])
+	}
+	r.shown = dest
+	return nil
+}
+
+// Close ends the result and gives back what it held.
+func (r *Rows) Close() error {
+	r.done = true
+	f := r.feed
+	if f == nil {
+		return nil
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.tx != nil {
+		f.tx.mu.Lock()
+		defer f.tx.mu.Unlock()
+	}
+	r.end()
+	return nil
+}
+
+// end releases statement and reader; f.mu is held.
+func (r *Rows) end() {
+	f := r.feed
+	if r.stmt == nil {
+		return
+	}
+	err := r.stmt.Release()
+	r.stmt = nil
+	switch {
+	case f.tx != nil:
+		delete(f.tx.open, r)
+	case f.reader != nil:
+		f.c.e.cfg.Locks.Remove(f.lease)
+		f.c.occupied(-1)
+		f.c.e.giveBack(f.reader, err)
+	}
+}
+
+// evict ends a result that holds a reader for too long. If its owner is in the
+// middle of a step, that step is interrupted and the owner ends it.
+func (r *Rows) evict() bool {
+	f := r.feed
+	f.stop.Store(true)
+	if !f.mu.TryLock() {
+		return true
+	}
+	defer f.mu.Unlock()
+	if r.stmt == nil {
+		return false
+	}
+	f.evicted = true
+	r.end()
+	f.c.e.cfg.Counters.Evictions.Add(1)
+	return true
+}
+
+// ColumnTypeDatabaseTypeName is the declared type, upper case, or "".
+func (r *Rows) ColumnTypeDatabaseTypeName(i int) string { return r.types[i] }
+
+// current is the value that column types are told from: of the row shown, or
+// of the first before it has been shown.
+func (r *Rows) current(i int) driver.Value {
+	switch {
+	case r.shown != nil:
+		return r.shown[i]
+	case len(r.ahead) > 0:
+		return r.ahead[i]
+	}
+	return nil
+}
+
+// ColumnTypeScanType follows the current row: SQLite's values have types, its
+// columns only leanings.
+func (r *Rows) ColumnTypeScanType(i int) reflect.Type {
+	switch r.current(i).(type) {
+	case int64:
+		switch {
+		case r.types[i] == "BOOLEAN":
+			return reflect.TypeFor[bool]()
+		case r.times[i] || r.types[i] == "TIME":
+			return reflect.TypeFor[time.Time]()
+		}
+		return reflect.TypeFor[int64]()
+	case float64:
+		return reflect.TypeFor[float64]()
+	case string:
+		return reflect.TypeFor[string]()
+	case []byte:
+		return reflect.TypeFor[[]byte]()
+	case time.Time:
+		return reflect.TypeFor[time.Time]()
+	}
+	return reflect.TypeOf(nil)
+}
+
+// ColumnTypeLength is unlimited for text and blobs.
+func (r *Rows) ColumnTypeLength(i int) (int64, bool) {
+	switch r.current(i).(type) {
+	case string, []byte, time.Time:
+		return math.MaxInt64, true
+	}
+	return 0, false
+}
+
+// ColumnTypeNullable: SQLite does not tell, so every column may be NULL.
+func (r *Rows) ColumnTypeNullable(int) (nullable, ok bool) { return true, true }
+
+// ColumnTypePrecisionScale: SQLite has no decimal type.
+func (r *Rows) ColumnTypePrecisionScale(int) (precision, scale int64, ok bool) { return 0, 0, false }

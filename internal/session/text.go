@@ -1,0 +1,95 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"github.com/holdfastdb/holdfast/internal/sqlite"
+)
+
+// beginText serves a textual BEGIN. It always opens a write transaction: a
+// deferred one that writes later would fail in a way that no waiting helps.
+func (c *Conn) beginText(ctx context.Context) error {
+	kind := writeTx
+	if c.e.cfg.Writer == nil {
+		kind = readTx
+	}
+	return c.begin(ctx, kind)
+}
+
+func (c *Conn) commitText() error {
+	if c.tx == nil {
+		return errors.New("cannot commit - no transaction is active")
+	}
+	if t := c.tx; t.over == nil && t.write != nil && t.write.Violations() {
+		// As in SQLite, a COMMIT refused for a deferred foreign key leaves the
+		// transaction open, so that the program can repair it.
+		return &sqlite.Error{Code: sqlite.ResultConstraintForeignKey, Op: "step", Msg: "FOREIGN KEY constraint failed", Offset: -1}
+	}
+	return c.endTx(true)
+}
+
+func (c *Conn) rollbackText() error {
+	if c.tx == nil {
+		return errors.New("cannot rollback - no transaction is active")
+	}
+	return c.endTx(false)
+}
+
+// savepointText serves SAVEPOINT, RELEASE and ROLLBACK TO. Outside a
+// transaction SAVEPOINT opens one, and its RELEASE commits it; see
+// https://www.sqlite.org/lang_savepoint.html.
+func (c *Conn) savepointText(ctx context.Context, s statement) error {
+	if c.tx == nil {
+		if s.v.class != savepoint {
+			return errors.New("no such savepoint: " + s.v.name)
+		}
+		if err := c.beginText(ctx); err != nil {
+			return err
+		}
+		c.tx.textual = true
+	}
+	t := c.tx
+	if s.v.class == release && t.textual && t.outermost(s.v.name) {
+		return c.endTx(true)
+	}
+	if strings.EqualFold(s.v.name, "holdfast_unit") {
+		return refused("the savepoint name holdfast_unit is Holdfast's own")
+	}
+	if _, err := c.runInTx(ctx, s); err != nil {
+		return err
+	}
+	t.track(s.v)
+	return nil
+}
+
+// outermost tells whether name is the savepoint that opened the transaction.
+func (t *transaction) outermost(name string) bool {
+	return t.find(name) == 0
+}
+
+// find returns the index of the innermost savepoint of that name, or -1.
+func (t *transaction) find(name string) int {
+	for i := len(t.names) - 1; i >= 0; i-- {
+		if strings.EqualFold(t.names[i], name) {
+			return i
+		}
+	}
+	return -1
+}
+
+func (t *transaction) track(v *verdict) {
+	switch v.class {
+	case savepoint:
+		t.names = append(t.names, v.name)
+	case release:
+		if i := t.find(v.name); i >= 0 {
+			t.names = t.names[:i]
+		}
+	case rollbackTo:
+		if i := t.find(v.name); i >= 0 {
+			t.names = t.names[:i+1]
+		}
+	}
+}

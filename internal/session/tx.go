@@ -1,0 +1,532 @@
+package session
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/holdfastdb/holdfast/internal/busy"
+	"github.com/holdfastdb/holdfast/internal/locks"
+	"github.com/holdfastdb/holdfast/internal/pool"
+	"github.com/holdfastdb/holdfast/internal/sqlite"
+	"github.com/holdfastdb/holdfast/internal/writer"
+)
+
+type txKind uint8
+
+const (
+	readTx     txKind = iota // a reader, one snapshot
+	writeTx                  // the writer
+	pinnedTx                 // the session's own connection, behind the writer's gate
+	optimistic               // a reader that moves to the writer at its first write
+)
+
+// transaction is the open transaction of a session.
+type transaction struct {
+	c    *Conn
+	kind txKind
+	site locks.Site
+
+	// mu is held while a statement of the transaction runs; the evictor tries
+	// it, so that it never ends a transaction in the middle of a statement.
+	mu      sync.Mutex
+	conn    *sqlite.Conn
+	reader  *pool.Reader     // readTx, optimistic
+	write   *writer.Tx       // writeTx
+	gate    *writer.Held     // pinnedTx
+	snap    *sqlite.Snapshot // optimistic: what it has read from
+	open    map[*Rows]struct{}
+	over    error // why no statement can run any more
+	tainted bool  // the connection has session state now
+
+	names   []string // textual savepoints, innermost last
+	textual bool     // begun by SAVEPOINT: RELEASE of the outermost commits
+	lease   *locks.Lease
+	stop    atomic.Bool
+}
+
+// BeginTx opens a transaction: on a reader if opts.ReadOnly, optimistic for
+// sql.LevelSnapshot, else on the writer. All other isolation levels are
+// accepted: SQLite's transactions are serializable, which satisfies them.
+func (c *Conn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
+	kind := writeTx
+	switch {
+	case opts.ReadOnly:
+		kind = readTx
+	case sql.IsolationLevel(opts.Isolation) == sql.LevelSnapshot && c.pin == nil && c.e.cfg.Writer != nil:
+		kind = optimistic
+	}
+	if err := c.begin(ctx, kind); err != nil {
+		return nil, c.fail(ctx, "begin", "", nil, err)
+	}
+	return driverTx{c: c, t: c.tx}, nil
+}
+
+// Begin is BeginTx without a context.
+func (c *Conn) Begin() (driver.Tx, error) {
+	return c.BeginTx(context.Background(), driver.TxOptions{})
+}
+
+func (c *Conn) begin(ctx context.Context, kind txKind) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if c.tx != nil {
+		return errors.New("cannot start a transaction within a transaction")
+	}
+	t := &transaction{c: c, kind: kind, site: locks.Here(2), open: make(map[*Rows]struct{})}
+	var err error
+	switch {
+	case c.pin != nil:
+		err = t.beginPinned(ctx, kind == readTx)
+	case kind == writeTx:
+		err = t.beginWrite(ctx)
+	default:
+		err = t.beginRead(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	c.tx = t
+	leaseKind := locks.WriteTx
+	if t.kind == readTx || t.kind == optimistic {
+		leaseKind = locks.ReadTx
+	}
+	t.lease = &locks.Lease{Kind: leaseKind, Site: t.site, Since: time.Now(), Evict: t.evict}
+	c.e.cfg.Locks.Add(t.lease)
+	c.occupied(1)
+	return nil
+}
+
+func (t *transaction) beginWrite(ctx context.Context) error {
+	w := t.c.e.cfg.Writer
+	if w == nil {
+		return ErrReadOnly
+	}
+	tx, err := w.Begin(ctx, priority(ctx), t.site, false)
+	if err != nil {
+		return err
+	}
+	t.write, t.conn = tx, tx.Conn()
+	t.conn.SetCounters(t.c.lastRowID, t.c.changes, t.conn.TotalChanges())
+	return nil
+}
+
+func (t *transaction) beginRead(ctx context.Context) error {
+	e := t.c.e
+	r, err := e.cfg.Pool.Get(ctx)
+	if err != nil {
+		return err
+	}
+	r.Busy.Arm(ctx, t.c.budget, &t.stop)
+	err = control(r.Conn, "BEGIN")
+	if err == nil && t.kind == optimistic {
+		if _, err = r.Conn.QueryInt64("PRAGMA schema_version"); err == nil { // a read, so that there is a snapshot
+			t.snap, err = r.Conn.SnapshotGet("main")
+		}
+	}
+	r.Busy.Disarm()
+	if err != nil {
+		e.giveBack(r, err)
+		return err
+	}
+	r.Conn.SetCounters(t.c.lastRowID, t.c.changes, t.c.total)
+	e.cfg.Pool.Keep(r)
+	t.reader, t.conn = r, r.Conn
+	return nil
+}
+
+// beginPinned opens the transaction on the session's own connection; one that
+// may write takes the writer's gate first.
+func (t *transaction) beginPinned(ctx context.Context, readOnly bool) error {
+	t.kind = pinnedTx
+	t.conn = t.c.pin.conn
+	verb := "BEGIN"
+	if !readOnly {
+		w := t.c.e.cfg.Writer
+		if w == nil {
+			return ErrReadOnly
+		}
+		gate, err := w.Hold(ctx, priority(ctx), t.site, "")
+		if err != nil {
+			return err
+		}
+		t.gate = gate
+		verb = "BEGIN IMMEDIATE"
+	}
+	t.arm(ctx, t.c.budget, "")
+	err := control(t.conn, verb)
+	if err == nil && readOnly {
+		err = control(t.conn, "PRAGMA query_only=1")
+	}
+	t.disarm()
+	if err != nil && t.gate != nil {
+		t.gate.Release(nil)
+	}
+	return err
+}
+
+func control(c *sqlite.Conn, sql string) error {
+	return drain(c, statement{text: sql})
+}
+
+// usable tells why no statement can run in the transaction, if so. Called with
+// mu held or by the transaction's own goroutine before it takes mu.
+func (t *transaction) usable() error { return t.over }
+
+// arm lets the context of one statement end its waits and the statement.
+func (t *transaction) arm(ctx context.Context, budget time.Duration, sql string) {
+	switch {
+	case t.write != nil:
+		t.write.Running(ctx, sql)
+	case t.reader != nil:
+		t.reader.Busy.Arm(ctx, budget, &t.stop)
+	default:
+		t.c.pin.busy.Arm(ctx, budget, &t.stop)
+	}
+}
+
+func (t *transaction) disarm() {
+	switch {
+	case t.write != nil:
+		t.write.Running(nil, "")
+	case t.reader != nil:
+		t.reader.Busy.Disarm()
+	default:
+		t.c.pin.busy.Disarm()
+	}
+}
+
+// runInTx runs one statement of the transaction.
+func (c *Conn) runInTx(ctx context.Context, s statement) (answer, error) {
+	t := c.tx
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if err := t.usable(); err != nil {
+		return answer{}, err
+	}
+	if s.v.class == outside {
+		return answer{}, refused(firstWord(s.text) + " can't run inside a transaction; run it on the database handle")
+	}
+	if t.kind == optimistic && !s.v.readOnly {
+		if err := t.moveToWriter(ctx); err != nil {
+			return answer{}, err
+		}
+	}
+	if s.v.local() {
+		if t.reader != nil && s.v.name == "query_only" {
+			return answer{}, refused(refusal("query_only", ""))
+		}
+		t.tainted = true
+	}
+	if t.lease.SQL == "" {
+		t.lease.SQL = s.text
+	}
+	t.arm(ctx, c.budget, s.text)
+	a, err := t.execute(ctx, s)
+	t.disarm()
+	return a, t.after(err)
+}
+
+func (t *transaction) execute(ctx context.Context, s statement) (answer, error) {
+	c := t.c
+	if t.reader != nil {
+		if s.v.counters {
+			t.conn.SetCounters(c.lastRowID, c.changes, c.total)
+		}
+	} else if s.v.dml {
+		t.conn.SetCounters(c.lastRowID, 0, t.conn.TotalChanges())
+	} else if s.v.counters {
+		t.conn.SetCounters(c.lastRowID, c.changes, c.total)
+	}
+	var a answer
+	var err error
+	switch {
+	case !s.rows:
+		err = drain(t.conn, s)
+	case s.v.readOnly:
+		a.rows, err = c.openRows(ctx, t.conn, s)
+		if err == nil && !a.rows.done {
+			a.rows.feed = &feed{c: c, ctx: ctx, text: s.text, tx: t}
+			t.open[a.rows] = struct{}{}
+		}
+	default:
+		a.rows, err = collect(t.conn, s)
+	}
+	if err != nil {
+		return answer{}, err
+	}
+	a.lastRowID = c.lastRowID
+	if t.reader == nil && !s.v.readOnly {
+		a.lastRowID = t.conn.LastInsertRowID()
+		if s.v.dml {
+			a.affected = t.conn.Changes()
+		}
+		c.note(s.v, a.result)
+	}
+	return a, nil
+}
+
+// after looks at what a failed statement has done to the transaction.
+func (t *transaction) after(err error) error {
+	if err == nil {
+		return nil
+	}
+	if t.stop.Load() {
+		t.finish(func() error { return t.endEngine(err) }, ErrEvicted)
+		t.c.e.cfg.Counters.Evictions.Add(1)
+		return ErrEvicted
+	}
+	if t.reader != nil && sqlite.Code(err).Primary() == sqlite.ResultReadOnly {
+		return fmt.Errorf("%w (begun at %s): %w", ErrReadOnlyTx, t.site, err)
+	}
+	if t.conn.Autocommit() || broken(err) {
+		// SQLite has dropped the whole transaction (full disk, I/O error,
+		// interrupt of a write, ON CONFLICT ROLLBACK). What the caller does next
+		// must not run outside of it.
+		t.finish(func() error { return t.endEngine(err) }, ErrTxLost)
+	}
+	return err
+}
+
+// moveToWriter makes an optimistic transaction a write transaction, if nobody
+// has written since its snapshot.
+func (t *transaction) moveToWriter(ctx context.Context) error {
+	e := t.c.e
+	tx, err := e.cfg.Writer.Begin(ctx, priority(ctx), t.site, true)
+	if err != nil {
+		return err
+	}
+	// Nobody can commit now, so what a fresh reader sees is the newest state.
+	// (sqlite3_snapshot_get is not allowed inside a write transaction.)
+	same := false
+	err = e.onReader(ctx, t.c.budget, func(r *sqlite.Conn) error {
+		if err := control(r, "BEGIN"); err != nil {
+			return err
+		}
+		_, err := r.QueryInt64("PRAGMA schema_version")
+		if err == nil {
+			var now *sqlite.Snapshot
+			if now, err = r.SnapshotGet("main"); err == nil {
+				same = now.Compare(t.snap) == 0
+				now.Free()
+			}
+		}
+		return errors.Join(err, control(r, "ROLLBACK"))
+	})
+	if err == nil && !same {
+		e.cfg.Counters.LockConflicts.Add(1)
+		err = ErrConflict
+	}
+	if err != nil {
+		_, _ = tx.Rollback()
+		t.finish(func() error { return t.endReader(err) }, ErrTxLost)
+		return err
+	}
+	t.closeRows()
+	_ = t.endReader(nil)
+	t.kind, t.write, t.conn = writeTx, tx, tx.Conn()
+	for _, name := range t.names {
+		if err := control(t.conn, "SAVEPOINT "+quote(name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// driverTx is what database/sql commits or rolls back.
+type driverTx struct {
+	c *Conn
+	t *transaction
+}
+
+func (d driverTx) Commit() error {
+	if d.c.tx != d.t {
+		return d.c.fail(context.Background(), "commit", "", nil, errors.New("cannot commit - no transaction is active"))
+	}
+	return d.c.fail(context.Background(), "commit", "", nil, d.c.endTx(true))
+}
+
+func (d driverTx) Rollback() error {
+	if d.c.tx != d.t {
+		return nil // ended by its own text, or by SQLite: there is nothing left to undo
+	}
+	return d.c.fail(context.Background(), "rollback", "", nil, d.c.endTx(false))
+}
+
+// endTx commits or rolls back the session's transaction and leaves none, also
+// when the COMMIT fails.
+func (c *Conn) endTx(commit bool) error {
+	t := c.tx
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	defer func() { c.tx = nil }()
+	if t.over != nil {
+		if commit {
+			return t.over
+		}
+		return nil
+	}
+	var err error
+	t.finish(func() error {
+		err = t.endWith(commit)
+		return err
+	}, sql.ErrTxDone)
+	return err
+}
+
+// abort rolls the transaction back from wherever the session is closed.
+func (t *transaction) abort(cause error) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.over != nil {
+		return nil
+	}
+	t.finish(func() error { return t.endEngine(cause) }, ErrTxLost)
+	return nil
+}
+
+// finish closes the rows, runs end, takes the transaction off the record and
+// remembers why nothing can run in it any more. mu is held.
+func (t *transaction) finish(end func() error, why error) {
+	t.closeRows()
+	_ = end()
+	t.over = why
+	if t.lease != nil {
+		t.c.e.cfg.Locks.Remove(t.lease)
+		t.c.occupied(-1)
+	}
+}
+
+func (t *transaction) closeRows() {
+	for r := range t.open {
+		_ = r.stmt.Release() // its error, if any, was Next's to tell
+		r.stmt, r.done = nil, true
+	}
+	clear(t.open)
+}
+
+// endWith commits or rolls back where the transaction lives.
+func (t *transaction) endWith(commit bool) error {
+	if t.write == nil && t.gate == nil {
+		return t.endReader(nil)
+	}
+	if !commit {
+		return t.endEngine(nil)
+	}
+	if t.write != nil {
+		if t.tainted {
+			t.write.GiveAway()
+		}
+		kept, err := t.write.Commit()
+		t.adopt(kept)
+		return err
+	}
+	err := control(t.conn, "COMMIT")
+	if err != nil && busy.CommitOutcomeUnknown(sqlite.Code(err)) {
+		err = fmt.Errorf("%w: %w", writer.ErrOutcomeUnknown, err)
+	}
+	if err == nil {
+		err = t.c.e.cfg.Fence()
+	}
+	if !t.conn.Autocommit() {
+		err = errors.Join(err, control(t.conn, "ROLLBACK"))
+	}
+	t.gate.Release(nil)
+	t.c.pinFailed(err)
+	return err
+}
+
+// endEngine rolls back, whatever the state after cause.
+func (t *transaction) endEngine(cause error) error {
+	switch {
+	case t.write != nil:
+		if t.tainted {
+			t.write.GiveAway()
+		}
+		var kept *sqlite.Conn
+		if cause != nil {
+			kept, _ = t.write.Abort(cause)
+		} else {
+			kept, _ = t.write.Rollback()
+		}
+		t.adopt(kept)
+		return nil
+	case t.gate != nil:
+		var err error
+		if !t.conn.Autocommit() {
+			err = control(t.conn, "ROLLBACK")
+		}
+		t.gate.Release(nil)
+		t.c.pinFailed(errors.Join(cause, err))
+		return err
+	}
+	return t.endReader(cause)
+}
+
+func (t *transaction) endReader(cause error) error {
+	if t.snap != nil {
+		t.snap.Free()
+		t.snap = nil
+	}
+	if t.reader == nil { // a read-only transaction of a pinned session
+		var err error
+		if !t.conn.Autocommit() {
+			err = control(t.conn, "ROLLBACK")
+		}
+		return errors.Join(err, control(t.conn, "PRAGMA query_only=0"))
+	}
+	r := t.reader
+	t.reader = nil
+	var err error
+	if !r.Conn.Autocommit() {
+		err = control(r.Conn, "ROLLBACK")
+	}
+	if t.tainted { // its state must not reach the next lease
+		err = errors.Join(err, &sqlite.Error{Code: sqlite.ResultCantOpen})
+	}
+	if err == nil {
+		err = cause
+	}
+	t.c.e.giveBack(r, err)
+	return nil
+}
+
+// adopt makes a connection that left the writer the session's own.
+func (t *transaction) adopt(conn *sqlite.Conn) {
+	if conn != nil {
+		t.c.adopt(conn)
+	}
+}
+
+// evict ends a transaction from outside. If a statement is running it is
+// interrupted, and the transaction is ended by the goroutine that runs it.
+func (t *transaction) evict() bool {
+	t.stop.Store(true)
+	if t.write != nil {
+		t.write.Stop()
+	}
+	if !t.mu.TryLock() {
+		return true
+	}
+	defer t.mu.Unlock()
+	if t.over != nil {
+		return false
+	}
+	t.finish(func() error { return t.endEngine(nil) }, ErrEvicted)
+	t.c.e.cfg.Counters.Evictions.Add(1)
+	return true
+}
+
+func quote(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }
+
+func firstWord(sql string) string {
+	w, _, _ := strings.Cut(strings.TrimSpace(sql), " ")
+	return strings.ToUpper(w)
+}

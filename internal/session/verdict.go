@@ -1,0 +1,190 @@
+package session
+
+import (
+	"strings"
+	"sync"
+
+	"github.com/holdfastdb/holdfast/internal/sqlite"
+)
+
+// class is what kind of statement a text is, as the engine reported it while
+// compiling it.
+type class uint8
+
+const (
+	plain      class = iota // routed by readOnly alone
+	blank                   // comments only
+	begin                   // BEGIN
+	commit                  // COMMIT, END
+	rollback                // ROLLBACK
+	savepoint               // SAVEPOINT name
+	release                 // RELEASE name
+	rollbackTo              // ROLLBACK TO name
+	attach                  // ATTACH
+	detach                  // DETACH
+	temporary               // creates or changes TEMP objects
+	pragmaSet               // changes the state of the connection
+	outside                 // can't run in a transaction: VACUUM, wal_checkpoint
+)
+
+// verdict is what the engine said about one statement text. It is immutable
+// once it is in the cache.
+type verdict struct {
+	class    class
+	readOnly bool
+	dml      bool   // inserts, updates or deletes rows of the caller's tables
+	counters bool   // asks for last_insert_rowid(), changes() or total_changes()
+	name     string // savepoint or pragma name
+	value    string // argument of the pragma
+}
+
+// local tells whether the statement concerns the session's own connection.
+func (v *verdict) local() bool {
+	return v.class == attach || v.class == detach || v.class == temporary || v.class == pragmaSet
+}
+
+// verdicts remembers one verdict per statement text. It is bounded: programs
+// that write values into their SQL would fill it for ever.
+type verdicts struct {
+	mu sync.RWMutex
+	m  map[string]*verdict
+}
+
+const (
+	maxVerdicts    = 4096
+	maxVerdictText = 8 << 10 // longer texts are not remembered
+)
+
+func (vs *verdicts) get(sql string) *verdict {
+	vs.mu.RLock()
+	v := vs.m[sql]
+	vs.mu.RUnlock()
+	return v
+}
+
+func (vs *verdicts) put(sql string, v *verdict) {
+	if len(sql) > maxVerdictText {
+		return
+	}
+	vs.mu.Lock()
+	if vs.m == nil || len(vs.m) >= maxVerdicts {
+		vs.m = make(map[string]*verdict)
+	}
+	vs.m[sql] = v
+	vs.mu.Unlock()
+}
+
+// recorder listens to what the engine authorizes while it compiles a
+// statement; see https://www.sqlite.org/c3ref/set_authorizer.html.
+type recorder struct {
+	v       verdict
+	actions int
+	pragma  bool
+}
+
+// authorize is the callback. Many pragmas take effect while they are compiled,
+// so one that sets is denied here: it must not touch the connection that only
+// serves for finding out what it is.
+func (r *recorder) authorize(a sqlite.AuthAction, arg1, arg2, schema, _ string) sqlite.AuthResult {
+	r.actions++
+	switch a {
+	case sqlite.ActionTransaction:
+		r.transaction(arg1)
+	case sqlite.ActionSavepoint:
+		r.savepoint(arg1, arg2)
+	case sqlite.ActionAttach:
+		r.v.class = attach
+	case sqlite.ActionDetach:
+		r.v.class = detach
+	case sqlite.ActionPragma:
+		r.pragma = true
+		r.v.name, r.v.value = strings.ToLower(arg1), arg2
+		r.v.class = pragmaClass(r.v.name, arg2)
+		if r.v.class != plain {
+			return sqlite.AuthDeny
+		}
+	case sqlite.ActionFunction:
+		switch strings.ToLower(arg2) {
+		case "last_insert_rowid", "changes", "total_changes":
+			r.v.counters = true
+		}
+	case sqlite.ActionCreateTempTable, sqlite.ActionCreateTempIndex, sqlite.ActionCreateTempTrigger, sqlite.ActionCreateTempView,
+		sqlite.ActionDropTempTable, sqlite.ActionDropTempIndex, sqlite.ActionDropTempTrigger, sqlite.ActionDropTempView:
+		r.v.class = temporary
+	case sqlite.ActionInsert, sqlite.ActionUpdate, sqlite.ActionDelete:
+		if strings.EqualFold(schema, "temp") {
+			r.v.class = temporary
+		}
+		if !strings.HasPrefix(arg1, "sqlite_") {
+			r.v.dml = true
+		}
+	}
+	return sqlite.AuthOK
+}
+
+func (r *recorder) transaction(op string) {
+	switch op {
+	case "BEGIN":
+		r.v.class = begin
+	case "COMMIT":
+		r.v.class = commit
+	case "ROLLBACK":
+		r.v.class = rollback
+	}
+}
+
+func (r *recorder) savepoint(op, name string) {
+	r.v.name = name
+	switch op {
+	case "BEGIN":
+		r.v.class = savepoint
+	case "RELEASE":
+		r.v.class = release
+	case "ROLLBACK":
+		r.v.class = rollbackTo
+	}
+}
+
+// classify compiles the first statement of sql on c and returns what it is,
+// its text and what follows it. It runs nothing.
+func classify(c *sqlite.Conn, sql string) (v *verdict, text, tail string, err error) {
+	var r recorder
+	c.SetAuthorizer(r.authorize)
+	s, tail, err := c.Prepare(sql)
+	c.SetAuthorizer(nil)
+	if err != nil {
+		if r.pragma && r.v.class != plain && sqlite.Code(err).Primary() == sqlite.ResultAuth {
+			text, tail = splitStatement(sql)
+			return &r.v, text, tail, nil
+		}
+		return nil, "", "", err
+	}
+	if s == nil {
+		r.v.class = blank
+		return &r.v, sql, "", nil
+	}
+	r.v.readOnly = s.ReadOnly()
+	if s.Explain() > 0 {
+		r.v = verdict{readOnly: true}
+	} else if !r.v.readOnly && r.actions == 0 {
+		r.v.class = outside // VACUUM is the one writing statement nobody authorizes
+	}
+	if err := s.Finalize(); err != nil {
+		return nil, "", "", err
+	}
+	return &r.v, sql[:len(sql)-len(tail)], tail, nil
+}
+
+// splitStatement finds the end of the first statement of sql, a PRAGMA that
+// was denied before the parser had read it to its end.
+func splitStatement(sql string) (text, tail string) {
+	for i := 0; i < len(sql); i++ {
+		if sql[i] == ';' && sqlite.Complete(sql[:i+1]) {
+			return sql[:i+1], sql[i+1:]
+		}
+	}
+	return sql, ""
+}
+
+// isBlank tells whether nothing but white space and semicolons is left.
+func isBlank(sql string) bool { return strings.Trim(sql, " \t\r\n\f;") == "" }

@@ -1,0 +1,18 @@
+// Package sidelock is the fair queue that Holdfast's processes form on
+// <db>-holdfast.lock around BEGIN IMMEDIATE ... COMMIT.
+//
+// SQLite's own waiting between processes is sleep and try again, with longer
+// sleeps for whoever has waited longer; under load a process can starve for as
+// long as the load lasts. Here each process takes a place in a queue made of
+// byte-range locks and moves up. The operating system frees the locks of a
+// process that dies, wherever it stood, so nothing ever has to be cleaned up
+// and a left-over lock file means nothing.
+//
+// The lock is advice among processes that run Holdfast. A foreign process that
+// writes without it is met by SQLite's own locks (see package busy), so it can
+// cost time but no data.
+//
+// The file holds no data but a note of who had the turn last. It must not be
+// deleted while a process uses it: the next one would create another file and
+// queue there alone (which, again, costs fairness and no data).
+package sidelock

@@ -1,0 +1,181 @@
+package stats
+
+import "strings"
+
+// maxFingerprint bounds the text that Fingerprint returns, in bytes: it goes
+// into errors and log lines.
+const maxFingerprint = 300
+
+// Fingerprint returns sql without the values in it: string, number and blob
+// literals become '?', comments go, white space is collapsed and a list of
+// values in parentheses is cut to one. Two statements that differ only in
+// their literals have one fingerprint, and Fingerprint(Fingerprint(s)) ==
+// Fingerprint(s). Text in double quotes is an identifier to SQLite and stays.
+// It never fails: what is not SQL is treated as words.
+func Fingerprint(sql string) string {
+	var b strings.Builder
+	b.Grow(min(len(sql), maxFingerprint+8))
+	prev := token{}
+	for i := 0; i < len(sql) && b.Len() < maxFingerprint; {
+		t := next(sql, i)
+		i = t.end
+		if t.kind == space {
+			continue
+		}
+		if t.kind == literal {
+			t.text = "?"
+		}
+		if repeatsValue(&b, t) {
+			// "(?, ?" becomes "(?": the comma is taken back.
+			prev = token{kind: literal, text: "?"}
+			continue
+		}
+		if wantsSpace(prev, t) {
+			b.WriteByte(' ')
+		}
+		b.WriteString(t.text)
+		prev = t
+	}
+	s := b.String()
+	if len(s) > maxFingerprint {
+		s = strings.ToValidUTF8(s[:maxFingerprint], "") + "..."
+	}
+	return s
+}
+
+// repeatsValue drops a value that follows "?," and takes the comma back.
+func repeatsValue(b *strings.Builder, t token) bool {
+	if t.text != "?" {
+		return false
+	}
+	s := b.String()
+	if !strings.HasSuffix(s, "?,") {
+		return false
+	}
+	b.Reset()
+	b.WriteString(s[:len(s)-1])
+	return true
+}
+
+type tokenKind uint8
+
+const (
+	none tokenKind = iota
+	space
+	word
+	literal
+	symbol
+)
+
+type token struct {
+	kind tokenKind
+	text string
+	end  int
+}
+
+func next(s string, i int) token {
+	c := s[i]
+	switch {
+	case isSpace(c):
+		j := i + 1
+		for j < len(s) && isSpace(s[j]) {
+			j++
+		}
+		return token{space, "", j}
+	case strings.HasPrefix(s[i:], "--"):
+		return token{space, "", until(s, i+2, "\n")}
+	case strings.HasPrefix(s[i:], "/*"):
+		return token{space, "", until(s, i+2, "*/")}
+	case c == '\'':
+		return token{literal, "", quoted(s, i, '\'')}
+	case c == '"' || c == '`':
+		j := quoted(s, i, c)
+		return token{word, s[i:j], j}
+	case c == '[':
+		j := until(s, i+1, "]")
+		return token{word, s[i:j], j}
+	case (c == 'x' || c == 'X') && i+1 < len(s) && s[i+1] == '\'':
+		return token{literal, "", quoted(s, i+1, '\'')}
+	case isDigit(c) || c == '.' && i+1 < len(s) && isDigit(s[i+1]):
+		return token{literal, "", number(s, i)}
+	case c == '?':
+		j := i + 1
+		for j < len(s) && isDigit(s[j]) {
+			j++
+		}
+		return token{literal, "", j}
+	case isWord(c) || (c == ':' || c == '@' || c == '$' || c == '#') && i+1 < len(s) && isWord(s[i+1]):
+		j := i + 1
+		for j < len(s) && isWord(s[j]) {
+			j++
+		}
+		return token{word, s[i:j], j}
+	}
+	return token{symbol, s[i : i+1], i + 1}
+}
+
+func wantsSpace(a, b token) bool {
+	switch {
+	case a.kind == none:
+		return false
+	case b.text == "," || b.text == ")" || b.text == ";" || b.text == "." || a.text == "(" || a.text == ".":
+		return false
+	case b.text == "(":
+		return a.kind == symbol || a.text == "," || a.kind == literal || isKeywordBeforeParen(a.text)
+	case a.kind == symbol && b.kind == symbol:
+		return false // operators such as <= and || stay whole
+	}
+	return true
+}
+
+func isKeywordBeforeParen(w string) bool {
+	switch strings.ToUpper(w) {
+	case "VALUES", "IN", "AND", "OR", "NOT", "WHERE", "SELECT", "FROM", "AS", "ON", "EXISTS", "UNION", "ALL":
+		return true
+	}
+	return false
+}
+
+// until returns the index after the next end, or the length of s: an
+// unterminated comment reaches to the end, as it does for SQLite.
+func until(s string, i int, end string) int {
+	if k := strings.Index(s[i:], end); k >= 0 {
+		return i + k + len(end)
+	}
+	return len(s)
+}
+
+// quoted returns the index after the closing quote; a doubled quote is part of
+// the text.
+func quoted(s string, i int, q byte) int {
+	for j := i + 1; j < len(s); j++ {
+		if s[j] != q {
+			continue
+		}
+		if j+1 < len(s) && s[j+1] == q {
+			j++
+			continue
+		}
+		return j + 1
+	}
+	return len(s)
+}
+
+func number(s string, i int) int {
+	j := i
+	for j < len(s) && (isWord(s[j]) || s[j] == '.') {
+		if (s[j] == 'e' || s[j] == 'E') && j+1 < len(s) && (s[j+1] == '+' || s[j+1] == '-') && !strings.HasPrefix(s[i:], "0x") {
+			j++
+		}
+		j++
+	}
+	return min(j, len(s))
+}
+
+func isSpace(c byte) bool {
+	return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f'
+}
+func isDigit(c byte) bool { return '0' <= c && c <= '9' }
+func isWord(c byte) bool {
+	return c == '_' || c >= 0x80 || isDigit(c) || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
+}

@@ -1,0 +1,47 @@
+package stats
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestFingerprint(t *testing.T) {
+	t.Parallel()
+	cases := []struct{ in, want string }{
+		{"", ""},
+		{"  \n\t ", ""},
+		{"SELECT 1", "SELECT ?"},
+		{"select  *\nfrom t -- secret\nwhere a='x''y' and b = 1.5e-3", "select * from t where a = ? and b = ?"},
+		{"INSERT INTO t(a,b) VALUES (1,'two',X'03'),(4,5,6)", "INSERT INTO t(a, b) VALUES (?), (?)"},
+		{"SELECT * FROM t WHERE id IN (1, 2, 3)", "SELECT * FROM t WHERE id IN (?)"},
+		{"SELECT * FROM t WHERE id IN (?,?,?)", "SELECT * FROM t WHERE id IN (?)"},
+		{"SELECT ?12, :name, @n, $x", "SELECT ?, :name, @n, $x"},
+		{`SELECT "a""b", [c d], ` + "`e`" + ` FROM "t"`, `SELECT "a""b", [c d], ` + "`e`" + ` FROM "t"`},
+		{"SELECT /* 'secret */ a", "SELECT a"},
+		{"SELECT 'unterminated", "SELECT ?"},
+		{"SELECT a<=1", "SELECT a <= ?"},
+	}
+	for _, c := range cases {
+		if got := Fingerprint(c.in); got != c.want {
+			t.Errorf("Fingerprint(%q)\n got %q\nwant %q", c.in, got, c.want)
+		}
+	}
+	if got := Fingerprint("SELECT " + strings.Repeat("columnname + ", 1000)); len(got) > maxFingerprint+3 {
+		t.Errorf("fingerprint has %d bytes", len(got))
+	}
+}
+
+func FuzzFingerprint(f *testing.F) {
+	for _, s := range []string{"SELECT 1", "insert into t values('a',2)", "--", "/*", "'", "x'", "1e+", "?,?", "a.b", "0x1F", ".5", "#1", "(((("} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, sql string) {
+		once := Fingerprint(sql)
+		if len(sql) > maxFingerprint/3 {
+			return // may have been cut, hence not a fixed point
+		}
+		if twice := Fingerprint(once); twice != once {
+			t.Errorf("not idempotent:\n %q\n %q", once, twice)
+		}
+	})
+}

@@ -1,0 +1,345 @@
+package holdfast
+
+import (
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"database/sql/driver"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/holdfastdb/holdfast/internal/busy"
+	"github.com/holdfastdb/holdfast/internal/locks"
+	"github.com/holdfastdb/holdfast/internal/session"
+	"github.com/holdfastdb/holdfast/internal/sqlite"
+	"github.com/holdfastdb/holdfast/internal/writer"
+)
+
+// Priority orders waiting writes. Within one priority it is first come, first
+// served; a higher one goes first, always.
+type Priority int
+
+// The priorities. The zero value is Normal.
+const (
+	Low Priority = iota - 1
+	Normal
+	High
+)
+
+func (p Priority) internal() writer.Priority {
+	switch {
+	case p > Normal:
+		return writer.High
+	case p < Normal:
+		return writer.Low
+	}
+	return writer.Normal
+}
+
+// WithPriority returns a context whose writes queue with priority p, for calls
+// that take no options: ExecContext, BeginTx, an ORM's.
+func WithPriority(ctx context.Context, p Priority) context.Context {
+	return session.WithPriority(ctx, p.internal())
+}
+
+type writeOptions struct {
+	priority  *Priority
+	key       string
+	isolation sql.IsolationLevel
+}
+
+// TxOption changes one Update.
+type TxOption interface{ tx(*writeOptions) }
+
+// BatchOption changes one Batch.
+type BatchOption interface{ batch(*writeOptions) }
+
+// WriteOption is both a TxOption and a BatchOption.
+type WriteOption func(*writeOptions)
+
+func (o WriteOption) tx(w *writeOptions)    { o(w) }
+func (o WriteOption) batch(w *writeOptions) { o(w) }
+
+type txOnly func(*writeOptions)
+
+func (o txOnly) tx(w *writeOptions) { o(w) }
+
+// AtPriority queues the write with priority p. Default: that of the context,
+// else Normal.
+func AtPriority(p Priority) WriteOption {
+	return func(o *writeOptions) { o.priority = &p }
+}
+
+// IdempotencyKey makes the write happen once for its key, also across a crash
+// or ErrOutcomeUnknown: the key is recorded in the same transaction, in the
+// table holdfast_idempotency, and a repetition finds it and does nothing. Keys
+// are kept for writer.idempotency_retention (7 days). A key that was used for
+// other statements of a Batch is ErrKeyReused. The empty key is no key.
+func IdempotencyKey(key string) WriteOption {
+	return func(o *writeOptions) { o.key = key }
+}
+
+// Optimistic runs an Update on a reader's snapshot until its first write, and
+// moves to the writer then, if the database is still that snapshot; if not, it
+// runs again. A transaction that turns out to read only never takes the writer.
+func Optimistic() TxOption {
+	return txOnly(func(o *writeOptions) { o.isolation = sql.LevelSnapshot })
+}
+
+// Update runs fn in a write transaction and commits it. If fn returns an error
+// it is rolled back and the error returned; if fn panics it is rolled back and
+// the panic goes on. fn must not commit or roll back, and must not write
+// through db: that would wait for itself.
+//
+// A transaction that was rolled back through no fault of its own (ErrRolledBack,
+// ErrConflict) is run again, up to retry_logic.max_retries times and within
+// busy_timeout, so fn must be safe to repeat. Update blocks in the write queue
+// until ctx ends or busy_timeout is over (ErrBusy).
+func (db *DB) Update(ctx context.Context, fn func(tx *sql.Tx) error, opts ...TxOption) error {
+	var o writeOptions
+	for _, opt := range opts {
+		opt.tx(&o)
+	}
+	ctx = o.context(ctx)
+	cfg := db.h.d.cfg
+	pause := busy.Backoff{
+		Base: cfg.RetryLogic.BaseWaitTime, Max: cfg.RetryLogic.MaxWaitTime,
+		Exponential: cfg.RetryLogic.ExponentialBackoff.Enabled(), Jitter: cfg.RetryLogic.Jitter.Enabled(),
+	}
+	start := time.Now()
+	for n := 0; ; n++ {
+		err := db.updateOnce(ctx, fn, &o)
+		if err == nil || !o.repeatable(err) || n >= cfg.RetryLogic.MaxRetries {
+			return err
+		}
+		d := pause.Delay(n)
+		if time.Since(start)+d > cfg.Database.BusyTimeout {
+			return err
+		}
+		db.h.d.counters.Retries.Add(1)
+		if e := busy.Sleep(ctx, d); e != nil {
+			return e
+		}
+	}
+}
+
+func (o *writeOptions) context(ctx context.Context) context.Context {
+	if o.priority != nil {
+		return WithPriority(ctx, *o.priority)
+	}
+	return ctx
+}
+
+// repeatable tells whether running the transaction again is safe and may help.
+func (o *writeOptions) repeatable(err error) bool {
+	return errors.Is(err, ErrRolledBack) || errors.Is(err, ErrConflict) ||
+		o.key != "" && errors.Is(err, ErrOutcomeUnknown)
+}
+
+func (db *DB) updateOnce(ctx context.Context, fn func(tx *sql.Tx) error, o *writeOptions) (err error) {
+	tx, err := db.BeginTx(ctx, &sql.TxOptions{Isolation: o.isolation})
+	if err != nil {
+		return err
+	}
+	committed := false
+	defer func() {
+		if !committed {
+			// Also when fn panicked: the panic goes on after this.
+			if e := tx.Rollback(); e != nil && !errors.Is(e, sql.ErrTxDone) && err == nil {
+				err = e
+			}
+		}
+	}()
+	if o.key != "" {
+		done, err := keyUsed(ctx, tx, o.key)
+		if done || err != nil {
+			return err
+		}
+	}
+	if err := fn(tx); err != nil {
+		return err
+	}
+	if o.key != "" {
+		if err := db.recordKey(ctx, tx, o.key); err != nil {
+			return err
+		}
+	}
+	committed = true
+	return tx.Commit()
+}
+
+// View runs fn in a read-only transaction: one snapshot for all its reads. A
+// write in it is ErrReadOnlyTx, refused by the engine. It waits for a reader
+// until ctx ends or connection_timeout is over.
+func (db *DB) View(ctx context.Context, fn func(tx *sql.Tx) error) error {
+	tx, err := db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback() }() // nothing was written
+	return fn(tx)
+}
+
+// Statement is one statement of a Batch.
+type Statement struct {
+	SQL  string
+	Args []any // as for ExecContext; sql.Named works
+}
+
+// Result is what one statement of a Batch did.
+type Result struct {
+	LastInsertID int64 `json:"last_insert_id"`
+	RowsAffected int64 `json:"rows_affected"`
+}
+
+// BatchResult is what a Batch did.
+type BatchResult struct {
+	Results  []Result // one per statement
+	Repeated bool     // the IdempotencyKey was known: nothing was run again
+}
+
+// Batch runs statements as one transaction, all or nothing, and returns when
+// it is committed. It is the fastest way to write: whoever leads the commit
+// group runs it, together with others', without a round trip for each
+// statement. Statements that control transactions or change the connection
+// (BEGIN, ATTACH, PRAGMA that sets, VACUUM) are ErrRefused. It blocks in the
+// write queue until ctx ends or busy_timeout is over (ErrBusy).
+func (db *DB) Batch(ctx context.Context, stmts []Statement, opts ...BatchOption) (BatchResult, error) {
+	var o writeOptions
+	for _, opt := range opts {
+		opt.batch(&o)
+	}
+	ctx = o.context(ctx)
+	converted, err := convert(stmts)
+	if err != nil {
+		return BatchResult{}, translate("batch", "", locks.Site{}, nil, err)
+	}
+	b := keyedBatch{d: db.h.d, key: o.key}
+	if o.key != "" {
+		b.digest = digest(converted)
+	}
+	for n := 0; ; n++ {
+		results, err := db.h.Batch(ctx, converted, b.hooks())
+		if err == nil {
+			db.h.d.counters.Succeeded.Add(1)
+			return b.result(results), nil
+		}
+		db.h.d.counters.Failed.Add(1)
+		if cerr := ctx.Err(); cerr != nil && (err == cerr || busy.Classify(sqlite.Code(err)) == busy.Cancelled) {
+			return BatchResult{}, cerr
+		}
+		err = translate("batch", "", locks.Site{}, nil, err)
+		if !o.repeatable(err) || n >= db.h.d.cfg.RetryLogic.MaxRetries {
+			return BatchResult{}, err
+		}
+		db.h.d.counters.Retries.Add(1)
+	}
+}
+
+// convert gives arguments the types that a driver takes, as database/sql does.
+func convert(stmts []Statement) ([]session.Statement, error) {
+	out := make([]session.Statement, len(stmts))
+	for i, s := range stmts {
+		out[i].SQL = s.SQL
+		if len(s.Args) == 0 {
+			continue
+		}
+		args := make([]driver.NamedValue, len(s.Args))
+		for j, a := range s.Args {
+			args[j].Ordinal = j + 1
+			if n, ok := a.(sql.NamedArg); ok {
+				args[j].Name, a = n.Name, n.Value
+			}
+			v, err := driver.DefaultParameterConverter.ConvertValue(a)
+			if err != nil {
+				return nil, &session.ArgumentError{Reason: fmt.Sprintf("argument %d of statement %d has type %T, which SQLite can't store", j+1, i+1, a)}
+			}
+			args[j].Value = v
+		}
+		out[i].Args = args
+	}
+	return out, nil
+}
+
+// digest identifies the statements of a batch, so that a key used for another
+// one is noticed.
+func digest(stmts []session.Statement) []byte {
+	h := sha256.New()
+	part := func(s string) {
+		var n [8]byte
+		binary.LittleEndian.PutUint64(n[:], uint64(len(s)))
+		h.Write(n[:])
+		h.Write([]byte(s))
+	}
+	for _, s := range stmts {
+		part(s.SQL)
+		for _, a := range s.Args {
+			part(fmt.Sprintf("%s %T %v", a.Name, a.Value, a.Value))
+		}
+	}
+	return h.Sum(nil)
+}
+
+// keyedBatch surrounds a batch with the look-up and the record of its key.
+type keyedBatch struct {
+	d        *database
+	key      string
+	digest   []byte
+	stored   []Result
+	repeated bool
+}
+
+func (b *keyedBatch) hooks() session.Hooks {
+	if b.key == "" {
+		return session.Hooks{}
+	}
+	return session.Hooks{
+		Before: func(c *sqlite.Conn) (bool, error) {
+			b.stored, b.repeated = nil, false
+			return b.lookUp(c)
+		},
+		After: func(c *sqlite.Conn, results []session.Result) error { return b.record(c, results) },
+	}
+}
+
+func (b *keyedBatch) result(results []session.Result) BatchResult {
+	if b.repeated {
+		return BatchResult{Results: b.stored, Repeated: true}
+	}
+	return BatchResult{Results: publicResults(results)}
+}
+
+func publicResults(in []session.Result) []Result {
+	out := make([]Result, len(in))
+	for i, r := range in {
+		out[i] = Result(r)
+	}
+	return out
+}
+
+func (b *keyedBatch) lookUp(c *sqlite.Conn) (done bool, err error) {
+	if err := c.Exec(createKeys); err != nil {
+		return false, err
+	}
+	row, found, err := readKey(c, b.key)
+	if err != nil || !found {
+		return false, err
+	}
+	if string(row.digest) != string(b.digest) {
+		return false, newError("batch", ErrKeyReused, sqlite.ResultMisuse,
+			"this idempotency key was used before, for other statements", "use a new key for a new write")
+	}
+	b.repeated = true
+	return true, json.Unmarshal(row.results, &b.stored)
+}
+
+func (b *keyedBatch) record(c *sqlite.Conn, results []session.Result) error {
+	text, err := json.Marshal(publicResults(results))
+	if err != nil {
+		return err
+	}
+	return writeKey(c, b.key, b.digest, text, b.d.cfg.Writer.IdempotencyRetention)
+}
