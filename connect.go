@@ -28,7 +28,9 @@ type pragma struct {
 // connect opens one connection, gives it every setting, reads them back, and
 // refuses to hand it out if one differs.
 func (d *database) connect(ctx context.Context, r role) (_ *sqlite.Conn, err error) {
-	flags := sqlite.OpenReadWrite
+	// CREATE is for ATTACH, which inherits it; the file itself exists, and if it
+	// has vanished meanwhile the fence tells the new one from it.
+	flags := sqlite.OpenReadWrite | sqlite.OpenCreate
 	path := d.path
 	if d.cfg.Database.ReadOnly {
 		flags = sqlite.OpenReadOnly

@@ -62,6 +62,9 @@ var opened = struct {
 // acquire returns the database that name leads to, opening it if this is the
 // first handle.
 func acquire(ctx context.Context, cfg Config) (*database, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	name, err := dbfile.ParseName(cfg.Database.Path)
 	if err != nil {
 		return nil, err
@@ -273,16 +276,15 @@ func (d *database) openLockFile() {
 func (d *database) buildRooms() {
 	c := d.cfg
 	d.pool = pool.New(pool.Config{
-		Open:        func(ctx context.Context) (*sqlite.Conn, error) { return d.take(ctx, reading) },
-		Check:       func(conn *sqlite.Conn) error { _, err := conn.QueryInt64("PRAGMA schema_version"); return err },
-		Min:         c.ConnectionPool.MinConnections,
-		Max:         c.ConnectionPool.MaxConnections,
-		Lifetime:    c.ConnectionPool.ConnectionLifetime,
-		IdleTime:    c.ConnectionPool.IdleTimeout,
-		CheckEvery:  c.ConnectionPool.HealthCheckInterval,
-		Wait:        c.Database.ConnectionTimeout,
-		OnClose:     d.connClosed,
-		BeforeClose: d.beforeClose,
+		Open:       func(ctx context.Context) (*sqlite.Conn, error) { return d.take(ctx, reading) },
+		Check:      func(conn *sqlite.Conn) error { _, err := conn.QueryInt64("PRAGMA schema_version"); return err },
+		Min:        c.ConnectionPool.MinConnections,
+		Max:        c.ConnectionPool.MaxConnections,
+		Lifetime:   c.ConnectionPool.ConnectionLifetime,
+		IdleTime:   c.ConnectionPool.IdleTimeout,
+		CheckEvery: c.ConnectionPool.HealthCheckInterval,
+		Wait:       c.Database.ConnectionTimeout,
+		OnClose:    d.connClosed,
 	})
 	if c.Database.ReadOnly {
 		return
@@ -297,7 +299,6 @@ func (d *database) buildRooms() {
 		JoinBelow:    c.Writer.JoinThreshold,
 		QueueLimit:   c.Writer.QueueLimit,
 		OnConnClose:  d.connClosed,
-		BeforeClose:  d.beforeClose,
 	}
 	if d.turn != nil {
 		w.Turn = d.turn
@@ -317,15 +318,6 @@ func (d *database) take(ctx context.Context, r role) (*sqlite.Conn, error) {
 		}
 	}
 	return d.connect(ctx, r)
-}
-
-// beforeClose keeps a connection to a file that has lost its name from
-// touching what bears the name now: the last connection to close would
-// checkpoint, and remove the -wal that may belong to the new file.
-func (d *database) beforeClose(c *sqlite.Conn) {
-	if d.fenced.Load() || d.fence() != nil {
-		_, _ = c.DBConfig(sqlite.DBConfigNoCkptOnClose, true) // no such option: nothing to be done
-	}
 }
 
 func (d *database) connClosed(reason string) {

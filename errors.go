@@ -128,7 +128,7 @@ var failures = []failure{
 	{session.ErrConflict, ErrConflict, sqlite.ResultBusySnapshot, "run the transaction again"},
 	{session.ErrRefused, ErrRefused, sqlite.ResultAuth, ""},
 	{session.ErrTxLost, ErrRolledBack, sqlite.ResultAbortRollback, "run the transaction again"},
-	{errFencedFile, ErrFenced, sqlite.ResultReadOnlyDBMoved, "close this handle and open the file that is there now"},
+	{errFencedFile, ErrFenced, sqlite.ResultReadOnlyDBMoved, "close this handle; before anybody opens a file that took the name, move the old -wal and -shm away, for they belong to the old file"},
 	{dbfile.ErrReadOnly, ErrReadOnly, sqlite.ResultReadOnly, ""},
 	{dbfile.ErrNetworkFS, ErrRefused, sqlite.ResultCantOpen, ""},
 	{dbfile.ErrHardLinked, ErrRefused, sqlite.ResultCantOpen, ""},
@@ -179,7 +179,12 @@ func (e *Error) setCode(c sqlite.ResultCode) {
 func (e *Error) classify(err error) {
 	var wait *writer.BusyError
 	var argument *session.ArgumentError
+	var config *ConfigError
 	switch {
+	case errors.As(err, &config):
+		e.kind, e.err = ErrRefused, err
+		e.setCode(sqlite.ResultMisuse)
+		return
 	case errors.As(err, &wait):
 		e.kind, e.Waited, e.Attempts = ErrBusy, wait.Waited, wait.Attempts
 		e.setCode(sqlite.ResultBusy)

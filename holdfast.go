@@ -69,13 +69,10 @@ func Open(ctx context.Context, path string, opts ...Option) (*DB, error) {
 func OpenConfig(ctx context.Context, cfg Config) (*DB, error) {
 	full, notes, err := cfg.withDefaults()
 	if err != nil {
-		return nil, err
+		return nil, translate("open", "", locks.Site{}, nil, err)
 	}
 	d, err := acquire(ctx, full)
 	if err != nil {
-		if ctx.Err() != nil && err == ctx.Err() {
-			return nil, err
-		}
 		return nil, translate("open", "", locks.Site{}, nil, err)
 	}
 	for _, n := range notes {

@@ -36,8 +36,6 @@ type Config struct {
 	CheckEvery time.Duration
 	Wait       time.Duration // how long Get waits at the maximum
 
-	// BeforeClose sees each connection just before it is closed. May be nil.
-	BeforeClose func(*sqlite.Conn)
 	// OnClose is told why a reader was closed: "lifetime", "idle", "unclean",
 	// "beyond", "check" or "closed".
 	OnClose func(reason string)
@@ -306,9 +304,6 @@ func (p *Pool) Put(r *Reader, clean bool) {
 }
 
 func (p *Pool) close(r *Reader, reason string) {
-	if p.cfg.BeforeClose != nil {
-		p.cfg.BeforeClose(r.Conn)
-	}
 	_ = r.Conn.Close() // a reader has nothing to lose
 	if p.cfg.OnClose != nil {
 		p.cfg.OnClose(reason)

@@ -166,13 +166,40 @@ func classify(c *sqlite.Conn, sql string) (v *verdict, text, tail string, err er
 	r.v.readOnly = s.ReadOnly()
 	if s.Explain() > 0 {
 		r.v = verdict{readOnly: true}
-	} else if !r.v.readOnly && r.actions == 0 {
-		r.v.class = outside // VACUUM is the one writing statement nobody authorizes
 	}
 	if err := s.Finalize(); err != nil {
 		return nil, "", "", err
 	}
-	return &r.v, sql[:len(sql)-len(tail)], tail, nil
+	text = sql[:len(sql)-len(tail)]
+	if !r.v.readOnly && r.actions == 0 {
+		// Nobody authorizes VACUUM, nor a CREATE ... IF NOT EXISTS of what is there.
+		vacuum, err := hasOpcode(c, text, "Vacuum")
+		if err != nil {
+			return nil, "", "", err
+		}
+		if vacuum {
+			r.v.class = outside
+		}
+	}
+	return &r.v, text, tail, nil
+}
+
+// hasOpcode tells whether the compiled form of a statement has an instruction;
+// see https://www.sqlite.org/opcode.html.
+func hasOpcode(c *sqlite.Conn, sql, opcode string) (found bool, err error) {
+	s, _, err := c.Prepare("EXPLAIN " + sql)
+	if err != nil {
+		return false, err
+	}
+	for row := true; row && err == nil && !found; {
+		if row, err = s.Step(); row {
+			found = s.ColumnText(1) == opcode
+		}
+	}
+	if e := s.Finalize(); err == nil {
+		err = e
+	}
+	return found, err
 }
 
 // splitStatement finds the end of the first statement of sql, a PRAGMA that

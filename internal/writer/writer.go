@@ -48,7 +48,7 @@ func (e *BusyError) Unwrap() error { return e.Cause }
 type Holder struct {
 	Kind  string // "transaction", "statement", "exclusive work", "another process", or "" for nobody
 	Site  locks.Site
-	SQL   string // literals removed
+	SQL   string // its last statement, literals and all: never print it as it is
 	Since time.Time
 }
 
@@ -70,7 +70,7 @@ func (h Holder) String() string {
 		s += fmt.Sprintf(", %s ago", time.Since(h.Since).Round(time.Millisecond))
 	}
 	if h.SQL != "" {
-		s += ", running " + h.SQL
+		s += ", running " + stats.Fingerprint(h.SQL)
 	}
 	return s
 }
@@ -105,8 +105,6 @@ type Config struct {
 	JoinBelow    time.Duration // call sites that hold the writer for less may join groups
 	QueueLimit   int
 
-	// BeforeClose sees the connection just before it is closed. May be nil.
-	BeforeClose func(*sqlite.Conn)
 	// OnConnClose is told why the write connection was given up. May be nil.
 	OnConnClose func(reason string)
 }
@@ -740,9 +738,6 @@ func (w *Writer) discard(reason string) {
 }
 
 func (w *Writer) closeConn(c *sqlite.Conn, reason string) error {
-	if w.cfg.BeforeClose != nil {
-		w.cfg.BeforeClose(c)
-	}
 	err := c.Close()
 	if w.cfg.OnConnClose != nil {
 		w.cfg.OnConnClose(reason)

@@ -1,0 +1,328 @@
+package holdfast_test
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/holdfastdb/holdfast"
+)
+
+func TestOpenBadInput(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	file := func(name string, content []byte, mode fs.FileMode) string {
+		p := filepath.Join(dir, name)
+		if err := os.WriteFile(p, content, mode); err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	good := filepath.Join(dir, "good.db")
+	db := openAt(t, good)
+	must(t, db, "CREATE TABLE t(a)")
+	must(t, db, "INSERT INTO t "+series(2000, "randomblob(100)"))
+	db.Close()
+	content, err := os.ReadFile(good) // closed everywhere
+	if err != nil {
+		t.Fatal(err)
+	}
+	cases := map[string]struct {
+		path string
+		want error
+		code int
+	}{
+		"empty name":        {"", holdfast.ErrRefused, 21},
+		"missing directory": {filepath.Join(dir, "nowhere", "app.db"), holdfast.ErrCannotOpen, 14},
+		"a directory":       {dir, holdfast.ErrCannotOpen, 14},
+		"not a database":    {file("text.db", []byte(strings.Repeat("this is no database\n", 100)), 0o600), holdfast.ErrCorrupt, 26},
+		"encrypted":         {file("random.db", []byte(strings.Repeat("\x9f\x03\xa1\x77", 2048)), 0o600), holdfast.ErrCorrupt, 26},
+		"truncated":         {file("cut.db", content[:len(content)/2+100], 0o600), holdfast.ErrCorrupt, 11},
+		"NUL":               {"a\x00b.db", holdfast.ErrRefused, 21},
+		"unknown parameter": {"file:" + good + "?_busy_timeout=5000", holdfast.ErrRefused, 21},
+		"shared cache":      {"file:" + good + "?cache=shared", holdfast.ErrRefused, 21},
+		"missing, mode=rw":  {"file:" + filepath.Join(dir, "missing.db") + "?mode=rw", holdfast.ErrCannotOpen, 14},
+	}
+	for name, c := range cases {
+		db, err := holdfast.Open(ctx(), c.path)
+		if err == nil && name == "truncated" {
+			// The header is sound; the first read past the end is not.
+			_, err = db.Exec("SELECT sum(length(a)) FROM t")
+			db.Close()
+		}
+		var e *holdfast.Error
+		if !errors.Is(err, c.want) || !errors.As(err, &e) || e.Code != c.code {
+			t.Errorf("%s: %v (%+v)", name, err, e)
+			continue
+		}
+		if strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: more than one line: %v", name, err)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(dir, "missing.db")); !errors.Is(err, fs.ErrNotExist) {
+		t.Error("mode=rw created the file")
+	}
+}
+
+func TestOpenWithoutPermission(t *testing.T) {
+	t.Parallel()
+	if os.Geteuid() == 0 {
+		t.Skip("root may do everything; the command's tests drop the privilege")
+	}
+	dir := t.TempDir()
+	path := filepath.Join(dir, "app.db")
+	openAt(t, path).Close()
+	if err := os.Chmod(path, 0o400); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := holdfast.Open(ctx(), path); !errors.Is(err, holdfast.ErrReadOnly) {
+		t.Errorf("read-only file: %v", err)
+	}
+}
+
+func TestStrangeNames(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for _, name := range []string{"a?b=c.db", "a#b.db", "100%41.db", "with space.db", "größe-数据.db", "file.db?mode=memory", "a;b'c\"d.db"} {
+		if runtime.GOOS == "windows" && strings.ContainsAny(name, `?"`) {
+			continue
+		}
+		path := filepath.Join(dir, name)
+		db := openAt(t, path)
+		must(t, db, "CREATE TABLE t(a)")
+		if _, err := os.Stat(path); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestNewFilesArePrivate(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS == "windows" {
+		t.Skip("Windows has no permission bits")
+	}
+	dir := t.TempDir()
+	db := openAt(t, filepath.Join(dir, "app.db"))
+	must(t, db, "CREATE TABLE t(a)")
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(entries) < 3 {
+		t.Errorf("only %d files", len(entries))
+	}
+	for _, e := range entries {
+		fi, err := e.Info()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if fi.Mode().Perm() != 0o600 {
+			t.Errorf("%s has mode %v", e.Name(), fi.Mode())
+		}
+	}
+}
+
+func TestSeveralOpensShareOneDatabase(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path := filepath.Join(dir, "app.db")
+	a := openAt(t, path)
+	link := filepath.Join(dir, "link.db")
+	if err := os.Symlink(path, link); err != nil {
+		t.Skip("no symlinks here")
+	}
+	b := openAt(t, link)
+	c := openAt(t, "file:"+path+"?mode=rw")
+	must(t, a, "CREATE TABLE t(a)")
+	must(t, b, "INSERT INTO t VALUES (1)")
+	if n := number(t, c, "SELECT count(*) FROM t"); n != 1 {
+		t.Errorf("%d rows", n)
+	}
+	if a.Stats().Writer.Units != b.Stats().Writer.Units || b.Path() != a.Path() {
+		t.Error("the handles have writers of their own")
+	}
+	if _, err := holdfast.Open(ctx(), path, holdfast.WithReaders(3)); !errors.Is(err, holdfast.ErrRefused) || !strings.Contains(err.Error(), "max_connections") {
+		t.Errorf("other settings: %v", err)
+	}
+	if err := a.Close(); err != nil {
+		t.Fatal(err)
+	}
+	must(t, b, "INSERT INTO t VALUES (2)") // the others live on
+}
+
+func TestHardLinksAreRefused(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path := filepath.Join(dir, "app.db")
+	openAt(t, path).Close()
+	if err := os.Link(path, filepath.Join(dir, "second.db")); err != nil {
+		t.Skip("no hard links here")
+	}
+	if _, err := holdfast.Open(ctx(), path); !errors.Is(err, holdfast.ErrRefused) {
+		t.Errorf("got %v", err)
+	}
+	cfg := holdfast.Config{}
+	cfg.Database.Path, cfg.Database.AllowHardLinks = path, true
+	db, err := holdfast.OpenConfig(ctx(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	db.Close()
+}
+
+func TestReadOnlyDatabase(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "app.db")
+	db := openAt(t, path)
+	must(t, db, "CREATE TABLE t(a)")
+	must(t, db, "INSERT INTO t VALUES (1)")
+	db.Close()
+	for _, name := range []string{"file:" + path + "?mode=ro", "file:" + path + "?immutable=1"} {
+		ro := openAt(t, name)
+		if n := number(t, ro, "SELECT count(*) FROM t"); n != 1 {
+			t.Errorf("%d rows", n)
+		}
+		if _, err := ro.Exec("INSERT INTO t VALUES (2)"); !errors.Is(err, holdfast.ErrReadOnly) {
+			t.Errorf("%s: write: %v", name, err)
+		}
+		if _, err := ro.Begin(); !errors.Is(err, holdfast.ErrReadOnly) {
+			t.Errorf("%s: begin: %v", name, err)
+		}
+		if _, err := ro.Batch(ctx(), []holdfast.Statement{{SQL: "DELETE FROM t"}}); !errors.Is(err, holdfast.ErrReadOnly) {
+			t.Errorf("%s: batch: %v", name, err)
+		}
+		ro.Close()
+	}
+	if _, err := holdfast.Open(ctx(), filepath.Join(t.TempDir(), "x.db"), holdfast.WithReadOnly()); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("missing: %v", err)
+	}
+}
+
+func TestMemoryDatabases(t *testing.T) {
+	t.Parallel()
+	a, b := openAt(t, ":memory:"), openAt(t, ":memory:")
+	must(t, a, "CREATE TABLE t(a)")
+	if _, err := b.Exec("INSERT INTO t VALUES (1)"); err == nil {
+		t.Error("two private databases are one")
+	}
+	if a.Path() != "" {
+		t.Errorf("Path = %q", a.Path())
+	}
+	c, d := openAt(t, "file:shared-by-name?mode=memory"), openAt(t, "file:shared-by-name?mode=memory&cache=shared")
+	must(t, c, "CREATE TABLE t(a)")
+	must(t, d, "INSERT INTO t VALUES (1)")
+	rows, err := c.Query("SELECT a FROM t")
+	if err != nil {
+		t.Fatal(err)
+	}
+	must(t, d, "INSERT INTO t VALUES (2)") // a reader is no obstacle in memory either
+	rows.Close()
+	if n := number(t, c, "SELECT count(*) FROM t"); n != 2 {
+		t.Errorf("%d rows", n)
+	}
+}
+
+func TestFencing(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS == "windows" {
+		t.Skip("Windows refuses to remove an open file")
+	}
+	for _, how := range []string{"removed", "renamed", "replaced"} {
+		dir := t.TempDir()
+		path := filepath.Join(dir, "app.db")
+		db, err := holdfast.Open(ctx(), path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		must(t, db, "CREATE TABLE t(a)")
+		other := filepath.Join(dir, "other.db")
+		o := openAt(t, other)
+		must(t, o, "CREATE TABLE t(a)")
+		must(t, o, "INSERT INTO t VALUES ('theirs')")
+		o.Close()
+		switch how {
+		case "removed":
+			err = os.Remove(path)
+		case "renamed":
+			err = os.Rename(path, path+".old")
+		case "replaced":
+			err = os.Rename(other, path)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 3 {
+			if _, err := db.Exec("INSERT INTO t VALUES ('ours')"); !errors.Is(err, holdfast.ErrFenced) {
+				t.Errorf("%s: %v", how, err)
+			}
+		}
+		if err := db.Update(ctx(), nil); !errors.Is(err, holdfast.ErrFenced) {
+			t.Errorf("%s: update: %v", how, err)
+		}
+		if err := db.PingContext(ctx()); !errors.Is(err, holdfast.ErrFenced) {
+			t.Errorf("%s: ping: %v", how, err)
+		}
+		if !db.Stats().Fenced {
+			t.Errorf("%s: not fenced", how)
+		}
+		if err := db.Close(); err != nil {
+			t.Errorf("%s: close: %v", how, err)
+		}
+		if how == "replaced" {
+			// What the error says to do: the log beside it belongs to the old file.
+			for _, suffix := range []string{"-wal", "-shm"} {
+				if err := os.Remove(path + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+					t.Error(err)
+				}
+			}
+			if got := text(t, openAt(t, path), "SELECT a FROM t"); got != "theirs" {
+				t.Errorf("the file that took the name was changed: %s", got)
+			}
+		}
+	}
+}
+
+func TestEveryConnectionHasItsPragmas(t *testing.T) {
+	t.Parallel()
+	db := open(t, holdfast.WithReaders(8))
+	must(t, db, "CREATE TABLE p(id INTEGER PRIMARY KEY)")
+	// Eight readers at once, all new.
+	var closers []func()
+	for range 8 {
+		tx, err := db.BeginTx(ctx(), readOnly)
+		if err != nil {
+			t.Fatal(err)
+		}
+		closers = append(closers, func() { tx.Rollback() })
+		for name, want := range map[string]string{"foreign_keys": "1", "synchronous": "2", "trusted_schema": "0", "temp_store": "1", "mmap_size": "0", "query_only": "1", "journal_mode": "wal"} {
+			if got := text(t, tx, "PRAGMA "+name); got != want {
+				t.Errorf("%s = %s, want %s", name, got, want)
+			}
+		}
+	}
+	for _, c := range closers {
+		c()
+	}
+}
+
+func TestEngineInfo(t *testing.T) {
+	t.Parallel()
+	e := holdfast.Engine()
+	if e.Version == "" || e.SourceID == "" || e.Threadsafe == 0 || len(e.CompileOptions) == 0 || len(e.KnownBugs) > 0 || e.Description == "" {
+		t.Errorf("%+v", e)
+	}
+}
+
+func TestOpenEndsWithItsContext(t *testing.T) {
+	t.Parallel()
+	c, cancel := context.WithCancel(ctx())
+	cancel()
+	if _, err := holdfast.Open(c, filepath.Join(t.TempDir(), "app.db")); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+}
