@@ -115,7 +115,7 @@ var classes = map[string]FSClass{
 	"msdos": Local, "nilfs2": Local, "ntfs": Local, "ntfs3": Local,
 	"reiserfs": Local, "squashfs": Local, "ubifs": Local, "udf": Local,
 	"ufs": Local, "vfat": Local, "xfs": Local, "zfs": Local,
-	"apfs": Local, "hfs": Local, "msdosfs": Local,
+	"apfs": Local, "hfs": Local, "msdosfs": Local, "refs": Local, "fat32": Local,
 	// Layers over another file system of the same kernel.
 	"aufs": Local, "ecryptfs": Local, "overlay": Local, "shiftfs": Local,
 	// A block device or layer that one daemon of this machine has to itself.

@@ -23,8 +23,8 @@ func Writable(path string) error {
 	return writable(path)
 }
 
-// denied words the refusal of one path. who and hint are sentences' parts made
-// by the platform.
+// denied words the refusal of one path: what is the matter, and a hint at the
+// way out.
 func denied(path, what, hint string, cause error) error {
 	return refuse(ErrReadOnly, cause, fmt.Sprintf("%s %s; %s", path, what, hint))
 }

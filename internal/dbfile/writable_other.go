@@ -11,9 +11,8 @@ import (
 )
 
 func writable(path string) error {
-	dir := filepath.Dir(path)
-	if st, err := os.Stat(dir); err != nil || !st.IsDir() {
-		return refuse(ErrNoDirectory, err, fmt.Sprintf("the directory %s does not exist; create it first", dir))
+	if _, err := resolveDir(filepath.Dir(path)); err != nil {
+		return err
 	}
 	wal, shm, journal, _, _ := Sidecars(path)
 	for _, file := range []string{path, wal, shm, journal} {
@@ -22,7 +21,7 @@ func writable(path string) error {
 			continue
 		}
 		if err != nil {
-			return fmt.Errorf("%s can't be examined: %w", file, err)
+			return cannotReach(file, err)
 		}
 		// os.Stat clears the write bits where the read-only attribute is set.
 		if st.Mode().Perm()&0o200 == 0 {

@@ -25,20 +25,24 @@ func writable(path string) error {
 	return nil
 }
 
+// WAL mode can't even read there, because it creates -wal and -shm.
+const readOnlyMountHint = "remount it writable, or, if nobody else writes the file, open it as file:NAME?immutable=1"
+
 func directoryWritable(path string) error {
 	dir := filepath.Dir(path)
+	if _, err := resolveDir(dir); err != nil {
+		return err
+	}
 	err := access(dir, unix.W_OK|unix.X_OK)
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.ENOTDIR):
-		return refuse(ErrNoDirectory, err, fmt.Sprintf("the directory %s does not exist; create it first", dir))
 	case errors.Is(err, unix.EROFS):
-		return denied(dir, "is on a read-only mount", "remount it writable; "+needsDirectory(path), err)
+		return denied(dir, "is on a read-only mount", readOnlyMountHint, err)
 	case errors.Is(err, fs.ErrPermission):
 		return denied(dir, fmt.Sprintf("is a directory that uid %d can't write (%s)", os.Geteuid(), describe(dir)), needsDirectory(path), err)
 	}
-	return fmt.Errorf("%s can't be examined: %w", dir, err)
+	return cannotReach(dir, err)
 }
 
 func fileWritable(file string) error {
@@ -47,12 +51,12 @@ func fileWritable(file string) error {
 	case err == nil, errors.Is(err, fs.ErrNotExist):
 		return nil
 	case errors.Is(err, unix.EROFS):
-		return denied(file, "is on a read-only mount", "remount it writable, or open it read-only", err)
+		return denied(file, "is on a read-only mount", readOnlyMountHint, err)
 	case errors.Is(err, fs.ErrPermission):
 		return denied(file, fmt.Sprintf("can't be read and written by uid %d (%s)", os.Geteuid(), describe(file)),
 			"give the file to the user that runs this program, or change its mode", err)
 	}
-	return fmt.Errorf("%s can't be examined: %w", file, err)
+	return cannotReach(file, err)
 }
 
 // access asks with the effective ids, with which SQLite will open the file;

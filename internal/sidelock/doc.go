@@ -12,6 +12,11 @@
 // writes without it is met by SQLite's own locks (see package busy), so it can
 // cost time but no data.
 //
+// A process that is stopped but not dead (SIGSTOP, a frozen container) keeps
+// its place, and those behind it wait although the database may be free. So a
+// caller bounds its wait by a context, and after that may go on without the
+// turn: that is unfair, but as safe as without this package.
+//
 // The file holds no data but a note of who had the turn last. It must not be
 // deleted while a process uses it: the next one would create another file and
 // queue there alone (which, again, costs fairness and no data).

@@ -95,10 +95,12 @@ func (f *lockFile) tryLock(at, n int64) (bool, error) {
 	if err == unix.EAGAIN || err == unix.EACCES {
 		return false, nil
 	}
-	return err == nil, err
+	return err == nil, os.NewSyscallError("fcntl", err)
 }
 
-func (f *lockFile) unlock(at, n int64) error { return f.setlk(unix.F_UNLCK, at, n) }
+func (f *lockFile) unlock(at, n int64) error {
+	return os.NewSyscallError("fcntl", f.setlk(unix.F_UNLCK, at, n))
+}
 
 func (f *lockFile) setlk(kind int16, at, n int64) error {
 	lk := unix.Flock_t{Type: kind, Whence: io.SeekStart, Start: at, Len: n}

@@ -95,9 +95,10 @@ func Open(path string) (*Lock, error) {
 // knows. Where it hasn't, Acquire returns at once and excludes nobody.
 func Supported() bool { return supported }
 
-// Acquire waits for the turn and returns how long that took, 0 if it was free.
-// When ctx ends, it returns ctx.Err() within two milliseconds. After any error
-// nothing is held. Acquire is not reentrant.
+// Acquire waits for the turn and returns how long that took, which is 0 if it
+// was free (on Windows a few microseconds). When ctx ends, it returns ctx.Err()
+// within about a millisecond. After any error nothing is held. Acquire is not
+// reentrant.
 func (l *Lock) Acquire(ctx context.Context) (waited time.Duration, err error) {
 	if err := l.enter(idle, acquiring); err != nil {
 		return 0, err

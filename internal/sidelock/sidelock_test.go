@@ -145,9 +145,8 @@ func TestEndedContextTakesNothing(t *testing.T) {
 // stands: the others still get their turn.
 func TestCancelAtEveryPlace(t *testing.T) {
 	path := lockPath(t)
-	twoLocks(t) // skips where Locks of one process can't stand for processes
 	for place := int64(0); place < places; place++ {
-		blocker, l := open(t, path), open(t, path)
+		blocker, l := twoLocks(t, path)
 		if ok, err := blocker.file.tryLock(place, 1); !ok || err != nil {
 			t.Fatalf("blocking place %d: %v, %v", place, ok, err)
 		}

@@ -215,10 +215,10 @@ func (s *Stmt) grow(i, want int) error {
 			rc = r
 		}
 	}
-	if i > 0 {
+	if g := &a.args[i-1]; g.typ != 0 {
 		// Its old value is about to vanish under it.
 		sqlite3.Xsqlite3_bind_null(s.tls, s.ptr, int32(i))
-		a.args[i-1].typ = 0
+		g.typ = 0
 	}
 	free(s.tls, old)
 	if rc != sqlite3.SQLITE_OK {

@@ -242,7 +242,7 @@ func (it *ChangesetIter) value(f func(*libc.TLS, uintptr, int32, uintptr) int32,
 }
 
 // FKConflicts returns, in a conflict callback for [ConflictForeignKey], the
-// number of violated foreign keys.
+// number of violated foreign keys that SQLite knows of; 1 may stand for more.
 func (it *ChangesetIter) FKConflicts() (int, error) {
 	if it.ptr == 0 {
 		return 0, misuse("changeset", "the iterator is closed")

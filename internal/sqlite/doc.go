@@ -25,7 +25,8 @@
 // call. They must not use the connection that called them. A panic in one of
 // them does not cross the engine: the operation is refused, and the panic is
 // raised again, with its value, by the method of this package that was running.
-// The connection stays usable. [runtime.Goexit] in a callback (testing's FailNow
+// (The update, rollback and WAL hooks have no way to refuse; what they were told
+// of stands.) The connection stays usable. [runtime.Goexit] in a callback (testing's FailNow
 // does that) cannot be held back; it leaves the connection dead, and what it
 // held is lost to the process.
 //

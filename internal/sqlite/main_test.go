@@ -23,12 +23,7 @@ func newTestDB(t *testing.T, schema string) *testDB {
 	if err := start(); err != nil {
 		t.Fatal(err)
 	}
-	base := MemoryUsed()
-	t.Cleanup(func() {
-		if n := MemoryUsed() - base; n != 0 {
-			t.Errorf("%d bytes leaked", n)
-		}
-	})
+	checkMemory(t)
 	db := &testDB{t, filepath.Join(t.TempDir(), "test.db")}
 	t.Cleanup(func() {
 		c, err := Open(db.path, OpenReadWrite|OpenCreate)
@@ -47,6 +42,22 @@ func newTestDB(t *testing.T, schema string) *testDB {
 	return db
 }
 
+// measured are the tests that checkMemory was called for; they run one by one.
+var measured = map[*testing.T]bool{}
+
+func checkMemory(t *testing.T) {
+	if measured[t] {
+		return // with a database open, memory comes and goes
+	}
+	measured[t] = true
+	base := MemoryUsed()
+	t.Cleanup(func() {
+		if n := MemoryUsed() - base; n != 0 {
+			t.Errorf("%d bytes leaked", n)
+		}
+	})
+}
+
 // open returns a connection that is closed when the test ends.
 func (db *testDB) open() *Conn {
 	db.t.Helper()
@@ -55,6 +66,9 @@ func (db *testDB) open() *Conn {
 		db.t.Fatal(err)
 	}
 	db.t.Cleanup(func() {
+		if c.tls != nil && c.tls.StackSlots() != 0 {
+			db.t.Errorf("%d stack slots are still in use", c.tls.StackSlots())
+		}
 		if err := c.Close(); err != nil {
 			db.t.Error(err)
 		}

@@ -16,6 +16,9 @@ func (c *Conn) Serialize(schema string) ([]byte, error) {
 		return nil, err
 	}
 	defer z.pop()
+	if sqlite3.Xsqlite3_txn_state(c.tls, c.db, z.p) < 0 {
+		return nil, &Error{Code: ResultError, Op: "serialize", Msg: "no such database: " + schema, Offset: -1}
+	}
 	size := c.tls.Alloc(8)
 	defer c.tls.Free(8)
 	store[int64](size, -1)
@@ -27,10 +30,10 @@ func (c *Conn) Serialize(schema string) ([]byte, error) {
 	}
 	switch {
 	case n < 0:
-		// It answers every failure alike; the connection may know more.
+		// The statement that counts the pages failed; the connection knows why.
 		rc := sqlite3.Xsqlite3_extended_errcode(c.tls, c.db)
 		if rc == sqlite3.SQLITE_OK || rc == sqlite3.SQLITE_ROW || rc == sqlite3.SQLITE_DONE {
-			return nil, &Error{Code: ResultError, Op: "serialize", Msg: "no such database: " + schema, Offset: -1}
+			rc = sqlite3.SQLITE_ERROR // there is no temp database yet
 		}
 		return nil, c.fail("serialize", rc)
 	case p == 0 && n > 0:

@@ -53,7 +53,8 @@ func (c *Conn) SnapshotGet(schema string) (*Snapshot, error) {
 // SnapshotOpen makes the transaction that BEGIN opened on schema, "" being main,
 // read s; if it is reading already, it changes over, unless a statement is
 // running. It fails with [ResultErrorSnapshot] if s is no longer in the -wal
-// file.
+// file, and with ResultError on a connection that has not read the database
+// before and therefore does not know that it is in WAL mode.
 func (c *Conn) SnapshotOpen(schema string, s *Snapshot) error {
 	if c.db == 0 {
 		return closedError("snapshot_open")

@@ -48,7 +48,7 @@ func TestPrepare(t *testing.T) {
 	for sql, want := range map[string][2]int{
 		"SELECT 1":                           {1, 0},
 		"INSERT INTO t VALUES (1)":           {0, 0},
-		"EXPLAIN INSERT INTO t VALUES (1)":   {1, 1},
+		"EXPLAIN INSERT INTO t VALUES (1)":   {0, 1},
 		"EXPLAIN QUERY PLAN SELECT * FROM t": {1, 2},
 		"INSERT INTO t VALUES (1) RETURNING": {0, 0},
 	} {
