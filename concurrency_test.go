@@ -78,8 +78,14 @@ func TestContextEndsTheWaitForTheWriter(t *testing.T) {
 	}
 	must(t, held, "INSERT INTO t VALUES (1)")
 	waits := map[string]func(context.Context) error{
-		"exec":  func(c context.Context) error { _, err := db.ExecContext(c, "INSERT INTO t VALUES (2)"); return err },
-		"begin": func(c context.Context) error { _, err := db.BeginTx(c, nil); return err },
+		"exec": func(c context.Context) error { _, err := db.ExecContext(c, "INSERT INTO t VALUES (2)"); return err },
+		"begin": func(c context.Context) error {
+			tx, err := db.BeginTx(c, nil)
+			if err != nil {
+				return err
+			}
+			return tx.Rollback()
+		},
 		"batch": func(c context.Context) error {
 			_, err := db.Batch(c, []holdfast.Statement{{SQL: "DELETE FROM t"}})
 			return err

@@ -79,6 +79,9 @@ func acquire(ctx context.Context, cfg Config) (*database, error) {
 	if err := d.locate(); err != nil {
 		return nil, err
 	}
+	if err := refuseSidecar(d); err != nil {
+		return nil, err
+	}
 	key := d.key()
 	if old, ok := opened.m[key]; ok {
 		if diff := old.cfg.conflicts(cfg); len(diff) > 0 {
@@ -99,6 +102,25 @@ func acquire(ctx context.Context, cfg Config) (*database, error) {
 	}
 	go d.watch()
 	return d, nil
+}
+
+// refuseSidecar refuses to open the log, shared memory or lock file of a
+// database that this process has open, under any name: closing it again would
+// drop the locks of the database. Called with opened.mu held.
+func refuseSidecar(d *database) error {
+	if d.name.Memory {
+		return nil
+	}
+	for _, o := range opened.m {
+		wal, shm, journal, lock, _ := dbfile.Sidecars(o.path)
+		for _, sidecar := range []string{wal, shm, journal, lock} {
+			if id, _, err := dbfile.Identify(sidecar); err == nil && id == d.id {
+				return newError("open", ErrRefused, sqlite.ResultMisuse,
+					d.path+" belongs to the open database "+o.path, "open the database itself")
+			}
+		}
+	}
+	return nil
 }
 
 func (d *database) key() any {

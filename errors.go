@@ -218,7 +218,9 @@ func (e *Error) engineMeaning(code sqlite.ResultCode) {
 	switch busy.Classify(code) {
 	case busy.Wait:
 		e.kind, e.next = ErrBusy, "another process holds the lock: see who has the file open, or raise busy_timeout"
-		e.text += " (SQLITE_BUSY)"
+		if !strings.HasSuffix(e.text, "(SQLITE_BUSY)") {
+			e.text += " (SQLITE_BUSY)"
+		}
 	case busy.Redo:
 		e.kind, e.next = ErrConflict, "run the transaction again"
 	case busy.Blocked:

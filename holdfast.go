@@ -8,6 +8,7 @@ import (
 
 	"github.com/holdfastdb/holdfast/internal/locks"
 	"github.com/holdfastdb/holdfast/internal/session"
+	"github.com/holdfastdb/holdfast/internal/sqlite"
 )
 
 // DB is a handle on one database. It is safe for concurrent use. Every method
@@ -103,3 +104,14 @@ func (db *DB) Path() string {
 // have begun are finished, and the write-ahead log is checkpointed. It waits
 // up to 10 s for statements that are still running. Closing twice is harmless.
 func (db *DB) Close() error { return db.DB.Close() }
+
+// Complete reports whether sql ends where a statement ends: with a semicolon
+// that is part of no string, quoted name, comment or trigger body. A shell uses
+// it to know when to stop asking for another line. It does not say whether the
+// statement is valid, nor that there is only one. Text without any statement
+// is not complete, and neither is text that contains a NUL byte.
+// See https://www.sqlite.org/c3ref/complete.html.
+//
+// It looks at the whole text each time, needs no database and is safe for
+// concurrent use.
+func Complete(sql string) bool { return sqlite.Complete(sql) }

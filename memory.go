@@ -15,12 +15,15 @@ import (
 // SQLite's own in-memory databases have no WAL mode, so a reader would block
 // the writer and a test would behave unlike production (docs/decisions/0008).
 type memoryFile struct {
-	dir, path string
-	owner     *sidelock.Lock // held for the file's life: a dead owner's is free
+	path string // the database file; it does not exist yet
+
+	dir   string
+	owner *sidelock.Lock // held for the file's life: a dead owner's is free
 }
 
 const memoryDirs = "holdfast-memory-"
 
+// newMemoryFile makes the directory for one database in memory; remove ends it.
 func newMemoryFile() (*memoryFile, error) {
 	base := memoryBase()
 	sweepMemory(base, time.Now().Add(-time.Minute))
@@ -39,6 +42,7 @@ func newMemoryFile() (*memoryFile, error) {
 	return m, nil
 }
 
+// remove deletes the directory. Every connection must be closed before.
 func (m *memoryFile) remove() error {
 	err := m.owner.Close()
 	if e := os.RemoveAll(m.dir); err == nil {

@@ -5,7 +5,7 @@
 // close of any descriptor of a file drops every lock that the process holds on
 // it, SQLite's included, so one look at the header by os.Open can let a second
 // process write into a running transaction. The one exception is
-// [CreatePrivate], which opens a file only if that very call creates it.
+// [CreatePrivate], and it touches a file only if that very call creates it.
 //
 // All functions are safe for concurrent use. None of them waits for a lock;
 // they take as long as a stat takes, which on a dead network mount may be long.

@@ -26,6 +26,7 @@ type pinned struct {
 	changed map[string]bool // pragmas away from their default
 	extra   bool            // attached databases or TEMP objects, asked of the engine
 	sticky  bool            // state that can't be taken back, such as data_version
+	rows    int             // results still being read
 }
 
 // pinTo opens the session's own connection because of s.
@@ -126,7 +127,8 @@ func (c *Conn) onPin(ctx context.Context, s statement) (answer, error) {
 	}
 	rows, err := c.openRows(ctx, p.conn, s)
 	if err == nil && !rows.done {
-		rows.feed = &feed{c: c, ctx: ctx, text: s.text}
+		rows.feed = &feed{c: c, ctx: ctx, text: s.text, pin: p}
+		p.rows++
 	}
 	return answer{rows: rows}, err
 }
@@ -147,7 +149,7 @@ func (c *Conn) settlePin(s statement) {
 	}
 	n, err := p.conn.QueryInt64("SELECT (SELECT count(*) FROM pragma_database_list WHERE name NOT IN ('main','temp')) + (SELECT count(*) FROM temp.sqlite_schema)")
 	p.extra = err != nil || n > 0
-	if !p.extra && !p.sticky && len(p.changed) == 0 && c.tx == nil {
+	if !p.extra && !p.sticky && p.rows == 0 && len(p.changed) == 0 && c.tx == nil {
 		c.unpin()
 	}
 }

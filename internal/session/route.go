@@ -154,6 +154,10 @@ func (c *Conn) run(ctx context.Context, s statement) (answer, error) {
 		return answer{}, c.rollbackText()
 	case savepoint, release, rollbackTo:
 		return answer{}, c.savepointText(ctx, s)
+	case attach:
+		if err := refuseSidecar(s); err != nil {
+			return answer{}, err
+		}
 	case pragmaSet:
 		if a, done, err := c.pragma(ctx, s); done || err != nil {
 			return a, err
@@ -184,6 +188,26 @@ func (c *Conn) run(ctx context.Context, s statement) (answer, error) {
 		return a, err
 	}
 	return c.runOnWriter(ctx, s)
+}
+
+// refuseSidecar refuses to attach a log or shared memory file as a database:
+// closing it again would drop the locks that a connection of this process may
+// have on it.
+func refuseSidecar(s statement) error {
+	names := []string{s.v.name}
+	for _, a := range s.args {
+		if name, ok := a.Value.(string); ok {
+			names = append(names, name)
+		}
+	}
+	for _, name := range names {
+		for _, suffix := range []string{"-wal", "-shm", "-journal", "-holdfast.lock"} {
+			if strings.HasSuffix(name, suffix) {
+				return refused("a file whose name ends in " + suffix + " is a part of another database; attach that one")
+			}
+		}
+	}
+	return nil
 }
 
 // runOnReader runs a read-only statement on a leased reader. When all rows fit

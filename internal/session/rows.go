@@ -41,7 +41,8 @@ type feed struct {
 	ctx     context.Context
 	text    string
 	tx      *transaction // rows of a transaction, or
-	reader  *pool.Reader // rows that hold a reader, or neither: a pinned session
+	reader  *pool.Reader // rows that hold a reader, or
+	pin     *pinned      // rows of a session with a connection of its own
 	lease   *locks.Lease
 	mu      sync.Mutex // held while the statement steps; the evictor tries it
 	stop    atomic.Bool
@@ -178,6 +179,10 @@ func (r *Rows) Next(dest []driver.Value) error {
 		f.tx.arm(f.ctx, f.c.budget, "")
 		defer f.tx.disarm()
 	}
+	if f.pin != nil {
+		f.pin.busy.Arm(f.ctx, f.c.budget, nil)
+		defer f.pin.busy.Disarm()
+	}
 	row, err := r.stmt.Step()
 	if err != nil {
 		if f.stop.Load() {
@@ -224,6 +229,8 @@ func (r *Rows) end() {
 	switch {
 	case f.tx != nil:
 		delete(f.tx.open, r)
+	case f.pin != nil:
+		f.pin.rows--
 	case f.reader != nil:
 		f.c.e.cfg.Locks.Remove(f.lease)
 		f.c.occupied(-1)

@@ -59,8 +59,8 @@ func (c *Conn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, e
 	switch {
 	case opts.ReadOnly:
 		kind = readTx
-	case sql.IsolationLevel(opts.Isolation) == sql.LevelSnapshot && c.pin == nil && c.e.cfg.Writer != nil:
-		kind = optimistic
+	case sql.IsolationLevel(opts.Isolation) == sql.LevelSnapshot && c.pin == nil && c.e.cfg.Writer != nil && c.e.cfg.JournalMode == "wal":
+		kind = optimistic // without WAL there are no snapshots to compare
 	}
 	if err := c.begin(ctx, kind); err != nil {
 		return nil, c.fail(ctx, "begin", "", nil, err)

@@ -34,7 +34,7 @@ type verdict struct {
 	readOnly bool
 	dml      bool   // inserts, updates or deletes rows of the caller's tables
 	counters bool   // asks for last_insert_rowid(), changes() or total_changes()
-	name     string // savepoint or pragma name
+	name     string // savepoint or pragma name, or the file to attach
 	value    string // argument of the pragma
 }
 
@@ -94,6 +94,7 @@ func (r *recorder) authorize(a sqlite.AuthAction, arg1, arg2, schema, _ string) 
 		r.savepoint(arg1, arg2)
 	case sqlite.ActionAttach:
 		r.v.class = attach
+		r.v.name = arg1 // empty when it is an expression
 	case sqlite.ActionDetach:
 		r.v.class = detach
 	case sqlite.ActionPragma:

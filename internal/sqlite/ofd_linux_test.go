@@ -1,0 +1,37 @@
+package sqlite
+
+import (
+	"os"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// TestOFDLocks does what must never be done to a live database, opening and
+// closing its file outside of SQLite, and expects the locks to survive it.
+func TestOFDLocks(t *testing.T) {
+	if !OFDLocks() {
+		t.Skip("no open file description locks here")
+	}
+	c := newConn(t, "CREATE TABLE t(a)")
+	mustExec(t, c, "PRAGMA journal_mode=DELETE; BEGIN EXCLUSIVE")
+	locked := func() bool {
+		t.Helper()
+		f, err := os.OpenFile(c.Filename("main"), os.O_RDWR, 0)
+		must(t, err)
+		defer f.Close() // would drop every POSIX lock of this process
+		const pendingByte = 0x40000000
+		lock := unix.Flock_t{Type: unix.F_WRLCK, Start: pendingByte, Len: 512}
+		must(t, unix.FcntlFlock(f.Fd(), unix.F_OFD_GETLK, &lock))
+		return lock.Type != unix.F_UNLCK
+	}
+	for range 2 {
+		if !locked() {
+			t.Fatal("the lock is gone")
+		}
+	}
+	mustExec(t, c, "COMMIT")
+	if locked() {
+		t.Error("still locked")
+	}
+}

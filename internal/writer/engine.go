@@ -1,0 +1,166 @@
+package writer
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"time"
+
+	"github.com/holdfastdb/holdfast/internal/busy"
+	"github.com/holdfastdb/holdfast/internal/sqlite"
+)
+
+// begin opens a group for t: the fence, the fair lock, BEGIN IMMEDIATE.
+func (w *Writer) begin(t *task) error {
+	if w.lastGroup > 1 {
+		// The callers that were just answered are about to queue again. One
+		// yield lets them, and the group is five times larger for it.
+		runtime.Gosched()
+	}
+	if err := w.ready(t); err != nil {
+		return err
+	}
+	left := w.cfg.Budget - time.Since(t.since)
+	var err error
+	attempts, expired, ctxErr := busy.Poll(t.ctx, left, func() bool {
+		err = w.control("BEGIN IMMEDIATE")
+		return err == nil || busy.Classify(sqlite.Code(err)) != busy.Wait
+	})
+	if attempts > 1 {
+		w.cfg.Counters.LockConflicts.Add(1)
+	}
+	if err != nil {
+		w.releaseTurn()
+		w.discardIf(err)
+	}
+	switch {
+	case ctxErr != nil && err != nil:
+		return ctxErr
+	case expired:
+		return &BusyError{Waited: time.Since(t.since), Attempts: attempts, Holder: Holder{Kind: kindForeign}, Cause: err}
+	case err != nil:
+		return err
+	}
+	w.group = &group{began: time.Now()}
+	return nil
+}
+
+// ready proves the fence, opens the connection and takes the fair lock.
+func (w *Writer) ready(t *task) error {
+	if err := w.cfg.Fence(); err != nil {
+		return err
+	}
+	if w.conn == nil {
+		if err := w.open(t.ctx); err != nil {
+			return err
+		}
+	}
+	return w.takeTurn(t)
+}
+
+func (w *Writer) open(ctx context.Context) error {
+	c, err := w.cfg.Open(ctx)
+	if err != nil {
+		return err
+	}
+	// The busy handler stays at "no" except for work outside a transaction:
+	// BEGIN IMMEDIATE is polled in Go, where a context can end the wait, and
+	// behind it nobody can be in the way.
+	c.SetBusyHandler(w.busy.Busy)
+	c.SetProgressHandler(progressOps, w.interrupted)
+	w.conn = c
+	return nil
+}
+
+// progressOps is how many instructions of SQLite's virtual machine run between
+// two looks at the context: tens of microseconds.
+const progressOps = 1000
+
+func (w *Writer) interrupted() bool {
+	return w.ctx != nil && (w.ctx.Err() != nil || w.stop != nil && w.stop.Load())
+}
+
+func (w *Writer) takeTurn(t *task) error {
+	if w.cfg.Turn == nil || w.turn {
+		return nil
+	}
+	ctx, cancel := context.WithTimeoutCause(t.ctx, w.cfg.Budget-time.Since(t.since), errBudget)
+	defer cancel()
+	if _, err := w.cfg.Turn.Acquire(ctx); err != nil {
+		if context.Cause(ctx) == errBudget {
+			w.cfg.Counters.LockConflicts.Add(1)
+			return &BusyError{Waited: time.Since(t.since), Attempts: 1, Holder: Holder{Kind: kindForeign}}
+		}
+		return err
+	}
+	w.turn = true
+	return nil
+}
+
+var errBudget = errors.New("wait budget spent")
+
+func (w *Writer) releaseTurn() {
+	if w.turn {
+		w.turn = false
+		_ = w.cfg.Turn.Release() // the descriptor is gone only after Close
+	}
+}
+
+// abandonGroup rolls back a transaction in which nothing is left.
+func (w *Writer) abandonGroup() {
+	w.group = nil
+	err := w.control("ROLLBACK")
+	w.releaseTurn()
+	w.discardIf(err)
+}
+
+// control runs a transaction statement, outside any caller's context.
+func (w *Writer) control(sql string) error {
+	saved := w.ctx
+	w.ctx = nil
+	defer func() { w.ctx = saved }()
+	s, _, err := w.conn.PrepareCached(sql)
+	if err != nil {
+		return err
+	}
+	_, err = s.Step()
+	if e := s.Release(); err == nil {
+		err = e
+	}
+	return err
+}
+
+func (w *Writer) deferredViolations() bool {
+	n, _, err := w.conn.Status(sqlite.DBStatusDeferredFKs, false)
+	return err == nil && n != 0
+}
+
+func errForeignKey() error {
+	return &sqlite.Error{Code: sqlite.ResultConstraintForeignKey, Op: "commit", Msg: "FOREIGN KEY constraint failed", Offset: -1}
+}
+
+// discardIf gives the connection up after an error that may have left it in a
+// state nobody can vouch for.
+func (w *Writer) discardIf(err error) {
+	if err == nil || w.conn == nil {
+		return
+	}
+	if busy.Classify(sqlite.Code(err)) == busy.Broken || !w.conn.Autocommit() {
+		w.discard("unclean")
+	}
+}
+
+func (w *Writer) discard(reason string) {
+	c := w.conn
+	w.conn = nil
+	w.group = nil
+	_ = w.closeConn(c, reason) // an open transaction is rolled back by SQLite
+}
+
+func (w *Writer) closeConn(c *sqlite.Conn, reason string) error {
+	err := c.Close()
+	if w.cfg.OnConnClose != nil {
+		w.cfg.OnConnClose(reason)
+	}
+	return err
+}

@@ -1,0 +1,341 @@
+package writer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/holdfastdb/holdfast/internal/busy"
+	"github.com/holdfastdb/holdfast/internal/sqlite"
+)
+
+// group is one BEGIN IMMEDIATE ... COMMIT.
+type group struct {
+	tasks  []*task // executed, waiting for COMMIT
+	began  time.Time
+	sealed bool // takes no more units
+}
+
+// perform runs a statement unit in the current group, or opens one for it.
+func (w *Writer) perform(t *task) {
+	if err := t.ctx.Err(); err != nil {
+		w.answer(t, err)
+		return
+	}
+	if w.group == nil {
+		if err := w.begin(t); err != nil {
+			w.answer(t, err)
+			return
+		}
+		w.group.sealed = t.alone
+	}
+	now := time.Now()
+	w.cfg.Counters.AddQueueWait(now.Sub(t.since))
+	w.mu.Lock()
+	w.group.sealed = w.group.sealed || w.apart[t.sql]
+	t.state = running
+	w.holder = Holder{Kind: kindStatement, SQL: t.sql, Since: now}
+	w.mu.Unlock()
+
+	w.ctx = t.ctx
+	before := w.conn.TotalChanges()
+	err := w.runIsolated(t)
+	w.ctx = nil
+	if time.Since(now) > slowStatement {
+		w.setApart(t.sql)
+	}
+	w.settle(t, err, before)
+}
+
+// slowStatement is how long a statement may run before it is kept out of
+// groups: the units executed before it wait for their COMMIT meanwhile, and if
+// its context ends, SQLite rolls them back together with it.
+const slowStatement = 10 * time.Millisecond
+
+// maxApart bounds the statements that are remembered as bad company.
+const maxApart = 256
+
+func (w *Writer) setApart(sql string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.apart) >= maxApart {
+		clear(w.apart)
+	}
+	w.apart[sql] = true
+}
+
+func (w *Writer) runIsolated(t *task) error {
+	if t.atomic {
+		return t.run(w.conn)
+	}
+	if err := w.control("SAVEPOINT holdfast_unit"); err != nil {
+		return err
+	}
+	err := t.run(w.conn)
+	if err == nil && w.deferredViolations() {
+		err = errForeignKey()
+	}
+	if w.conn.Autocommit() {
+		return err
+	}
+	var e error
+	if err != nil {
+		e = w.control("ROLLBACK TO holdfast_unit")
+	}
+	if e == nil {
+		e = w.control("RELEASE holdfast_unit")
+	}
+	if e != nil {
+		// The unit can't be told apart from its group any more: drop both.
+		_ = w.control("ROLLBACK")
+		return errors.Join(err, e)
+	}
+	return err
+}
+
+// settle decides what a unit's result means for its group.
+func (w *Writer) settle(t *task, err error, before int64) {
+	g := w.group
+	lost := w.conn.Autocommit()
+	action := busy.Report
+	if err != nil {
+		action = busy.Classify(sqlite.Code(err))
+	}
+	switch {
+	case lost:
+		w.lose(t, err)
+	case t.atomic && err == nil && w.deferredViolations():
+		// A statement unit has no savepoint to go back to: the group is given
+		// up, the others run again, this one has its answer.
+		_ = w.control("ROLLBACK")
+		w.lose(t, errForeignKey())
+	case err != nil && action == busy.Broken:
+		_ = w.control("ROLLBACK")
+		w.lose(t, err)
+	case err != nil && !(t.atomic && w.conn.TotalChanges() != before):
+		w.answer(t, err) // it left no trace; its answer needs no COMMIT
+		if len(g.tasks) == 0 {
+			w.abandonGroup()
+		}
+	default:
+		// Done; or INSERT OR FAIL, whose first rows stay although it failed.
+		t.err = err
+		w.executed(t)
+	}
+}
+
+func (w *Writer) executed(t *task) {
+	w.mu.Lock()
+	t.state = executed
+	w.mu.Unlock()
+	w.group.tasks = append(w.group.tasks, t)
+}
+
+// lose deals with a transaction that SQLite has dropped because of guilty.
+// The others run again before anything that queued later. The guilty one has
+// its answer, unless it failed on what the others had written: then it is run
+// again too, alone, so that its answer is the one it would have had alone.
+func (w *Writer) lose(guilty *task, err error) {
+	others := w.group.tasks
+	w.group = nil
+	w.releaseTurn()
+	var again []*task
+	for _, t := range others {
+		if t.kind == interactive || w.hasLeft(t) {
+			w.answer(t, fmt.Errorf("%w (cause: %w)", ErrRolledBack, err))
+			continue
+		}
+		t.err = nil
+		again = append(again, t)
+	}
+	if err != nil && len(others) > 0 && guilty.kind == statement && busy.Classify(sqlite.Code(err)) == busy.Report {
+		guilty.alone = true
+		guilty.err = nil
+		again = append(again, guilty)
+		w.setApart(guilty.sql) // it would do the same to its next group
+	} else {
+		if err == nil {
+			err = ErrRolledBack
+		}
+		w.answer(guilty, err)
+	}
+	w.cfg.Counters.Retries.Add(int64(len(again)))
+	w.mu.Lock()
+	w.queue.pushFront(again)
+	w.mu.Unlock()
+	w.discardIf(err)
+}
+
+// proceed is what the owner of the baton does when its own unit is done: it
+// fills the group, commits it, and hands the baton on.
+func (w *Writer) proceed() {
+	for {
+		t, act := w.decide()
+		switch act {
+		case doRun:
+			w.perform(t)
+		case doCommit:
+			w.commit()
+		case doHandOver:
+			t.ready <- struct{}{}
+			return
+		case doRest:
+			return
+		}
+	}
+}
+
+type step int
+
+const (
+	doRun step = iota
+	doCommit
+	doHandOver
+	doRest
+)
+
+func (w *Writer) decide() (*task, step) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	t := w.queue.first()
+	if w.group != nil {
+		full := w.group.sealed || len(w.group.tasks) >= w.cfg.MaxGroup ||
+			w.cfg.MaxGroupTime > 0 && time.Since(w.group.began) >= w.cfg.MaxGroupTime
+		switch {
+		case t == nil || full || t.alone || t.kind == hold || t.kind == statement && w.apart[t.sql]:
+			return nil, doCommit
+		case t.kind == interactive && !w.joins(t.site):
+			return nil, doCommit
+		}
+		w.queue.remove(t)
+		if t.kind == statement {
+			t.state = granted
+			return t, doRun
+		}
+		w.grant(t)
+		return t, doHandOver
+	}
+	if t == nil {
+		w.owned = false
+		w.holder = Holder{}
+		if w.closed {
+			close(w.idle)
+		}
+		return nil, doRest
+	}
+	w.queue.remove(t)
+	w.grant(t)
+	return t, doHandOver
+}
+
+// grant makes t the next owner of the baton. Called with mu held.
+func (w *Writer) grant(t *task) {
+	t.state = granted
+	t.lead = true
+	w.holder = Holder{Kind: t.kind.holder(), Site: t.site, SQL: t.sql, Since: time.Now()}
+}
+
+// commit ends the group and answers everybody in it.
+func (w *Writer) commit() {
+	g := w.group
+	w.group = nil
+	if len(g.tasks) == 0 {
+		_ = w.control("ROLLBACK")
+		w.releaseTurn()
+		return
+	}
+	w.mu.Lock()
+	w.holder.Kind = kindStatement // COMMIT: nobody's think time any more
+	w.holder.SQL = "COMMIT"
+	w.mu.Unlock()
+	err := w.commitEngine()
+	w.releaseTurn()
+	if err == nil {
+		// Committed, but to which file? An answer would be a promise about the
+		// one that the path names.
+		err = w.cfg.Fence()
+	}
+	w.lastGroup = len(g.tasks)
+	if err == nil {
+		w.cfg.Counters.Groups.Add(1)
+		w.cfg.Counters.GroupedUnits.Add(int64(len(g.tasks)))
+		w.answerAll(g.tasks)
+		return
+	}
+	w.commitFailed(g, err)
+}
+
+func (w *Writer) commitEngine() error {
+	var err error
+	_, _, _ = busy.Poll(context.Background(), w.cfg.Budget, func() bool {
+		err = w.control("COMMIT")
+		return err == nil || busy.Classify(sqlite.Code(err)) != busy.Wait
+	})
+	if err != nil && !w.conn.Autocommit() {
+		if e := w.control("ROLLBACK"); e != nil {
+			err = errors.Join(err, e)
+		}
+	}
+	return err
+}
+
+func (w *Writer) commitFailed(g *group, err error) {
+	code := sqlite.Code(err)
+	switch {
+	case busy.CommitOutcomeUnknown(code):
+		w.cfg.Counters.UnknownOutcomes.Add(int64(len(g.tasks)))
+		err = fmt.Errorf("%w: %w", ErrOutcomeUnknown, err)
+	case code.Primary() == sqlite.ResultConstraint && len(g.tasks) > 1:
+		w.commitApart(g, err)
+		return
+	}
+	for _, t := range g.tasks {
+		w.answer(t, err)
+	}
+	w.discardIf(err)
+}
+
+// commitApart handles a COMMIT that a constraint refused although every unit
+// passed its own check: each unit is committed by itself, so that one cannot
+// spoil the others.
+func (w *Writer) commitApart(g *group, err error) {
+	var again []*task
+	for _, t := range g.tasks {
+		if t.kind == interactive || w.hasLeft(t) {
+			w.answer(t, fmt.Errorf("%w (cause: %w)", ErrRolledBack, err))
+			continue
+		}
+		t.alone, t.err = true, nil
+		again = append(again, t)
+	}
+	w.cfg.Counters.Retries.Add(int64(len(again)))
+	w.mu.Lock()
+	w.queue.pushFront(again)
+	w.mu.Unlock()
+}
+
+func (w *Writer) hasLeft(t *task) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return t.left
+}
+
+func (w *Writer) answer(t *task, err error) {
+	w.mu.Lock()
+	t.state = answered
+	t.err = err
+	w.mu.Unlock()
+	t.ready <- struct{}{}
+}
+
+func (w *Writer) answerAll(tasks []*task) {
+	w.mu.Lock()
+	for _, t := range tasks {
+		t.state = answered
+	}
+	w.mu.Unlock()
+	for _, t := range tasks {
+		t.ready <- struct{}{}
+	}
+}

@@ -1,0 +1,277 @@
+package holdfast_test
+
+import (
+	"bufio"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/holdfastdb/holdfast"
+	"github.com/holdfastdb/holdfast/internal/sqlite"
+)
+
+// The other half of open_rule_test.go: whatever a program calls while it holds
+// the write lock, the lock stays. Only another process can tell, because a
+// process never conflicts with its own POSIX locks.
+
+// outsiderEnv makes the test binary a process of that kind.
+const outsiderEnv = "HOLDFAST_TEST_OUTSIDER"
+
+// TestOutsider is the other process. It answers each line "command path" of its
+// standard input with one line.
+func TestOutsider(t *testing.T) {
+	if os.Getenv(outsiderEnv) == "" {
+		t.Skip("runs as a child of the tests below")
+	}
+	var held []*sqlite.Conn
+	in := bufio.NewScanner(os.Stdin)
+	for in.Scan() {
+		command, path, _ := strings.Cut(in.Text(), " ")
+		answer := "done"
+		switch command {
+		case "probe": // may somebody else write?
+			c, err := begin(path)
+			answer = sqlite.Code(err).String()
+			if e := c.Close(); e != nil {
+				answer = e.Error()
+			}
+		case "hold": // takes the write lock and keeps it
+			c, err := begin(path)
+			held = append(held, c)
+			if err == nil {
+				err = c.Exec("INSERT INTO t VALUES (1)")
+			}
+			answer = sqlite.Code(err).String()
+		case "touch": // breaks the rule
+			f, err := os.Open(path)
+			if err == nil {
+				err = f.Close()
+			}
+			if err != nil {
+				answer = err.Error()
+			}
+		}
+		fmt.Println(answer)
+	}
+	for _, c := range held {
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// begin asks for the write lock once. The Conn is to be closed either way.
+func begin(path string) (*sqlite.Conn, error) {
+	c, err := sqlite.Open(path, sqlite.OpenReadWrite)
+	if err != nil {
+		return nil, err
+	}
+	return c, c.Exec("BEGIN IMMEDIATE")
+}
+
+// outsider is a running TestOutsider.
+type outsider struct {
+	t   *testing.T
+	in  io.WriteCloser
+	out *bufio.Reader
+}
+
+func startOutsider(t *testing.T) *outsider {
+	t.Helper()
+	cmd := exec.Command(os.Args[0], "-test.run=^TestOutsider$", "-test.timeout=5m")
+	cmd.Env = append(os.Environ(), outsiderEnv+"=1")
+	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	o := &outsider{t, in, bufio.NewReader(out)}
+	t.Cleanup(func() {
+		_ = in.Close() // ends it
+		_, _ = io.Copy(io.Discard, o.out)
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("the other process: %v", err)
+		}
+	})
+	return o
+}
+
+func (o *outsider) ask(command, path string) string {
+	o.t.Helper()
+	if _, err := fmt.Fprintln(o.in, command, path); err != nil {
+		o.t.Fatal(err)
+	}
+	answer, err := o.out.ReadString('\n')
+	if err != nil {
+		o.t.Fatalf("%s: %q, %v", command, answer, err)
+	}
+	return strings.TrimSpace(answer)
+}
+
+func (o *outsider) wants(command, path, want string) {
+	o.t.Helper()
+	if got := o.ask(command, path); got != want {
+		o.t.Fatalf("%s %s: %s, want %s", command, filepath.Base(path), got, want)
+	}
+}
+
+const (
+	lockIsHeld = "SQLITE_BUSY"
+	lockIsFree = "SQLITE_OK"
+)
+
+func TestNothingDropsTheWriteLock(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path := filepath.Join(dir, "app.db")
+	link := filepath.Join(dir, "link.db")
+	db := openAt(t, path)
+	must(t, db, "CREATE TABLE t(a)")
+	if err := os.Symlink(path, link); err != nil {
+		t.Fatal(err)
+	}
+	other := startOutsider(t)
+	other.wants("probe", path, lockIsFree)
+	tx, err := db.Begin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	must(t, tx, "INSERT INTO t VALUES (1)")
+	rounds := 200
+	if testing.Short() {
+		rounds = 10
+	}
+	for range rounds {
+		for _, c := range callsWhileWriting(db, path, link) {
+			if err := c.call(); err != nil {
+				t.Fatalf("%s: %v", c.name, err)
+			}
+			if got := other.ask("probe", path); got != lockIsHeld {
+				t.Fatalf("after %s another process could write into our transaction: %s\n%s", c.name, got, openRule)
+			}
+		}
+	}
+	if err := tx.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	other.wants("probe", path, lockIsFree)
+	if n := number(t, db, "SELECT count(*) FROM t"); n != 1 {
+		t.Errorf("%d rows, want 1", n)
+	}
+}
+
+// namedCall is something that a program may do at any time.
+type namedCall struct {
+	name string
+	call func() error
+}
+
+func callsWhileWriting(db *holdfast.DB, path, link string) []namedCall {
+	background := context.Background()
+	reopen := func(path string, opts ...holdfast.Option) func() error {
+		return func() error {
+			again, err := holdfast.Open(background, path, opts...)
+			if err != nil {
+				return err
+			}
+			var n int
+			err = again.QueryRow("SELECT count(*) FROM t").Scan(&n)
+			return errors.Join(err, again.Close())
+		}
+	}
+	config := func(path string) func() error {
+		return func() error {
+			_, _, err := holdfast.LoadConfig(holdfast.ConfigSource{Path: path})
+			return err
+		}
+	}
+	return []namedCall{
+		{"Stats, Engine and Path", func() error { db.Stats(); holdfast.Engine(); db.Path(); return nil }},
+		{"Ping", db.Ping},
+		{"Conn", func() error {
+			c, err := db.Conn(background)
+			if err != nil {
+				return err
+			}
+			return c.Close()
+		}},
+		{"Connect", func() error {
+			c, err := db.Connector().Connect(background)
+			if err != nil {
+				return err
+			}
+			return c.Close()
+		}},
+		{"a query", func() error { var n int; return db.QueryRow("SELECT count(*) FROM t").Scan(&n) }},
+		{"View", func() error { return db.View(background, func(*sql.Tx) error { return nil }) }},
+		{"a pinned connection", func() error { return pinnedConn(db) }},
+		{"a second Open and its Close", reopen(path)},
+		{"an Open through a link", reopen(link)},
+		{"an Open with other settings", fails(reopen(path, holdfast.WithSynchronous("NORMAL")))},
+		{"an Open with wrong settings", fails(reopen(path, holdfast.WithSynchronous("SOMETIMES")))},
+		{"an Open of the log", fails(reopen(path + "-wal"))},
+		{"an Open of the shared memory", fails(reopen(path + "-shm"))},
+		{"a configuration that is the database", fails(config(path))},
+		{"a configuration that is the log", fails(config(path + "-wal"))},
+		{"a configuration that is the shared memory", fails(config(path + "-shm"))},
+	}
+}
+
+// pinnedConn opens and closes a SQLite connection of its own.
+func pinnedConn(db *holdfast.DB) error {
+	c, err := db.Conn(context.Background())
+	if err != nil {
+		return err
+	}
+	_, err = c.ExecContext(context.Background(), "PRAGMA cache_size = 100")
+	if err == nil {
+		_, err = c.ExecContext(context.Background(), "PRAGMA cache_size = 200")
+	}
+	return errors.Join(err, c.Close())
+}
+
+func fails(call func() error) func() error {
+	return func() error {
+		if call() == nil {
+			return errors.New("it succeeded")
+		}
+		return nil
+	}
+}
+
+// TestOpenRuleIsNeeded is the control of the test above: it shows that the rule
+// describes this system, and that the other process sees a lock go.
+func TestOpenRuleIsNeeded(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS == "windows" {
+		t.Skip("here locks belong to the handle")
+	}
+	path := filepath.Join(t.TempDir(), "scratch.db")
+	c, err := sqlite.Open(path, sqlite.OpenReadWrite|sqlite.OpenCreate)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(c.Exec("PRAGMA journal_mode=WAL; CREATE TABLE t(a)"), c.Close()); err != nil {
+		t.Fatal(err)
+	}
+	holder, other := startOutsider(t), startOutsider(t)
+	holder.wants("hold", path, "SQLITE_OK")
+	other.wants("probe", path, lockIsHeld)
+	holder.wants("touch", path+"-shm", "done")
+	other.wants("probe", path, lockIsFree)
+}
