@@ -80,24 +80,36 @@ func (w *Writer) interrupted() bool {
 	return w.ctx != nil && (w.ctx.Err() != nil || w.stop != nil && w.stop.Load())
 }
 
+// A process that was stopped inside the queue of the fair lock keeps its place
+// and everybody behind it, although the database itself may be free. So nobody
+// waits for the turn for ever: after turnPatience a writer goes on without it,
+// which is less fair but safe, since BEGIN IMMEDIATE is what excludes. For
+// turnPause after that it does not ask again.
+const (
+	turnPatience = 2 * time.Second
+	turnPause    = 5 * time.Second
+)
+
 func (w *Writer) takeTurn(t *task) error {
-	if w.cfg.Turn == nil || w.turn {
+	if w.cfg.Turn == nil || w.turn || time.Now().Before(w.turnAgain) {
 		return nil
 	}
-	ctx, cancel := context.WithTimeoutCause(t.ctx, w.cfg.Budget-time.Since(t.since), errBudget)
+	patience := min(turnPatience, (w.cfg.Budget-time.Since(t.since))/2)
+	ctx, cancel := context.WithTimeoutCause(t.ctx, patience, errPatience)
 	defer cancel()
-	if _, err := w.cfg.Turn.Acquire(ctx); err != nil {
-		if context.Cause(ctx) == errBudget {
-			w.cfg.Counters.LockConflicts.Add(1)
-			return &BusyError{Waited: time.Since(t.since), Attempts: 1, Holder: Holder{Kind: kindForeign}}
-		}
-		return err
+	_, err := w.cfg.Turn.Acquire(ctx)
+	switch {
+	case err == nil:
+		w.turn = true
+	case t.ctx.Err() != nil:
+		return t.ctx.Err()
+	default:
+		w.turnAgain = time.Now().Add(turnPause)
 	}
-	w.turn = true
 	return nil
 }
 
-var errBudget = errors.New("wait budget spent")
+var errPatience = errors.New("patience with the fair lock spent")
 
 func (w *Writer) releaseTurn() {
 	if w.turn {

@@ -128,7 +128,8 @@ type Writer struct {
 	stop      *atomic.Bool    // so does this, when somebody evicts a transaction
 	group     *group
 	lastGroup int
-	turn      bool // the fair lock is held
+	turn      bool      // the fair lock is held
+	turnAgain time.Time // before then it is not asked for
 }
 
 // New returns a writer. Nothing is opened until the first unit.
