@@ -122,9 +122,6 @@ func (c *Conn) refuseSecond(ctx context.Context, tail string) error {
 func (c *Conn) classify(ctx context.Context, sql string) (v *verdict, text, tail string, err error) {
 	switch {
 	case c.tx != nil:
-		if err := c.tx.usable(); err != nil {
-			return nil, "", "", err
-		}
 		c.tx.mu.Lock()
 		defer c.tx.mu.Unlock()
 		if err := c.tx.usable(); err != nil {

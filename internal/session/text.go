@@ -22,12 +22,19 @@ func (c *Conn) commitText() error {
 	if c.tx == nil {
 		return errors.New("cannot commit - no transaction is active")
 	}
-	if t := c.tx; t.over == nil && t.write != nil && t.write.Violations() {
+	if c.tx.refusesCommit() {
 		// As in SQLite, a COMMIT refused for a deferred foreign key leaves the
 		// transaction open, so that the program can repair it.
 		return &sqlite.Error{Code: sqlite.ResultConstraintForeignKey, Op: "step", Msg: "FOREIGN KEY constraint failed", Offset: -1}
 	}
 	return c.endTx(true)
+}
+
+// refusesCommit tells whether deferred foreign keys stand in the way.
+func (t *transaction) refusesCommit() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.over == nil && t.write != nil && t.write.Violations()
 }
 
 func (c *Conn) rollbackText() error {

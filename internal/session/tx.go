@@ -176,8 +176,8 @@ func control(c *sqlite.Conn, sql string) error {
 	return drain(c, statement{text: sql})
 }
 
-// usable tells why no statement can run in the transaction, if so. Called with
-// mu held or by the transaction's own goroutine before it takes mu.
+// usable tells why no statement can run in the transaction, if so. mu is held:
+// the evictor may be ending it.
 func (t *transaction) usable() error { return t.over }
 
 // arm lets the context of one statement end its waits and the statement.

@@ -111,7 +111,24 @@ func next(s string, i int) token {
 		}
 		return token{word, s[i:j], j}
 	}
-	return token{symbol, s[i : i+1], i + 1}
+	n := operatorLength(s[i:])
+	return token{symbol, s[i : i+n], i + n}
+}
+
+// operatorLength is the length of the operator or other sign that s begins
+// with. Signs that are written apart stay apart: "/ *" and "- -" would become
+// comments.
+func operatorLength(s string) int {
+	if strings.HasPrefix(s, "->>") {
+		return 3
+	}
+	if len(s) > 1 {
+		switch s[:2] {
+		case "||", "<=", ">=", "<>", "<<", ">>", "==", "!=", "->":
+			return 2
+		}
+	}
+	return 1
 }
 
 func wantsSpace(a, b token) bool {
@@ -122,8 +139,6 @@ func wantsSpace(a, b token) bool {
 		return false
 	case b.text == "(":
 		return a.kind == symbol || a.text == "," || a.kind == literal || isKeywordBeforeParen(a.text)
-	case a.kind == symbol && b.kind == symbol:
-		return false // operators such as <= and || stay whole
 	}
 	return true
 }

@@ -20,6 +20,10 @@ func TestFingerprint(t *testing.T) {
 		{"SELECT /* 'secret */ a", "SELECT a"},
 		{"SELECT 'unterminated", "SELECT ?"},
 		{"SELECT a<=1", "SELECT a <= ?"},
+		{"SELECT a=-1, a = - 1, j->>'$.a'||'b'", "SELECT a = - ?, a = - ?, j ->> ? || ?"},
+		{"SELECT 1 / *", "SELECT ? / *"},
+		{"SELECT 1 - -1", "SELECT ? - - ?"},
+		{"SELECT count(*), t.*, (-1)", "SELECT count(*), t.*, (- ?)"},
 	}
 	for _, c := range cases {
 		if got := Fingerprint(c.in); got != c.want {
