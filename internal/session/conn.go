@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql/driver"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/holdfastdb/holdfast/internal/busy"
@@ -23,6 +24,8 @@ type Conn struct {
 
 	bad    bool // must not go back to database/sql's pool
 	failed bool // a statement failed inside the open transaction
+
+	unread atomic.Int32 // results not closed yet
 
 	mu       sync.Mutex // guards the check-out, which the watchdog reads
 	out      bool
@@ -49,7 +52,7 @@ type counters struct{ lastRowID, changes, total int64 }
 
 // checkOut notes who takes the session from database/sql's pool.
 func (c *Conn) checkOut() {
-	site := locks.Here(2)
+	site := locks.Here(2, locks.Shallow)
 	c.mu.Lock()
 	c.out, c.outSince, c.site, c.reported = true, time.Now(), site, false
 	c.mu.Unlock()
@@ -62,7 +65,11 @@ func (c *Conn) idleLeak(now time.Time, age time.Duration) (locks.Lease, bool) {
 		return locks.Lease{}, false
 	}
 	c.reported = true
-	return locks.Lease{Kind: locks.Conn, Site: c.site, Since: c.outSince}, true
+	kind := locks.Conn
+	if c.unread.Load() > 0 {
+		kind = locks.Rows // all read ahead, so they hold nothing but the session
+	}
+	return locks.Lease{Kind: kind, Site: c.site, Since: c.outSince}, true
 }
 
 // occupied counts the leases of this session that are on record themselves.
@@ -160,6 +167,8 @@ func (c *Conn) QueryContext(ctx context.Context, query string, args []driver.Nam
 		return nil, c.fail(ctx, "query", query, args, err)
 	}
 	c.e.cfg.Counters.Succeeded.Add(1)
+	r.owner = c
+	c.unread.Add(1)
 	return r, nil
 }
 

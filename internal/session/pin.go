@@ -37,7 +37,7 @@ func (c *Conn) pinTo(ctx context.Context, s statement) error {
 	}
 	c.adopt(conn)
 	if c.e.cfg.Notice != nil && s.v.class == pragmaSet {
-		c.e.cfg.Notice("a PRAGMA gave this session a connection of its own; set it for all in the configuration", s.v.name, locks.Here(2))
+		c.e.cfg.Notice("a PRAGMA gave this session a connection of its own; set it for all in the configuration", s.v.name, locks.Here(2, locks.Deep))
 	}
 	return nil
 }
@@ -87,7 +87,7 @@ func (c *Conn) runPinned(ctx context.Context, s statement) (answer, error) {
 	if w == nil {
 		return answer{}, ErrReadOnly
 	}
-	gate, err := w.Hold(ctx, priority(ctx), locks.Here(2), s.text)
+	gate, err := w.Hold(ctx, priority(ctx), locks.Here(2, locks.Deep), s.text)
 	if err != nil {
 		return answer{}, err
 	}
@@ -191,7 +191,7 @@ func (c *Conn) pragma(_ context.Context, s statement) (a answer, done bool, err 
 		return c.busyTimeout(value)
 	case "journal_mode":
 		if value != "" && !strings.EqualFold(strings.Trim(value, `'"`), c.e.cfg.JournalMode) && c.e.cfg.Notice != nil {
-			c.e.cfg.Notice("PRAGMA journal_mode was not changed: the file keeps its mode while Holdfast has it open", value, locks.Here(2))
+			c.e.cfg.Notice("PRAGMA journal_mode was not changed: the file keeps its mode while Holdfast has it open", value, locks.Here(2, locks.Deep))
 		}
 		return oneRow(name, c.e.cfg.JournalMode), true, nil
 	case "locking_mode":

@@ -304,7 +304,7 @@ func (c *Conn) runOutside(ctx context.Context, s statement) (answer, error) {
 	if w == nil {
 		return answer{}, ErrReadOnly
 	}
-	h, err := w.Hold(ctx, priority(ctx), locks.Here(1), s.text)
+	h, err := w.Hold(ctx, priority(ctx), locks.Here(1, locks.Deep), s.text)
 	if err != nil {
 		return answer{}, err
 	}

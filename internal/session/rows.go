@@ -30,6 +30,7 @@ type Rows struct {
 	err    error          // what it failed with after the rows read ahead,
 	failed error          // and the same as the caller will see it
 
+	owner *Conn // until Close
 	// While the statement still yields rows.
 	stmt *sqlite.Stmt
 	feed *feed
@@ -137,7 +138,7 @@ func (r *Rows) take() (size int) {
 // keepReader makes a long autocommit result hold its reader, on record.
 func (r *Rows) keepReader(ctx context.Context, reader *pool.Reader, c *Conn, text string) {
 	f := &feed{c: c, ctx: ctx, text: text, reader: reader}
-	f.lease = &locks.Lease{Kind: locks.Rows, Site: locks.Here(3), Since: time.Now(), SQL: text, Evict: r.evict}
+	f.lease = &locks.Lease{Kind: locks.Rows, Site: locks.Here(3, locks.Deep), Since: time.Now(), SQL: text, Evict: r.evict}
 	reader.Busy.Arm(ctx, c.budget, &f.stop)
 	c.e.cfg.Pool.Keep(reader)
 	r.feed = f
@@ -204,6 +205,10 @@ func (r *Rows) Next(dest []driver.Value) error {
 // Close ends the result and gives back what it held.
 func (r *Rows) Close() error {
 	r.done = true
+	if r.owner != nil {
+		r.owner.unread.Add(-1)
+		r.owner = nil
+	}
 	f := r.feed
 	if f == nil {
 		return nil

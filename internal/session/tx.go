@@ -80,7 +80,7 @@ func (c *Conn) begin(ctx context.Context, kind txKind) error {
 	if c.tx != nil {
 		return errors.New("cannot start a transaction within a transaction")
 	}
-	t := &transaction{c: c, kind: kind, site: locks.Here(2), open: make(map[*Rows]struct{})}
+	t := &transaction{c: c, kind: kind, site: locks.Here(2, locks.Deep), open: make(map[*Rows]struct{})}
 	var err error
 	switch {
 	case c.pin != nil:
@@ -224,6 +224,9 @@ func (c *Conn) runInTx(ctx context.Context, s statement) (answer, error) {
 			return answer{}, refused(refusal("query_only", ""))
 		}
 		t.tainted = true
+	}
+	if t.write != nil && s.v.name == "defer_foreign_keys" {
+		t.write.Loosen()
 	}
 	if t.lease.SQL == "" {
 		t.lease.SQL = s.text
