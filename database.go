@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -59,49 +60,53 @@ var opened = struct {
 	m  map[any]*database
 }{m: make(map[any]*database)}
 
-// acquire returns the database that name leads to, opening it if this is the
-// first handle.
-func acquire(ctx context.Context, cfg Config) (*database, error) {
+// acquire returns the database that the configuration names, opening it if this
+// is the first handle, and whether the handle may only read.
+func acquire(ctx context.Context, cfg Config) (d *database, readOnly bool, err error) {
 	if err := ctx.Err(); err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	name, err := dbfile.ParseName(cfg.Database.Path)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	cfg.Database.ReadOnly = cfg.Database.ReadOnly || name.ReadOnly
 	opened.mu.Lock()
 	defer opened.mu.Unlock()
-	d := &database{cfg: cfg, name: name, log: cfg.Logger, stop: make(chan struct{}), stopped: make(chan struct{})}
+	d = &database{cfg: cfg, name: name, log: cfg.Logger, stop: make(chan struct{}), stopped: make(chan struct{})}
 	if d.log == nil {
 		d.log = slog.New(slog.DiscardHandler)
 	}
 	if err := d.locate(); err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	if err := refuseSidecar(d); err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	key := d.key()
 	if old, ok := opened.m[key]; ok {
-		if diff := old.cfg.conflicts(cfg); len(diff) > 0 {
-			return nil, newError("open", ErrRefused, sqlite.ResultMisuse,
+		diff := old.cfg.conflicts(cfg)
+		if cfg.Database.ReadOnly { // a handle that only reads can share any database
+			diff = slices.DeleteFunc(diff, func(key string) bool { return key == "database.read_only" })
+		}
+		if len(diff) > 0 {
+			return nil, false, newError("open", ErrRefused, sqlite.ResultMisuse,
 				fmt.Sprintf("%s is open in this process with another %s", d.path, strings.Join(diff, ", ")),
 				"open it with the same settings, or share the handle")
 		}
 		old.handles++
-		return old, nil
+		return old, cfg.Database.ReadOnly, nil
 	}
 	if err := d.open(ctx); err != nil {
 		d.close(ctx)
-		return nil, err
+		return nil, false, err
 	}
 	d.handles = 1
 	if !name.Memory || name.Shared != "" {
 		opened.m[key] = d
 	}
 	go d.watch()
-	return d, nil
+	return d, cfg.Database.ReadOnly, nil
 }
 
 // refuseSidecar refuses to open the log, shared memory or lock file of a
@@ -349,14 +354,19 @@ func (d *database) connClosed(reason string) {
 	}
 }
 
-// engine makes the sessions of one handle.
-func (d *database) engine() *session.Engine {
+// engine makes the sessions of one handle, which may only read although the
+// database has a writer.
+func (d *database) engine(readOnly bool) *session.Engine {
+	own := d.mainRole()
+	if readOnly {
+		own = reading
+	}
 	cfg := session.Config{
 		Pool:           d.pool,
 		Writer:         d.writer,
 		Locks:          &d.registry,
 		Counters:       &d.counters,
-		OpenPinned:     func(ctx context.Context) (*sqlite.Conn, error) { return d.connect(ctx, d.mainRole()) },
+		OpenPinned:     func(ctx context.Context) (*sqlite.Conn, error) { return d.connect(ctx, own) },
 		Fence:          d.fence,
 		Fail:           translate,
 		Notice:         d.notice,
@@ -366,6 +376,9 @@ func (d *database) engine() *session.Engine {
 		AllowUnsafe:    d.cfg.Limits.AllowUnsafe,
 		Defaults:       d.pragmaDefaults(),
 		JournalMode:    d.mode,
+	}
+	if readOnly {
+		cfg.Writer = nil
 	}
 	e := session.New(cfg)
 	d.mu.Lock()

@@ -53,7 +53,8 @@ const idleSessions = 64
 // permission or a network file system is an error here, not later. It waits
 // for locks until ctx ends or connection_timeout (30 s) is over. Several Opens
 // of one file in one process, by whatever name, share one writer and one pool;
-// they must have the same settings.
+// they must have the same settings, except that a handle may be read-only beside
+// others that write.
 //
 // The caller must Close the DB. Nothing runs before Open and after the last
 // Close.
@@ -72,14 +73,14 @@ func OpenConfig(ctx context.Context, cfg Config) (*DB, error) {
 	if err != nil {
 		return nil, translate("open", "", locks.Site{}, nil, err)
 	}
-	d, err := acquire(ctx, full)
+	d, readOnly, err := acquire(ctx, full)
 	if err != nil {
 		return nil, translate("open", "", locks.Site{}, nil, err)
 	}
 	for _, n := range notes {
 		d.log.Info("holdfast: configuration", "note", n)
 	}
-	h := &handle{Engine: d.engine(), d: d}
+	h := &handle{Engine: d.engine(readOnly), d: d}
 	pool := sql.OpenDB(h)
 	pool.SetMaxIdleConns(idleSessions)
 	db := &DB{DB: pool, h: h}

@@ -137,14 +137,9 @@ const (
 
 func TestNothingDropsTheWriteLock(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	path := filepath.Join(dir, "app.db")
-	link := filepath.Join(dir, "link.db")
+	path := filepath.Join(t.TempDir(), "app.db")
 	db := openAt(t, path)
 	must(t, db, "CREATE TABLE t(a)")
-	if err := os.Symlink(path, link); err != nil {
-		t.Fatal(err)
-	}
 	other := startOutsider(t)
 	other.wants("probe", path, lockIsFree)
 	tx, err := db.Begin()
@@ -152,12 +147,13 @@ func TestNothingDropsTheWriteLock(t *testing.T) {
 		t.Fatal(err)
 	}
 	must(t, tx, "INSERT INTO t VALUES (1)")
+	calls := append(usesOf(db), opensOf(t, db, path)...)
 	rounds := 200
 	if testing.Short() {
 		rounds = 10
 	}
 	for range rounds {
-		for _, c := range callsWhileWriting(db, path, link) {
+		for _, c := range calls {
 			if err := c.call(); err != nil {
 				t.Fatalf("%s: %v", c.name, err)
 			}
@@ -181,18 +177,30 @@ type namedCall struct {
 	call func() error
 }
 
-func callsWhileWriting(db *holdfast.DB, path, link string) []namedCall {
-	background := context.Background()
-	reopen := func(path string, opts ...holdfast.Option) func() error {
-		return func() error {
-			again, err := holdfast.Open(background, path, opts...)
-			if err != nil {
-				return err
-			}
-			var n int
-			err = again.QueryRow("SELECT count(*) FROM t").Scan(&n)
-			return errors.Join(err, again.Close())
-		}
+func usesOf(db *holdfast.DB) []namedCall {
+	return []namedCall{
+		{"Stats, Engine and Path", func() error { db.Stats(); holdfast.Engine(); db.Path(); return nil }},
+		{"Ping", db.Ping},
+		{"Conn", func() error { return closed(db.Conn(context.Background())) }},
+		{"Connect", func() error { return closed(db.Connector().Connect(context.Background())) }},
+		{"a query", func() error { var n int; return db.QueryRow("SELECT count(*) FROM t").Scan(&n) }},
+		{"View", func() error { return db.View(context.Background(), func(*sql.Tx) error { return nil }) }},
+		{"a pinned connection", func() error { return pinnedConn(db) }},
+	}
+}
+
+// opensOf are calls that lead to the files of the database by all their names.
+func opensOf(t *testing.T, db *holdfast.DB, path string) []namedCall {
+	wal, shm := path+"-wal", path+"-shm"
+	link, shmLink, shmName := path+".link", path+".link-to-shm", path+".name-of-shm"
+	if err := errors.Join(os.Symlink(path, link), os.Symlink(shm, shmLink), os.Link(shm, shmName)); err != nil {
+		t.Fatal(err)
+	}
+	open := func(path string, opts ...holdfast.Option) func() error {
+		return func() error { return reopen(path, opts...) }
+	}
+	attach := func(name string) func() error {
+		return func() error { return attachTo(db, name) }
 	}
 	config := func(path string) func() error {
 		return func() error {
@@ -201,35 +209,50 @@ func callsWhileWriting(db *holdfast.DB, path, link string) []namedCall {
 		}
 	}
 	return []namedCall{
-		{"Stats, Engine and Path", func() error { db.Stats(); holdfast.Engine(); db.Path(); return nil }},
-		{"Ping", db.Ping},
-		{"Conn", func() error {
-			c, err := db.Conn(background)
-			if err != nil {
-				return err
-			}
-			return c.Close()
-		}},
-		{"Connect", func() error {
-			c, err := db.Connector().Connect(background)
-			if err != nil {
-				return err
-			}
-			return c.Close()
-		}},
-		{"a query", func() error { var n int; return db.QueryRow("SELECT count(*) FROM t").Scan(&n) }},
-		{"View", func() error { return db.View(background, func(*sql.Tx) error { return nil }) }},
-		{"a pinned connection", func() error { return pinnedConn(db) }},
-		{"a second Open and its Close", reopen(path)},
-		{"an Open through a link", reopen(link)},
-		{"an Open with other settings", fails(reopen(path, holdfast.WithSynchronous("NORMAL")))},
-		{"an Open with wrong settings", fails(reopen(path, holdfast.WithSynchronous("SOMETIMES")))},
-		{"an Open of the log", fails(reopen(path + "-wal"))},
-		{"an Open of the shared memory", fails(reopen(path + "-shm"))},
+		{"a second Open and its Close", open(path)},
+		{"an Open through a link", open(link)},
+		{"an Open with other settings", fails(open(path, holdfast.WithSynchronous("NORMAL")))},
+		{"an Open with wrong settings", fails(open(path, holdfast.WithSynchronous("SOMETIMES")))},
+		{"an Open of the log", fails(open(wal))},
+		{"an Open of the shared memory", fails(open(shm))},
+		{"an Open of a link to the shared memory", fails(open(shmLink))},
+		{"an Open of another name of the shared memory", fails(open(shmName))},
+		{"ATTACH of the log", fails(attach(wal))},
+		{"ATTACH of the shared memory", fails(attach(shm))},
+		{"ATTACH of the shared memory by a URI", fails(attach("file:" + shm + "?mode=ro"))},
 		{"a configuration that is the database", fails(config(path))},
-		{"a configuration that is the log", fails(config(path + "-wal"))},
-		{"a configuration that is the shared memory", fails(config(path + "-shm"))},
+		{"a configuration that is the log", fails(config(wal))},
+		{"a configuration that is the shared memory", fails(config(shm))},
 	}
+}
+
+func closed(c io.Closer, err error) error {
+	if err != nil {
+		return err
+	}
+	return c.Close()
+}
+
+func reopen(path string, opts ...holdfast.Option) error {
+	db, err := holdfast.Open(context.Background(), path, opts...)
+	if err != nil {
+		return err
+	}
+	var n int
+	err = db.QueryRow("SELECT count(*) FROM t").Scan(&n)
+	return errors.Join(err, db.Close())
+}
+
+func attachTo(db *holdfast.DB, name string) error {
+	c, err := db.Conn(context.Background())
+	if err != nil {
+		return err
+	}
+	_, err = c.ExecContext(context.Background(), "ATTACH ? AS other", name)
+	if err == nil {
+		_, err = c.ExecContext(context.Background(), "DETACH other")
+	}
+	return errors.Join(err, c.Close())
 }
 
 // pinnedConn opens and closes a SQLite connection of its own.

@@ -149,6 +149,16 @@ func TestSeveralOpensShareOneDatabase(t *testing.T) {
 	if _, err := holdfast.Open(ctx(), path, holdfast.WithReaders(3)); !errors.Is(err, holdfast.ErrRefused) || !strings.Contains(err.Error(), "max_connections") {
 		t.Errorf("other settings: %v", err)
 	}
+	ro := openAt(t, "file:"+path+"?mode=ro")
+	if n := number(t, ro, "SELECT count(*) FROM t"); n != 1 {
+		t.Errorf("read-only: %d rows", n)
+	}
+	if _, err := ro.Exec("DELETE FROM t"); !errors.Is(err, holdfast.ErrReadOnly) {
+		t.Errorf("a read-only handle wrote: %v", err)
+	}
+	if _, err := ro.Exec("CREATE TEMP TABLE x(a)"); !errors.Is(err, holdfast.ErrReadOnly) {
+		t.Errorf("a read-only handle wrote: %v", err)
+	}
 	if err := a.Close(); err != nil {
 		t.Fatal(err)
 	}

@@ -238,6 +238,48 @@ func TestTextualTransactions(t *testing.T) {
 	}
 }
 
+// TestTextualTransactionThroughThePool: an error in it must not end it behind
+// the program's back, or what follows would commit by itself.
+func TestTextualTransactionThroughThePool(t *testing.T) {
+	t.Parallel()
+	db := open(t)
+	db.SetMaxOpenConns(1)
+	must(t, db, "CREATE TABLE t(a UNIQUE)")
+	must(t, db, "BEGIN")
+	must(t, db, "INSERT INTO t VALUES (1)")
+	if _, err := db.Exec("INSERT INTO t VALUES (1)"); err == nil {
+		t.Error("no error")
+	}
+	must(t, db, "INSERT INTO t VALUES (2)")
+	must(t, db, "ROLLBACK")
+	if n := number(t, db, "SELECT count(*) FROM t"); n != 0 {
+		t.Errorf("%d rows after ROLLBACK", n)
+	}
+	_, err := db.Exec("ROLLBACK")
+	if err == nil || err.Error() != "SQL logic error: cannot rollback - no transaction is active (1)" {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestTextsWithoutAStatement(t *testing.T) {
+	t.Parallel()
+	db := open(t)
+	for _, query := range []string{"", "  \n", ";", "-- nothing", "/* nothing */"} {
+		must(t, db, query)
+		if err := db.QueryRow(query).Scan(new(int)); !errors.Is(err, sql.ErrNoRows) {
+			t.Errorf("%q: %v", query, err)
+		}
+	}
+	s, err := db.Prepare("-- nothing")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if _, err := s.Exec(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestSavepoints(t *testing.T) {
 	t.Parallel()
 	db := open(t)

@@ -239,13 +239,12 @@ func TestBadStatements(t *testing.T) {
 	t.Parallel()
 	db := open(t)
 	must(t, db, "CREATE TABLE t(a INTEGER PRIMARY KEY, b BLOB) STRICT")
-	for query, want := range map[string]error{"": holdfast.ErrInvalid, "  \n": holdfast.ErrInvalid, "SELECT 1\x00; DROP TABLE t": holdfast.ErrInvalid} {
-		if _, err := db.Exec(query); !errors.Is(err, want) {
-			t.Errorf("%q: %v", query, err)
-		}
-		if _, err := db.Query(query); !errors.Is(err, want) {
-			t.Errorf("%q: %v", query, err)
-		}
+	const nul = "SELECT 1\x00; DROP TABLE t"
+	if _, err := db.Exec(nul); !errors.Is(err, holdfast.ErrInvalid) {
+		t.Errorf("exec: %v", err)
+	}
+	if _, err := db.Query(nul); !errors.Is(err, holdfast.ErrInvalid) {
+		t.Errorf("query: %v", err)
 	}
 	if _, err := db.Exec("INSERT INTO t VALUES (?, ?)", 1); !errors.Is(err, holdfast.ErrInvalid) || !strings.Contains(err.Error(), "missing argument with index 2") {
 		t.Errorf("too few arguments: %v", err)

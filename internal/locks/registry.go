@@ -26,7 +26,7 @@ type Lease struct {
 	Kind  Kind
 	Site  Site
 	Since time.Time
-	SQL   string // the first statement, literals removed; may be empty
+	SQL   string // the first statement, literals and all: never print it as it is; may be empty
 
 	// Evict ends the lease from outside, or returns false when it can't be
 	// ended right now. Nil for leases that are only reported.
@@ -38,7 +38,7 @@ type Lease struct {
 // Registry is the set of leases of one database in this process. The zero
 // value is ready to use.
 type Registry struct {
-	mu     sync.Mutex // guards leases and each lease's reported
+	mu     sync.Mutex // guards leases and each lease's reported and SQL
 	leases map[*Lease]struct{}
 }
 
@@ -49,6 +49,15 @@ func (r *Registry) Add(l *Lease) {
 		r.leases = make(map[*Lease]struct{})
 	}
 	r.leases[l] = struct{}{}
+	r.mu.Unlock()
+}
+
+// Describe notes the first statement that a lease is used for.
+func (r *Registry) Describe(l *Lease, sql string) {
+	r.mu.Lock()
+	if l.SQL == "" {
+		l.SQL = sql
+	}
 	r.mu.Unlock()
 }
 
@@ -108,7 +117,9 @@ func (r *Registry) EvictOlder(now time.Time, age time.Duration, kinds ...Kind) [
 	var out []Lease
 	for _, l := range old { // outside the lock: Evict removes the lease itself
 		if l.Evict() {
+			r.mu.Lock()
 			out = append(out, *l)
+			r.mu.Unlock()
 		}
 	}
 	return out

@@ -244,12 +244,10 @@ func (p *Pool) checked(ctx context.Context, r *Reader) (*Reader, error) {
 	if err == nil {
 		return r, nil
 	}
-	beyond := r.beyond
-	p.close(r, "check")
-	p.mu.Lock()
-	p.open++
-	p.mu.Unlock()
-	return p.create(ctx, beyond)
+	// Its place stays taken: given back for a moment, it could go to a waiter,
+	// or Close could find the pool empty.
+	p.discard(r, "check")
+	return p.create(ctx, r.beyond)
 }
 
 // Keep records that the calling goroutine keeps r beyond one call, so that its
@@ -304,11 +302,16 @@ func (p *Pool) Put(r *Reader, clean bool) {
 }
 
 func (p *Pool) close(r *Reader, reason string) {
+	p.discard(r, reason)
+	p.forget()
+}
+
+// discard closes the connection and keeps its place in the count.
+func (p *Pool) discard(r *Reader, reason string) {
 	_ = r.Conn.Close() // a reader has nothing to lose
 	if p.cfg.OnClose != nil {
 		p.cfg.OnClose(reason)
 	}
-	p.forget()
 }
 
 // forget takes one reader off the count; a waiter may then open its own.

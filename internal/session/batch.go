@@ -93,9 +93,9 @@ func (e *Engine) runBatch(conn *sqlite.Conn, stmts []Statement, results []Result
 			var a answer
 			if a, err = runWrite(conn, statement{text: s.SQL, v: v, args: s.Args}, last); err == nil {
 				last.lastRowID = a.lastRowID
+				last.total += a.total
 				if v.dml {
 					last.changes = a.affected
-					last.total += a.affected
 				}
 				results[i] = Result{LastInsertID: a.lastRowID, RowsAffected: a.affected}
 			}

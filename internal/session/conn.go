@@ -22,8 +22,7 @@ type Conn struct {
 
 	counters
 
-	bad    bool // must not go back to database/sql's pool
-	failed bool // a statement failed inside the open transaction
+	bad bool // must not go back to database/sql's pool
 
 	unread atomic.Int32 // results not closed yet
 
@@ -90,18 +89,13 @@ func (c *Conn) ResetSession(context.Context) error {
 	return nil
 }
 
-// IsValid is called when the session goes back to database/sql's pool.
+// IsValid is called when the session goes back to database/sql's pool. A textual
+// transaction stays open, also after an error in it: ended here, the program's
+// next statements would commit by themselves, and its ROLLBACK undo nothing.
 func (c *Conn) IsValid() bool {
 	c.mu.Lock()
 	c.out = false
 	c.mu.Unlock()
-	if c.tx != nil && c.failed {
-		// A textual transaction in which something failed: whoever gets the
-		// session next must not find himself in the middle of it.
-		_ = c.tx.abort(nil)
-		c.tx = nil
-	}
-	c.failed = false
 	return !c.bad
 }
 
@@ -137,7 +131,6 @@ func (c *Conn) fail(ctx context.Context, op, sql string, args []driver.NamedValu
 		return nil
 	}
 	c.e.cfg.Counters.Failed.Add(1)
-	c.failed = true
 	if cerr := ctx.Err(); cerr != nil && (err == cerr || busy.Classify(sqlite.Code(err)) == busy.Cancelled) {
 		return cerr
 	}
@@ -238,7 +231,10 @@ func named(args []driver.Value) []driver.NamedValue {
 }
 
 // result is what Exec returns.
-type result struct{ lastRowID, affected int64 }
+type result struct {
+	lastRowID, affected int64
+	total               int64 // with what triggers changed
+}
 
 func (r result) LastInsertId() (int64, error) { return r.lastRowID, nil }
 func (r result) RowsAffected() (int64, error) { return r.affected, nil }

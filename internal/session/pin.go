@@ -91,7 +91,7 @@ func (c *Conn) runPinned(ctx context.Context, s statement) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	p.conn.SetCounters(c.lastRowID, 0, p.conn.TotalChanges())
+	before := c.present(p.conn, s.v)
 	var a answer
 	a.rows, err = collect(p.conn, s)
 	if err != nil && busy.CommitOutcomeUnknown(sqlite.Code(err)) {
@@ -106,6 +106,7 @@ func (c *Conn) runPinned(ctx context.Context, s statement) (answer, error) {
 		return answer{}, err
 	}
 	a.lastRowID = p.conn.LastInsertRowID()
+	a.total = p.conn.TotalChanges() - before
 	if s.v.dml {
 		a.affected = p.conn.Changes()
 	}
@@ -127,7 +128,7 @@ func (c *Conn) onPin(ctx context.Context, s statement) (answer, error) {
 	}
 	rows, err := c.openRows(ctx, p.conn, s)
 	if err == nil && !rows.done {
-		rows.feed = &feed{c: c, ctx: ctx, text: s.text, pin: p}
+		rows.feed = &feed{c: c, ctx: ctx, text: s.text, args: s.args, pin: p}
 		p.rows++
 	}
 	return answer{rows: rows}, err

@@ -30,9 +30,6 @@ func checkText(sql string) error {
 	if strings.IndexByte(sql, 0) >= 0 {
 		return &ArgumentError{"the SQL text contains a NUL byte, where SQLite would stop reading; remove it"}
 	}
-	if strings.TrimSpace(sql) == "" {
-		return &ArgumentError{"the SQL text is empty; pass a statement"}
-	}
 	return nil
 }
 
@@ -57,8 +54,9 @@ func (c *Conn) exec(ctx context.Context, query string, args []driver.NamedValue)
 	return r, err
 }
 
-// script runs the statements of a text one after the other. Each is compiled
-// when its turn comes, since it may need what the one before has created.
+// script runs the statements of a text one after the other and returns what the
+// last one that changed rows did. Each is compiled when its turn comes, since it
+// may need what the one before has created.
 func (c *Conn) script(ctx context.Context, query string, args []driver.NamedValue) (last result, err error) {
 	for rest := query; ; {
 		v, text, tail, err := c.classify(ctx, rest)
@@ -70,7 +68,9 @@ func (c *Conn) script(ctx context.Context, query string, args []driver.NamedValu
 			if err != nil {
 				return result{}, err
 			}
-			last = a.result
+			if v.dml || last == (result{}) {
+				last = a.result
+			}
 		}
 		if rest = tail; isBlank(rest) {
 			return last, nil
@@ -124,15 +124,24 @@ func (c *Conn) classify(ctx context.Context, sql string) (v *verdict, text, tail
 	case c.tx != nil:
 		c.tx.mu.Lock()
 		defer c.tx.mu.Unlock()
-		if err := c.tx.usable(); err != nil {
-			return nil, "", "", err
+		over := c.tx.usable()
+		if over == nil {
+			return c.e.classifyOn(c.tx.conn, sql, c.tx.kind != pinnedTx)
 		}
-		return c.e.classifyOn(c.tx.conn, sql, c.tx.kind != pinnedTx)
+		// It has no connection any more, but its ROLLBACK must be understood.
+		if v, text, tail, err = c.classifyOnReader(ctx, sql); err != nil {
+			err = over
+		}
+		return v, text, tail, err
 	case c.pin != nil:
 		c.pin.busy.Arm(ctx, c.budget, nil)
 		defer c.pin.busy.Disarm()
 		return c.e.classifyOn(c.pin.conn, sql, false)
 	}
+	return c.classifyOnReader(ctx, sql)
+}
+
+func (c *Conn) classifyOnReader(ctx context.Context, sql string) (v *verdict, text, tail string, err error) {
 	err = c.e.onReader(ctx, c.budget, func(r *sqlite.Conn) error {
 		v, text, tail, err = c.e.classifyOn(r, sql, true)
 		return err
@@ -143,12 +152,14 @@ func (c *Conn) classify(ctx context.Context, sql string) (v *verdict, text, tail
 // run sends one statement where it belongs.
 func (c *Conn) run(ctx context.Context, s statement) (answer, error) {
 	switch s.v.class {
+	case blank:
+		return answer{rows: &Rows{done: true}, result: result{lastRowID: c.lastRowID}}, nil
 	case begin:
 		return answer{}, c.beginText(ctx)
 	case commit:
-		return answer{}, c.commitText()
+		return answer{}, c.commitText(ctx)
 	case rollback:
-		return answer{}, c.rollbackText()
+		return answer{}, c.rollbackText(ctx)
 	case savepoint, release, rollbackTo:
 		return answer{}, c.savepointText(ctx, s)
 	case attach:
@@ -232,7 +243,7 @@ func (c *Conn) runOnReader(ctx context.Context, s statement) (answer, error) {
 		c.e.giveBack(r, rows.err)
 		return answer{rows: rows}, nil
 	}
-	rows.keepReader(ctx, r, c, s.text)
+	rows.keepReader(ctx, r, c, s)
 	return answer{rows: rows}, nil
 }
 
@@ -265,11 +276,12 @@ func (c *Conn) runOnWriter(ctx context.Context, s statement) (answer, error) {
 // runWrite runs a statement to its end on a connection that writes. It touches
 // no session: the writer may run it on another goroutine, and twice.
 func runWrite(conn *sqlite.Conn, s statement, before counters) (answer, error) {
-	if s.v.counters {
-		conn.SetCounters(before.lastRowID, before.changes, before.total)
-	} else {
-		conn.SetCounters(before.lastRowID, 0, conn.TotalChanges())
-	}
+	total := conn.TotalChanges()
+	start := before.present(conn, s.v)
+	// The writer tells by the connection's own total what a unit has changed.
+	defer func() {
+		conn.SetCounters(conn.LastInsertRowID(), conn.Changes(), total+conn.TotalChanges()-start)
+	}()
 	var a answer
 	var err error
 	if s.rows {
@@ -281,18 +293,34 @@ func runWrite(conn *sqlite.Conn, s statement, before counters) (answer, error) {
 		return answer{}, err
 	}
 	a.lastRowID = conn.LastInsertRowID()
+	a.total = conn.TotalChanges() - start
 	if s.v.dml {
 		a.affected = conn.Changes()
 	}
 	return a, nil
 }
 
+// present makes a connection answer the session's counters to a statement that
+// asks for them; another one starts from no changes. It returns the total that
+// the connection starts from.
+func (k *counters) present(conn *sqlite.Conn, v *verdict) (total int64) {
+	if v.counters {
+		conn.SetCounters(k.lastRowID, k.changes, k.total)
+		return k.total
+	}
+	total = conn.TotalChanges()
+	if !v.readOnly {
+		conn.SetCounters(k.lastRowID, 0, total)
+	}
+	return total
+}
+
 // note keeps what the session's own functions and results will answer.
 func (c *Conn) note(v *verdict, r result) {
 	c.lastRowID = r.lastRowID
+	c.total += r.total
 	if v.dml {
 		c.changes = r.affected
-		c.total += r.affected
 	}
 }
 
@@ -335,6 +363,9 @@ func drain(conn *sqlite.Conn, s statement) error {
 
 func prepare(conn *sqlite.Conn, s statement) (*sqlite.Stmt, error) {
 	st, _, err := conn.PrepareCached(s.text)
+	if outdated(conn, err) {
+		st, _, err = conn.PrepareCached(s.text)
+	}
 	if err != nil {
 		return nil, err
 	}

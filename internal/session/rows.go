@@ -41,9 +41,10 @@ type feed struct {
 	c       *Conn
 	ctx     context.Context
 	text    string
-	tx      *transaction // rows of a transaction, or
-	reader  *pool.Reader // rows that hold a reader, or
-	pin     *pinned      // rows of a session with a connection of its own
+	args    []driver.NamedValue // for the error of a later row
+	tx      *transaction        // rows of a transaction, or
+	reader  *pool.Reader        // rows that hold a reader, or
+	pin     *pinned             // rows of a session with a connection of its own
 	lease   *locks.Lease
 	mu      sync.Mutex // held while the statement steps; the evictor tries it
 	stop    atomic.Bool
@@ -136,9 +137,9 @@ func (r *Rows) take() (size int) {
 }
 
 // keepReader makes a long autocommit result hold its reader, on record.
-func (r *Rows) keepReader(ctx context.Context, reader *pool.Reader, c *Conn, text string) {
-	f := &feed{c: c, ctx: ctx, text: text, reader: reader}
-	f.lease = &locks.Lease{Kind: locks.Rows, Site: locks.Here(3, locks.Deep), Since: time.Now(), SQL: text, Evict: r.evict}
+func (r *Rows) keepReader(ctx context.Context, reader *pool.Reader, c *Conn, s statement) {
+	f := &feed{c: c, ctx: ctx, text: s.text, args: s.args, reader: reader}
+	f.lease = &locks.Lease{Kind: locks.Rows, Site: locks.Here(3, locks.Deep), Since: time.Now(), SQL: s.text, Evict: r.evict}
 	reader.Busy.Arm(ctx, c.budget, &f.stop)
 	c.e.cfg.Pool.Keep(reader)
 	r.feed = f
@@ -168,28 +169,23 @@ func (r *Rows) Next(dest []driver.Value) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.evicted {
-		return f.c.fail(f.ctx, "query", f.text, nil, ErrEvicted)
+		return f.fail(ErrEvicted)
 	}
 	if f.tx != nil {
 		f.tx.mu.Lock()
 		defer f.tx.mu.Unlock()
-		if err := f.tx.usable(); err != nil || r.stmt == nil {
-			r.done = true
-			return io.EOF // the transaction has ended under its rows
+		if err := f.tx.usable(); err != nil {
+			// The transaction has ended under its rows. io.EOF would say that
+			// these were all.
+			return f.fail(err)
 		}
-		f.tx.arm(f.ctx, f.c.budget, "")
-		defer f.tx.disarm()
 	}
-	if f.pin != nil {
-		f.pin.busy.Arm(f.ctx, f.c.budget, nil)
-		defer f.pin.busy.Disarm()
-	}
-	row, err := r.stmt.Step()
+	row, err := f.step(r.stmt)
 	if err != nil {
 		if f.stop.Load() {
 			err = ErrEvicted
 		}
-		return f.c.fail(f.ctx, "query", f.text, nil, err)
+		return f.fail(err)
 	}
 	if !row {
 		r.done = true
@@ -200,6 +196,43 @@ func (r *Rows) Next(dest []driver.Value) error {
 	}
 	r.shown = dest
 	return nil
+}
+
+// step runs the statement to its next row; in a transaction its mu is held.
+func (f *feed) step(s *sqlite.Stmt) (bool, error) {
+	switch {
+	case f.tx != nil:
+		f.tx.arm(f.ctx, f.c.budget, "")
+		row, err := s.Step()
+		f.tx.disarm()
+		return row, f.tx.after(err)
+	case f.pin != nil:
+		f.pin.busy.Arm(f.ctx, f.c.budget, nil)
+		defer f.pin.busy.Disarm()
+	}
+	return s.Step()
+}
+
+func (f *feed) fail(err error) error { return f.c.fail(f.ctx, "query", f.text, f.args, err) }
+
+// buffer reads what is left of a result of a transaction, before the place it
+// comes from goes away; the transaction's mu is held.
+func (r *Rows) buffer() {
+	f := r.feed
+	for row := true; row && r.err == nil && r.stmt != nil; {
+		if row, r.err = f.step(r.stmt); row {
+			r.take()
+		}
+	}
+	if r.stmt != nil {
+		_ = r.stmt.Release() // repeats r.err
+		r.stmt = nil
+	}
+	r.done = true
+	if r.err != nil {
+		r.failed = f.fail(r.err)
+	}
+	delete(f.tx.open, r)
 }
 
 // Close ends the result and gives back what it held.

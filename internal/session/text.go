@@ -2,7 +2,6 @@ package session
 
 import (
 	"context"
-	"errors"
 	"strings"
 
 	"github.com/holdfastdb/holdfast/internal/sqlite"
@@ -18,16 +17,27 @@ func (c *Conn) beginText(ctx context.Context) error {
 	return c.begin(ctx, kind)
 }
 
-func (c *Conn) commitText() error {
+func (c *Conn) commitText(ctx context.Context) error {
 	if c.tx == nil {
-		return errors.New("cannot commit - no transaction is active")
+		return misplaced("cannot commit - no transaction is active")
 	}
 	if c.tx.refusesCommit() {
 		// As in SQLite, a COMMIT refused for a deferred foreign key leaves the
 		// transaction open, so that the program can repair it.
 		return &sqlite.Error{Code: sqlite.ResultConstraintForeignKey, Op: "step", Msg: "FOREIGN KEY constraint failed", Offset: -1}
 	}
-	return c.endTx(true)
+	c.tx.keepRows()
+	return c.endTx(ctx, true)
+}
+
+// keepRows reads open results to their end: SQLite lets them be read after a
+// textual COMMIT.
+func (t *transaction) keepRows() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.over == nil {
+		t.bufferRows()
+	}
 }
 
 // refusesCommit tells whether deferred foreign keys stand in the way.
@@ -37,20 +47,23 @@ func (t *transaction) refusesCommit() bool {
 	return t.over == nil && t.write != nil && t.write.Violations()
 }
 
-func (c *Conn) rollbackText() error {
+func (c *Conn) rollbackText(ctx context.Context) error {
 	if c.tx == nil {
-		return errors.New("cannot rollback - no transaction is active")
+		return misplaced("cannot rollback - no transaction is active")
 	}
-	return c.endTx(false)
+	return c.endTx(ctx, false)
 }
 
 // savepointText serves SAVEPOINT, RELEASE and ROLLBACK TO. Outside a
 // transaction SAVEPOINT opens one, and its RELEASE commits it; see
 // https://www.sqlite.org/lang_savepoint.html.
 func (c *Conn) savepointText(ctx context.Context, s statement) error {
+	if strings.EqualFold(s.v.name, "holdfast_unit") {
+		return refused("the savepoint name holdfast_unit is Holdfast's own")
+	}
 	if c.tx == nil {
 		if s.v.class != savepoint {
-			return errors.New("no such savepoint: " + s.v.name)
+			return misplaced("no such savepoint: " + s.v.name)
 		}
 		if err := c.beginText(ctx); err != nil {
 			return err
@@ -59,10 +72,7 @@ func (c *Conn) savepointText(ctx context.Context, s statement) error {
 	}
 	t := c.tx
 	if s.v.class == release && t.textual && t.outermost(s.v.name) {
-		return c.endTx(true)
-	}
-	if strings.EqualFold(s.v.name, "holdfast_unit") {
-		return refused("the savepoint name holdfast_unit is Holdfast's own")
+		return c.commitText(ctx)
 	}
 	if _, err := c.runInTx(ctx, s); err != nil {
 		return err
@@ -99,4 +109,10 @@ func (t *transaction) track(v *verdict) {
 			t.names = t.names[:i+1]
 		}
 	}
+}
+
+// misplaced is what SQLite itself says about a transaction statement that is
+// out of place.
+func misplaced(msg string) error {
+	return &sqlite.Error{Code: sqlite.ResultError, Op: "step", Msg: msg, Offset: -1}
 }

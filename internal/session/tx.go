@@ -49,6 +49,7 @@ type transaction struct {
 	textual bool     // begun by SAVEPOINT: RELEASE of the outermost commits
 	lease   *locks.Lease
 	stop    atomic.Bool
+	writing atomic.Pointer[writer.Tx] // write, for the evictor, which doesn't have mu
 }
 
 // BeginTx opens a transaction: on a reader if opts.ReadOnly, optimistic for
@@ -65,7 +66,7 @@ func (c *Conn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, e
 	if err := c.begin(ctx, kind); err != nil {
 		return nil, c.fail(ctx, "begin", "", nil, err)
 	}
-	return driverTx{c: c, t: c.tx}, nil
+	return driverTx{c: c, t: c.tx, ctx: ctx}, nil
 }
 
 // Begin is BeginTx without a context.
@@ -78,7 +79,7 @@ func (c *Conn) begin(ctx context.Context, kind txKind) error {
 		return err
 	}
 	if c.tx != nil {
-		return errors.New("cannot start a transaction within a transaction")
+		return misplaced("cannot start a transaction within a transaction")
 	}
 	t := &transaction{c: c, kind: kind, site: locks.Here(2, locks.Deep), open: make(map[*Rows]struct{})}
 	var err error
@@ -114,6 +115,7 @@ func (t *transaction) beginWrite(ctx context.Context) error {
 		return err
 	}
 	t.write, t.conn = tx, tx.Conn()
+	t.writing.Store(tx)
 	t.conn.SetCounters(t.c.lastRowID, t.c.changes, t.conn.TotalChanges())
 	return nil
 }
@@ -127,9 +129,7 @@ func (t *transaction) beginRead(ctx context.Context) error {
 	r.Busy.Arm(ctx, t.c.budget, &t.stop)
 	err = control(r.Conn, "BEGIN")
 	if err == nil && t.kind == optimistic {
-		if _, err = r.Conn.QueryInt64("PRAGMA schema_version"); err == nil { // a read, so that there is a snapshot
-			t.snap, err = r.Conn.SnapshotGet("main")
-		}
+		t.snap, err = snapshot(r.Conn)
 	}
 	r.Busy.Disarm()
 	if err != nil {
@@ -140,6 +140,28 @@ func (t *transaction) beginRead(ctx context.Context) error {
 	e.cfg.Pool.Keep(r)
 	t.reader, t.conn = r, r.Conn
 	return nil
+}
+
+// snapshot names the state that the transaction open on c reads. It is nil, as
+// SQLite has no name for it, while nothing has been written to the log since it
+// was made: a reader of that state keeps the log from being emptied again, so
+// two such answers in its lifetime are about the same state.
+func snapshot(c *sqlite.Conn) (*sqlite.Snapshot, error) {
+	if _, err := c.QueryInt64("PRAGMA schema_version"); err != nil { // a read, so that there is one
+		return nil, err
+	}
+	s, err := c.SnapshotGet("main")
+	if sqlite.Code(err) == sqlite.ResultError {
+		return nil, nil
+	}
+	return s, err
+}
+
+func sameSnapshot(a, b *sqlite.Snapshot) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return a.Compare(b) == 0
 }
 
 // beginPinned opens the transaction on the session's own connection; one that
@@ -195,7 +217,7 @@ func (t *transaction) arm(ctx context.Context, budget time.Duration, sql string)
 func (t *transaction) disarm() {
 	switch {
 	case t.write != nil:
-		t.write.Running(nil, "")
+		t.write.Running(nil, "") //nolint:staticcheck // nil says that no statement runs
 	case t.reader != nil:
 		t.reader.Busy.Disarm()
 	default:
@@ -228,26 +250,27 @@ func (c *Conn) runInTx(ctx context.Context, s statement) (answer, error) {
 	if t.write != nil && s.v.name == "defer_foreign_keys" {
 		t.write.Loosen()
 	}
-	if t.lease.SQL == "" {
-		t.lease.SQL = s.text
-	}
-	t.arm(ctx, c.budget, s.text)
+	t.c.e.cfg.Locks.Describe(t.lease, s.text)
 	a, err := t.execute(ctx, s)
-	t.disarm()
+	if t.kind == optimistic && sqlite.Code(err) == sqlite.ResultReadOnly {
+		// The verdict is out of date: DROP TABLE IF EXISTS is read-only as long
+		// as the table is missing.
+		if err := t.moveToWriter(ctx); err != nil {
+			return answer{}, err
+		}
+		a, err = t.execute(ctx, s)
+	}
+	if err == nil && a.rows != nil && a.rows.err != nil {
+		_ = t.after(a.rows.err) // the rows tell it, behind those that were read
+	}
 	return a, t.after(err)
 }
 
 func (t *transaction) execute(ctx context.Context, s statement) (answer, error) {
 	c := t.c
-	if t.reader != nil {
-		if s.v.counters {
-			t.conn.SetCounters(c.lastRowID, c.changes, c.total)
-		}
-	} else if s.v.dml {
-		t.conn.SetCounters(c.lastRowID, 0, t.conn.TotalChanges())
-	} else if s.v.counters {
-		t.conn.SetCounters(c.lastRowID, c.changes, c.total)
-	}
+	t.arm(ctx, c.budget, s.text)
+	defer t.disarm()
+	before := c.present(t.conn, s.v)
 	var a answer
 	var err error
 	switch {
@@ -256,7 +279,7 @@ func (t *transaction) execute(ctx context.Context, s statement) (answer, error) 
 	case s.v.readOnly:
 		a.rows, err = c.openRows(ctx, t.conn, s)
 		if err == nil && !a.rows.done {
-			a.rows.feed = &feed{c: c, ctx: ctx, text: s.text, tx: t}
+			a.rows.feed = &feed{c: c, ctx: ctx, text: s.text, args: s.args, tx: t}
 			t.open[a.rows] = struct{}{}
 		}
 	default:
@@ -268,6 +291,7 @@ func (t *transaction) execute(ctx context.Context, s statement) (answer, error) 
 	a.lastRowID = c.lastRowID
 	if t.reader == nil && !s.v.readOnly {
 		a.lastRowID = t.conn.LastInsertRowID()
+		a.total = t.conn.TotalChanges() - before
 		if s.v.dml {
 			a.affected = t.conn.Changes()
 		}
@@ -286,7 +310,7 @@ func (t *transaction) after(err error) error {
 		t.c.e.cfg.Counters.Evictions.Add(1)
 		return ErrEvicted
 	}
-	if t.reader != nil && sqlite.Code(err).Primary() == sqlite.ResultReadOnly {
+	if t.write == nil && t.gate == nil && sqlite.Code(err).Primary() == sqlite.ResultReadOnly {
 		return fmt.Errorf("%w (begun at %s): %w", ErrReadOnlyTx, t.site, err)
 	}
 	if t.conn.Autocommit() || broken(err) {
@@ -302,6 +326,10 @@ func (t *transaction) after(err error) error {
 // has written since its snapshot.
 func (t *transaction) moveToWriter(ctx context.Context) error {
 	e := t.c.e
+	t.bufferRows() // before the writer waits for them
+	if err := t.usable(); err != nil {
+		return err
+	}
 	tx, err := e.cfg.Writer.Begin(ctx, priority(ctx), t.site, true)
 	if err != nil {
 		return err
@@ -313,14 +341,8 @@ func (t *transaction) moveToWriter(ctx context.Context) error {
 		if err := control(r, "BEGIN"); err != nil {
 			return err
 		}
-		_, err := r.QueryInt64("PRAGMA schema_version")
-		if err == nil {
-			var now *sqlite.Snapshot
-			if now, err = r.SnapshotGet("main"); err == nil {
-				same = now.Compare(t.snap) == 0
-				now.Free()
-			}
-		}
+		now, err := snapshot(r)
+		same = err == nil && sameSnapshot(now, t.snap)
 		return errors.Join(err, control(r, "ROLLBACK"))
 	})
 	if err == nil && !same {
@@ -332,9 +354,12 @@ func (t *transaction) moveToWriter(ctx context.Context) error {
 		t.finish(func() error { return t.endReader(err) }, ErrTxLost)
 		return err
 	}
-	t.closeRows()
 	_ = t.endReader(nil)
 	t.kind, t.write, t.conn = writeTx, tx, tx.Conn()
+	t.writing.Store(tx)
+	if t.stop.Load() {
+		tx.Stop() // evicted while it waited
+	}
 	for _, name := range t.names {
 		if err := control(t.conn, "SAVEPOINT "+quote(name)); err != nil {
 			return err
@@ -345,27 +370,28 @@ func (t *transaction) moveToWriter(ctx context.Context) error {
 
 // driverTx is what database/sql commits or rolls back.
 type driverTx struct {
-	c *Conn
-	t *transaction
+	c   *Conn
+	t   *transaction
+	ctx context.Context // of BeginTx: it ends the transaction
 }
 
 func (d driverTx) Commit() error {
 	if d.c.tx != d.t {
-		return d.c.fail(context.Background(), "commit", "", nil, errors.New("cannot commit - no transaction is active"))
+		return d.c.fail(context.Background(), "commit", "", nil, misplaced("cannot commit - no transaction is active"))
 	}
-	return d.c.fail(context.Background(), "commit", "", nil, d.c.endTx(true))
+	return d.c.fail(context.Background(), "commit", "", nil, d.c.endTx(d.ctx, true))
 }
 
 func (d driverTx) Rollback() error {
 	if d.c.tx != d.t {
 		return nil // ended by its own text, or by SQLite: there is nothing left to undo
 	}
-	return d.c.fail(context.Background(), "rollback", "", nil, d.c.endTx(false))
+	return d.c.fail(context.Background(), "rollback", "", nil, d.c.endTx(d.ctx, false))
 }
 
 // endTx commits or rolls back the session's transaction and leaves none, also
 // when the COMMIT fails.
-func (c *Conn) endTx(commit bool) error {
+func (c *Conn) endTx(ctx context.Context, commit bool) error {
 	t := c.tx
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -378,7 +404,7 @@ func (c *Conn) endTx(commit bool) error {
 	}
 	var err error
 	t.finish(func() error {
-		err = t.endWith(commit)
+		err = t.endWith(ctx, commit)
 		return err
 	}, sql.ErrTxDone)
 	return err
@@ -410,13 +436,20 @@ func (t *transaction) finish(end func() error, why error) {
 func (t *transaction) closeRows() {
 	for r := range t.open {
 		_ = r.stmt.Release() // its error, if any, was Next's to tell
-		r.stmt, r.done = nil, true
+		r.stmt = nil
 	}
 	clear(t.open)
 }
 
+// bufferRows reads the open results to their end. mu is held.
+func (t *transaction) bufferRows() {
+	for r := range t.open {
+		r.buffer()
+	}
+}
+
 // endWith commits or rolls back where the transaction lives.
-func (t *transaction) endWith(commit bool) error {
+func (t *transaction) endWith(ctx context.Context, commit bool) error {
 	if t.write == nil && t.gate == nil {
 		return t.endReader(nil)
 	}
@@ -427,7 +460,7 @@ func (t *transaction) endWith(commit bool) error {
 		if t.tainted {
 			t.write.GiveAway()
 		}
-		kept, err := t.write.Commit()
+		kept, err := t.write.Commit(ctx)
 		t.adopt(kept)
 		return err
 	}
@@ -512,8 +545,8 @@ func (t *transaction) adopt(conn *sqlite.Conn) {
 // interrupted, and the transaction is ended by the goroutine that runs it.
 func (t *transaction) evict() bool {
 	t.stop.Store(true)
-	if t.write != nil {
-		t.write.Stop()
+	if w := t.writing.Load(); w != nil {
+		w.Stop()
 	}
 	if !t.mu.TryLock() {
 		return true

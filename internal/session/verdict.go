@@ -152,6 +152,10 @@ func classify(c *sqlite.Conn, sql string) (v *verdict, text, tail string, err er
 	var r recorder
 	c.SetAuthorizer(r.authorize)
 	s, tail, err := c.Prepare(sql)
+	if !r.pragma && outdated(c, err) {
+		r = recorder{}
+		s, tail, err = c.Prepare(sql)
+	}
 	c.SetAuthorizer(nil)
 	if err != nil {
 		if r.pragma && r.v.class != plain && sqlite.Code(err).Primary() == sqlite.ResultAuth {
@@ -183,6 +187,18 @@ func classify(c *sqlite.Conn, sql string) (v *verdict, text, tail string, err er
 		}
 	}
 	return &r.v, text, tail, nil
+}
+
+// outdated tells whether a statement that did not compile may compile now. A
+// connection learns of a schema change when it runs something; before that
+// SQLite looks for it after some errors ("no such table") but not after others
+// ("cannot modify v because it is a view", though it has a trigger by now).
+func outdated(c *sqlite.Conn, err error) bool {
+	if sqlite.Code(err) != sqlite.ResultError {
+		return false
+	}
+	_, e := c.QueryInt64("SELECT 1 FROM sqlite_schema LIMIT 0")
+	return e == nil
 }
 
 // hasOpcode tells whether the compiled form of a statement has an instruction;

@@ -67,12 +67,12 @@ func (w *Writer) setApart(sql string) {
 
 func (w *Writer) runIsolated(t *task) error {
 	if t.atomic {
-		return t.run(w.conn)
+		return t.work(w.conn)
 	}
 	if err := w.control("SAVEPOINT holdfast_unit"); err != nil {
 		return err
 	}
-	err := t.run(w.conn)
+	err := t.work(w.conn)
 	if err == nil && w.deferredViolations() {
 		err = errForeignKey()
 	}
@@ -103,6 +103,12 @@ func (w *Writer) settle(t *task, err error, before int64) {
 		action = busy.Classify(sqlite.Code(err))
 	}
 	switch {
+	case t.panicked != nil:
+		// Nobody knows which statements it has left running.
+		w.lose(t, err)
+		if w.conn != nil {
+			w.discard("unclean")
+		}
 	case lost:
 		w.lose(t, err)
 	case t.atomic && err == nil && w.deferredViolations():
@@ -140,31 +146,52 @@ func (w *Writer) lose(guilty *task, err error) {
 	others := w.group.tasks
 	w.group = nil
 	w.releaseTurn()
-	var again []*task
-	for _, t := range others {
-		if t.kind == interactive || w.hasLeft(t) {
-			w.answer(t, fmt.Errorf("%w (cause: %w)", ErrRolledBack, err))
-			continue
-		}
-		t.err = nil
-		again = append(again, t)
-	}
-	if err != nil && len(others) > 0 && guilty.kind == statement && busy.Classify(sqlite.Code(err)) == busy.Report {
+	if err != nil && len(others) > 0 && guilty.kind == statement && guilty.panicked == nil && busy.Classify(sqlite.Code(err)) == busy.Report {
 		guilty.alone = true
-		guilty.err = nil
-		again = append(again, guilty)
 		w.setApart(guilty.sql) // it would do the same to its next group
+		w.runAgain(append(others, guilty), err)
 	} else {
+		w.runAgain(others, err)
 		if err == nil {
 			err = ErrRolledBack
 		}
 		w.answer(guilty, err)
 	}
-	w.cfg.Counters.Retries.Add(int64(len(again)))
+	w.discardIf(err)
+}
+
+// runAgain puts the units of a dropped transaction back to the head of the
+// queue; the interactive ones have to be begun again by their owners. Who has
+// left is looked at and the rest queued under one lock: a unit whose caller
+// goes in between would be handed the baton and never pass it on.
+func (w *Writer) runAgain(tasks []*task, cause error) {
+	var again, gone []*task
 	w.mu.Lock()
+	for _, t := range tasks {
+		if t.kind == interactive || t.left {
+			gone = append(gone, t)
+			continue
+		}
+		t.err = nil
+		again = append(again, t)
+	}
 	w.queue.pushFront(again)
 	w.mu.Unlock()
-	w.discardIf(err)
+	w.cfg.Counters.Retries.Add(int64(len(again)))
+	for _, t := range gone {
+		w.answer(t, rolledBack(cause))
+	}
+}
+
+// rolledBack is the answer to a unit that somebody else's failure undid. It
+// tells the kind of failure only: the engine's message may quote the other
+// caller's values.
+func rolledBack(cause error) error {
+	if cause == nil {
+		return ErrRolledBack
+	}
+	code := sqlite.Code(cause)
+	return fmt.Errorf("%w (cause: %s)", ErrRolledBack, code.Message())
 }
 
 // proceed is what the owner of the baton does when its own unit is done: it
@@ -180,6 +207,9 @@ func (w *Writer) proceed() {
 		case doHandOver:
 			t.ready <- struct{}{}
 			return
+		case doClose:
+			w.closeIdle()
+			return
 		case doRest:
 			return
 		}
@@ -192,6 +222,7 @@ const (
 	doRun step = iota
 	doCommit
 	doHandOver
+	doClose
 	doRest
 )
 
@@ -220,7 +251,7 @@ func (w *Writer) decide() (*task, step) {
 		w.owned = false
 		w.holder = Holder{}
 		if w.closed {
-			close(w.idle)
+			return nil, doClose
 		}
 		return nil, doRest
 	}
@@ -300,25 +331,10 @@ func (w *Writer) commitFailed(g *group, err error) {
 // passed its own check: each unit is committed by itself, so that one cannot
 // spoil the others.
 func (w *Writer) commitApart(g *group, err error) {
-	var again []*task
 	for _, t := range g.tasks {
-		if t.kind == interactive || w.hasLeft(t) {
-			w.answer(t, fmt.Errorf("%w (cause: %w)", ErrRolledBack, err))
-			continue
-		}
-		t.alone, t.err = true, nil
-		again = append(again, t)
+		t.alone = true
 	}
-	w.cfg.Counters.Retries.Add(int64(len(again)))
-	w.mu.Lock()
-	w.queue.pushFront(again)
-	w.mu.Unlock()
-}
-
-func (w *Writer) hasLeft(t *task) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return t.left
+	w.runAgain(g.tasks, err)
 }
 
 func (w *Writer) answer(t *task, err error) {

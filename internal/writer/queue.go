@@ -2,7 +2,7 @@ package writer
 
 import (
 	"context"
-	"sync"
+	"errors"
 	"time"
 
 	"github.com/holdfastdb/holdfast/internal/locks"
@@ -58,6 +58,24 @@ type task struct {
 	left       bool // its caller has gone with ErrOutcomeUnknown: never run again
 	prev, next *task
 	in         bool
+
+	// panicked is what run panicked with; its caller raises it again. Written
+	// by whoever runs it, before ready is sent.
+	panicked any
+}
+
+// errPanicked marks a unit that panicked; nobody sees it.
+var errPanicked = errors.New("the unit panicked")
+
+// work is run, kept from unwinding the goroutine that leads the group: the
+// baton and the other callers' units would go with it.
+func (t *task) work(c *sqlite.Conn) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			t.panicked, err = v, errPanicked
+		}
+	}()
+	return t.run(c)
 }
 
 // queue is three first-in-first-out lists in one, so that a unit whose context
@@ -135,20 +153,17 @@ func (q *queue) drain() []*task {
 	return out
 }
 
-// timers are reused: under load every unit that queues needs one.
-var timers = sync.Pool{New: func() any {
-	t := time.NewTimer(time.Hour)
-	t.Stop()
-	return t
-}}
-
-func acquireTimer(d time.Duration) *time.Timer {
-	t := timers.Get().(*time.Timer)
+// acquireTimer reuses timers: under load every unit that queues needs one.
+func (w *Writer) acquireTimer(d time.Duration) *time.Timer {
+	t, ok := w.timers.Get().(*time.Timer)
+	if !ok {
+		return time.NewTimer(d)
+	}
 	t.Reset(d)
 	return t
 }
 
-func releaseTimer(t *time.Timer) {
+func (w *Writer) releaseTimer(t *time.Timer) {
 	t.Stop()
-	timers.Put(t)
+	w.timers.Put(t)
 }

@@ -102,11 +102,14 @@ func (tx *Tx) Violations() bool { return tx.w.deferredViolations() }
 
 // Commit ends the transaction with its group and returns when COMMIT has
 // returned. After an error nothing is in the database, unless it is
-// ErrOutcomeUnknown. kept is the connection after GiveAway, else nil.
-func (tx *Tx) Commit() (kept *sqlite.Conn, err error) {
+// ErrOutcomeUnknown. ctx ends the wait for a group that another caller's
+// transaction keeps open; that of Begin was for the wait there. kept is the
+// connection after GiveAway, else nil.
+func (tx *Tx) Commit(ctx context.Context) (kept *sqlite.Conn, err error) {
 	if tx.ended {
 		return nil, ErrEnded
 	}
+	tx.t.ctx = ctx
 	if tx.Lost() {
 		return tx.lost(nil)
 	}

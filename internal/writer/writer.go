@@ -117,7 +117,7 @@ type Writer struct {
 	owned  bool // somebody has the baton
 	holder Holder
 	closed bool
-	idle   chan struct{} // closed when the baton comes back after Close
+	idle   chan struct{} // closed when the baton has come back after Close and the connection is closed
 	sites  map[locks.Site]time.Duration
 	apart  map[string]bool // statements that commit alone
 
@@ -130,6 +130,9 @@ type Writer struct {
 	lastGroup int
 	turn      bool      // the fair lock is held
 	turnAgain time.Time // before then it is not asked for
+	closeErr  error     // of the connection, before idle is closed
+
+	timers sync.Pool // of *time.Timer
 }
 
 // New returns a writer. Nothing is opened until the first unit.
@@ -165,6 +168,9 @@ func (w *Writer) Do(ctx context.Context, u Unit) error {
 		if err := w.await(t); err != nil {
 			return err
 		}
+	}
+	if t.panicked != nil {
+		panic(t.panicked)
 	}
 	return t.err
 }
@@ -204,8 +210,8 @@ func (w *Writer) await(t *task) error {
 		return nil
 	default:
 	}
-	timer := acquireTimer(w.cfg.Budget)
-	defer releaseTimer(timer)
+	timer := w.acquireTimer(w.cfg.Budget)
+	defer w.releaseTimer(timer)
 	select {
 	case <-t.ready:
 		return nil
@@ -237,13 +243,13 @@ const hostageGrace = 30 * time.Millisecond
 // transaction keeps open for longer than its call site ever did.
 func (w *Writer) awaitOutcome(t *task) error {
 	for {
-		grace := acquireTimer(hostageGrace)
+		grace := w.acquireTimer(hostageGrace)
 		select {
 		case <-t.ready:
-			releaseTimer(grace)
+			w.releaseTimer(grace)
 			return nil
 		case <-grace.C:
-			releaseTimer(grace)
+			w.releaseTimer(grace)
 		}
 		err := t.ctx.Err()
 		w.mu.Lock()
@@ -285,7 +291,8 @@ func (w *Writer) Queued() int {
 
 // Close refuses new units, fails those that are queued with ErrClosed, waits
 // until the baton has come back or ctx ends, and closes the connection. Units
-// that have begun are finished first.
+// that have begun are finished first. If ctx ends before, the last of them
+// closes the connection.
 func (w *Writer) Close(ctx context.Context) error {
 	w.mu.Lock()
 	if w.closed {
@@ -294,22 +301,27 @@ func (w *Writer) Close(ctx context.Context) error {
 	}
 	w.closed = true
 	waiting := w.queue.drain()
-	if !w.owned {
-		close(w.idle)
-	}
+	free := !w.owned
 	w.mu.Unlock()
 	for _, t := range waiting {
 		w.answer(t, ErrClosed)
 	}
+	if free {
+		w.closeIdle()
+	}
 	select {
 	case <-w.idle:
+		return w.closeErr
 	case <-ctx.Done():
-		return ctx.Err()
+		return ctx.Err() // whoever has the baton closes the connection
 	}
-	if w.conn != nil {
-		c := w.conn
+}
+
+// closeIdle closes the connection when nobody will ever have the baton again.
+func (w *Writer) closeIdle() {
+	if c := w.conn; c != nil {
 		w.conn = nil
-		return w.closeConn(c, "closed")
+		w.closeErr = w.closeConn(c, "closed")
 	}
-	return nil
+	close(w.idle)
 }

@@ -1,0 +1,89 @@
+# Every target works in a fresh clone with Go alone, but for test/race, which
+# needs a C compiler. CI runs .ci/run.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# The modules of the workspace, the library first.
+MODULES  := $(shell go list -m -f '{{.Dir}}')
+PACKAGES := ./... ./cmd/holdfast/... ./interop/...
+LINT     := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+TARGETS  := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
+TIMEOUT  ?= 10m
+FUZZTIME ?= 10s
+
+# Runs a command in the directory of each module.
+each = for dir in $(MODULES); do (cd "$$dir" && $(1)); done
+
+.PHONY: help
+help: ## Show the targets
+	@awk -F ':.*## ' '/^[a-z\/]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## Build the command into bin/
+	go build -o bin/ ./cmd/holdfast
+
+.PHONY: check
+check: vet lint arch test ## What a change must pass
+
+.PHONY: vet
+vet: ## go vet, all modules
+	@$(call each,go vet ./...)
+
+.PHONY: lint
+lint: ## golangci-lint as .golangci.yml says, all modules
+	@$(call each,$(LINT) run ./...)
+
+.PHONY: fmt
+fmt: ## Format as lint wants it
+	@$(call each,$(LINT) fmt)
+
+.PHONY: arch
+arch: ## The arrows between the rooms, and who may open files
+	go test -timeout $(TIMEOUT) -run 'TestArrows|TestOnly|TestPure|TestSeparate|TestWhatAnAdopter|TestRequirements|TestSizes' .
+
+.PHONY: test
+test: ## All tests
+	go test -timeout $(TIMEOUT) $(PACKAGES)
+
+.PHONY: test/race
+test/race: ## The library's tests under the race detector
+	go test -race -timeout $(TIMEOUT) ./...
+
+# Fuzzing instruments all that is compiled, and with the engine in it nothing
+# gets done; so the configuration is fuzzed by its files alone.
+.PHONY: fuzz
+fuzz: ## Fuzz each parser for FUZZTIME
+	go test -timeout $(TIMEOUT) -run '^$$' -fuzz FuzzLoadConfig -fuzztime $(FUZZTIME) -fuzzminimizetime 20x config*.go
+	go test -timeout $(TIMEOUT) -run '^$$' -fuzz FuzzFingerprint -fuzztime $(FUZZTIME) ./internal/stats
+
+.PHONY: bench
+bench: ## Benchmarks of the library
+	go test -timeout 30m -run '^$$' -bench . -benchmem ./...
+
+# The packages that have such files have a flag for it.
+.PHONY: golden
+golden: ## Rewrite the files that tests compare with; then look at git diff
+	@for dir in $$(grep -rl --include='*_test.go' 'flag.Bool("update"' . | xargs -n 1 dirname | sort -u); do \
+		(cd "$$dir" && go test -timeout $(TIMEOUT) . -update); \
+	done
+
+.PHONY: cross
+cross: ## go vet for every platform, without cgo
+	@for target in $(TARGETS); do \
+		start=$$SECONDS; \
+		for module in . cmd/holdfast; do \
+			(cd $$module && CGO_ENABLED=0 GOOS=$${target%/*} GOARCH=$${target#*/} go vet ./...); \
+		done; \
+		echo "$$target: $$((SECONDS - start)) s"; \
+	done
+
+.PHONY: docs
+docs: ## Write docs/reference from the code
+	go test -timeout $(TIMEOUT) -run 'TestConfigReference$$' . -update
+
+.PHONY: tidy
+tidy: ## go mod tidy, all modules, and the workspace
+	@$(call each,GOWORK=off go mod tidy)
+	go work sync
