@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"reflect"
 	"sort"
 	"strings"
 	"time"
@@ -105,6 +106,39 @@ func (e *Error) Is(target error) bool { return e.kind != nil && target == e.kind
 
 // Unwrap returns the cause: a context's error, an operating system's error, or nil.
 func (e *Error) Unwrap() error { return e.err }
+
+// As answers errors.As for the error types of the drivers that a program may
+// come from, *sqlite.Error of modernc.org/sqlite (and of its fork glebarez/go-sqlite)
+// and sqlite3.Error of mattn/go-sqlite3, so that its questions still get their
+// answers. The types are found by name: importing those packages would register
+// their drivers in every program.
+func (e *Error) As(target any) bool {
+	v := reflect.ValueOf(target).Elem() // errors.As has checked that it is a pointer
+	t := v.Type()
+	if t.Kind() == reflect.Struct && t.PkgPath() == "github.com/mattn/go-sqlite3" && t.Name() == "Error" {
+		code, extended := v.FieldByName("Code"), v.FieldByName("ExtendedCode")
+		if !code.CanInt() || !extended.CanInt() {
+			return false
+		}
+		code.SetInt(int64(e.Code))
+		extended.SetInt(int64(e.ExtendedCode))
+		return true
+	}
+	if t.Kind() != reflect.Pointer || t.Elem().Kind() != reflect.Struct || t.Elem().Name() != "Error" ||
+		t.Elem().PkgPath() != "modernc.org/sqlite" && t.Elem().PkgPath() != "github.com/glebarez/go-sqlite" {
+		return false
+	}
+	other := reflect.New(t.Elem())
+	msg, code := other.Elem().FieldByName("msg"), other.Elem().FieldByName("code")
+	if msg.Kind() != reflect.String || code.Kind() != reflect.Int {
+		return false
+	}
+	// The fields are private to their package, and it has no constructor.
+	*(*string)(msg.Addr().UnsafePointer()) = e.text
+	*(*int)(code.Addr().UnsafePointer()) = e.ExtendedCode
+	v.Set(other)
+	return true
+}
 
 // failure is how internal errors become public: the first row that matches.
 type failure struct {
