@@ -190,12 +190,8 @@ func (d *database) locate() error {
 		return err
 	}
 	d.path = path
-	fsys, err := dbfile.FileSystem(path)
-	if err != nil {
-		return err
-	}
-	if !d.cfg.Database.AllowNetworkFilesystem && d.cfg.Database.EnableWALMode.Enabled() && !d.name.Immutable {
-		if err := fsys.Check(path); err != nil {
+	if d.cfg.Database.EnableWALMode.Enabled() {
+		if err := d.checkFileSystem(); err != nil {
 			return err
 		}
 	}
@@ -214,13 +210,28 @@ func (d *database) locate() error {
 			return err
 		}
 	}
-	if !d.cfg.Database.ReadOnly {
-		if err := dbfile.Writable(path); err != nil {
-			return err
-		}
+	if d.cfg.Database.ReadOnly {
+		err = dbfile.Readable(path)
+	} else {
+		err = dbfile.Writable(path)
+	}
+	if err != nil {
+		return err
 	}
 	d.id, _, err = dbfile.Identify(path)
 	return err
+}
+
+// checkFileSystem refuses file systems that WAL mode does not work on.
+func (d *database) checkFileSystem() error {
+	if d.cfg.Database.AllowNetworkFilesystem || d.name.Immutable || d.memory != nil {
+		return nil
+	}
+	fsys, err := dbfile.FileSystem(d.path)
+	if err != nil {
+		return err
+	}
+	return fsys.Check(d.path)
 }
 
 func (d *database) create() error {
@@ -248,24 +259,27 @@ func (d *database) open(ctx context.Context) error {
 		return err
 	}
 	if d.name.Memory {
+		if d.cfg.Database.ReadOnly {
+			return newError("open", ErrRefused, sqlite.ResultMisuse, "a database in memory begins empty, so there is nothing to read", "open it without read_only")
+		}
 		m, err := newMemoryFile()
 		if err != nil {
 			return err
 		}
 		d.memory, d.path = m, m.path
 	}
-	if t := d.cfg.Database.ConnectionTimeout; t > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, t)
-		defer cancel()
-	}
-	first, err := d.connect(ctx, d.mainRole())
+	first, err := d.connectFirst(ctx)
 	if err != nil {
 		return err
 	}
 	d.first = first
 	if d.mode, err = first.QueryText("PRAGMA journal_mode"); err != nil {
 		return err
+	}
+	if d.mode == "wal" { // also one that was in WAL mode before
+		if err := d.checkFileSystem(); err != nil {
+			return err
+		}
 	}
 	if d.memory == nil {
 		if err := dbfile.SyncDir(filepath.Dir(d.path)); err != nil {
@@ -275,6 +289,24 @@ func (d *database) open(ctx context.Context) error {
 	d.openLockFile()
 	d.buildRooms()
 	return nil
+}
+
+// connectFirst opens the connection that proves the file, within
+// connection_timeout.
+func (d *database) connectFirst(ctx context.Context) (*sqlite.Conn, error) {
+	limit := d.cfg.Database.ConnectionTimeout
+	if limit <= 0 {
+		return d.connect(ctx, d.mainRole())
+	}
+	limited, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	c, err := d.connect(limited, d.mainRole())
+	if err != nil && limited.Err() != nil && ctx.Err() == nil {
+		return nil, newError("open", ErrBusy, sqlite.ResultBusy,
+			fmt.Sprintf("database is locked (5) (SQLITE_BUSY): %s could not be opened within %s", d.path, limit),
+			"see who has the file open, or raise connection_timeout")
+	}
+	return c, err
 }
 
 func (d *database) mainRole() role {

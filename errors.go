@@ -163,6 +163,7 @@ var failures = []failure{
 	{session.ErrRefused, ErrRefused, sqlite.ResultAuth, ""},
 	{session.ErrTxLost, ErrRolledBack, sqlite.ResultAbortRollback, "run the transaction again"},
 	{errFencedFile, ErrFenced, sqlite.ResultReadOnlyDBMoved, "close this handle; before anybody opens a file that took the name, move the old -wal and -shm away, for they belong to the old file"},
+	{dbfile.ErrUnreadable, ErrCannotOpen, sqlite.ResultCantOpen, ""},
 	{dbfile.ErrReadOnly, ErrReadOnly, sqlite.ResultReadOnly, ""},
 	{dbfile.ErrNetworkFS, ErrRefused, sqlite.ResultCantOpen, ""},
 	{dbfile.ErrHardLinked, ErrRefused, sqlite.ResultCantOpen, ""},
@@ -170,7 +171,7 @@ var failures = []failure{
 	{dbfile.ErrIsDirectory, ErrCannotOpen, sqlite.ResultCantOpenIsDir, ""},
 	{dbfile.ErrNoDirectory, ErrCannotOpen, sqlite.ResultCantOpen, ""},
 	{dbfile.ErrNotRegular, ErrCannotOpen, sqlite.ResultCantOpen, ""},
-	{fs.ErrNotExist, ErrCannotOpen, sqlite.ResultCantOpen, "check the path, or open it without mode=rw or read_only to create it"},
+	{fs.ErrNotExist, ErrCannotOpen, sqlite.ResultCantOpen, "check the path, or let the database be created by opening it for writing"},
 	{fs.ErrPermission, ErrCannotOpen, sqlite.ResultCantOpen, "check who owns the file and its directory"},
 }
 
@@ -259,10 +260,16 @@ func (e *Error) engineMeaning(code sqlite.ResultCode) {
 		e.kind, e.next = ErrConflict, "run the transaction again"
 	case busy.Blocked:
 		e.kind, e.next = ErrBusy, "a statement of the same connection is in the way: close its rows first"
-	case busy.Resend:
-		e.kind = ErrReadOnly
+	}
+	switch code {
+	case sqlite.ResultReadOnlyDirectory:
+		e.next = "SQLite must create -wal and -shm beside the file: let the directory be written, or, if nobody writes the file, open it with immutable=1"
+	case sqlite.ResultReadOnlyRollback, sqlite.ResultReadOnlyRecovery:
+		e.next = "a crash left a journal that has to be played back: open the database once for writing"
 	}
 	switch code.Primary() {
+	case sqlite.ResultReadOnly:
+		e.kind = ErrReadOnly
 	case sqlite.ResultFull:
 		e.kind, e.next = ErrDiskFull, "free space on the volume of the database, then repeat the write"
 	case sqlite.ResultIOErr:

@@ -9,8 +9,10 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/holdfastdb/holdfast"
+	"github.com/holdfastdb/holdfast/internal/sqlite"
 )
 
 func TestOpenBadInput(t *testing.T) {
@@ -215,6 +217,9 @@ func TestReadOnlyDatabase(t *testing.T) {
 
 func TestMemoryDatabases(t *testing.T) {
 	t.Parallel()
+	if _, err := holdfast.Open(ctx(), ":memory:", holdfast.WithReadOnly()); !errors.Is(err, holdfast.ErrRefused) {
+		t.Errorf("read-only in memory: %v", err)
+	}
 	a, b := openAt(t, ":memory:"), openAt(t, ":memory:")
 	must(t, a, "CREATE TABLE t(a)")
 	if _, err := b.Exec("INSERT INTO t VALUES (1)"); err == nil {
@@ -317,6 +322,25 @@ func TestEveryConnectionHasItsPragmas(t *testing.T) {
 	}
 	for _, c := range closers {
 		c()
+	}
+}
+
+func TestOpenOfALockedFileIsBusy(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "app.db")
+	owner, err := sqlite.Open(path, sqlite.OpenReadWrite|sqlite.OpenCreate)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer owner.Close()
+	if err := owner.Exec("PRAGMA locking_mode=EXCLUSIVE; CREATE TABLE t(a)"); err != nil {
+		t.Fatal(err)
+	}
+	cfg := holdfast.Config{}
+	cfg.Database.Path = path
+	cfg.Database.ConnectionTimeout = 50 * time.Millisecond
+	if _, err := holdfast.OpenConfig(ctx(), cfg); !errors.Is(err, holdfast.ErrBusy) || errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v", err)
 	}
 }
 

@@ -18,6 +18,8 @@ var (
 	ErrNetworkFS = errors.New("file system is not safe for WAL mode")
 	// ErrHardLinked: the file has more than one name.
 	ErrHardLinked = errors.New("database file has several hard links")
+	// ErrUnreadable: the file can't be read.
+	ErrUnreadable = errors.New("database can't be read")
 	// ErrReadOnly: the file, its directory or its mount can't be written.
 	ErrReadOnly = errors.New("database is read-only here")
 )

@@ -23,6 +23,16 @@ func Writable(path string) error {
 	return writable(path)
 }
 
+// Readable returns nil if this process may read the existing database at path,
+// else one sentence that answers to [ErrUnreadable] and [fs.ErrPermission]. It
+// asks as [Writable] does and opens nothing; on Windows it knows no obstacle.
+func Readable(path string) error {
+	if err := checkText(path); err != nil {
+		return err
+	}
+	return readable(path)
+}
+
 // denied words the refusal of one path: what is the matter, and a hint at the
 // way out.
 func denied(path, what, hint string, cause error) error {

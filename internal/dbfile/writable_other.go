@@ -31,3 +31,6 @@ func writable(path string) error {
 	}
 	return nil
 }
+
+// readable has no answer here: access lists aren't consulted.
+func readable(string) error { return nil }

@@ -25,6 +25,15 @@ func writable(path string) error {
 	return nil
 }
 
+func readable(path string) error {
+	err := access(path, unix.R_OK)
+	if err == nil || !errors.Is(err, fs.ErrPermission) {
+		return err
+	}
+	return refuse(ErrUnreadable, err, fmt.Sprintf("%s can't be read by uid %d (%s); give the file to the user that runs this program, or change its mode",
+		path, os.Geteuid(), describe(path)))
+}
+
 // WAL mode can't even read there, because it creates -wal and -shm.
 const readOnlyMountHint = "remount it writable, or, if nobody else writes the file, open it as file:NAME?immutable=1"
 

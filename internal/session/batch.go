@@ -122,7 +122,7 @@ func (e *Engine) batchVerdict(conn *sqlite.Conn, sql string) (*verdict, error) {
 		}
 	}
 	if v.class != plain && v.class != blank {
-		return nil, refused(firstWord(sql) + " can't be part of a batch; run it on the database handle or on a *sql.Conn")
+		return nil, refused(firstWord(sql) + " can't be part of a batch; run it by itself")
 	}
 	return v, nil
 }

@@ -115,7 +115,7 @@ func (c *Conn) refuseSecond(ctx context.Context, tail string) error {
 	if v, _, _, err := c.classify(ctx, tail); err == nil && v.class == blank {
 		return nil
 	}
-	return &ArgumentError{"the text has more than one statement, and a query returns the rows of one: run the others with Exec first"}
+	return &ArgumentError{"the text has more than one statement, and a query returns the rows of one: run the others before it, each by itself"}
 }
 
 // classify compiles the first statement of sql where the session would run it.
