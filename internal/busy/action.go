@@ -48,9 +48,11 @@ func Classify(code sqlite.ResultCode) Action {
 }
 
 // CommitOutcomeUnknown tells whether a COMMIT that failed with code may still
-// have reached the disk. Only a failed write or fsync leaves that open: the
-// commit frame can be complete in the WAL, and recovery after a crash would
-// then honour it. Every other code means that SQLite rolled back.
+// have reached the disk. A failed write or fsync leaves that open, and so does
+// memory that ran out, perhaps for the index of what was written: the commit
+// frame can be complete in the WAL, and recovery after a crash would then
+// honour it. Every other code means that SQLite rolled back.
 func CommitOutcomeUnknown(code sqlite.ResultCode) bool {
-	return code.Primary() == sqlite.ResultIOErr
+	p := code.Primary()
+	return p == sqlite.ResultIOErr || p == sqlite.ResultNoMem
 }

@@ -168,7 +168,7 @@ func (p *Pool) wait(ctx context.Context, w *waiter) (*Reader, error) {
 			return p.checked(ctx, r)
 		case <-stall.C:
 			p.mu.Lock()
-			if p.returned == seen && p.leave(w) {
+			if p.returned == seen && p.allKept() && p.leave(w) {
 				p.goBeyond()
 				// The others see this lease as progress: one a turn goes past.
 				p.returned++
@@ -184,6 +184,17 @@ func (p *Pool) wait(ctx context.Context, w *waiter) (*Reader, error) {
 			return nil, p.abandon(w, ErrExhausted)
 		}
 	}
+}
+
+// allKept tells whether every reader is kept beyond one call. As long as one is
+// not, it comes back by itself: its user is in the middle of a query, however
+// slow, and waits for nobody. Called with mu held.
+func (p *Pool) allKept() bool {
+	kept := 0
+	for _, n := range p.holders {
+		kept += n
+	}
+	return kept >= p.open-len(p.free)
 }
 
 // leave takes w out of the queue; false means that it was served meanwhile.

@@ -7,44 +7,49 @@ import (
 	"testing"
 )
 
-// A result must be whole or end in an error. Each of these ends the place its
-// rows come from while the caller is still reading them.
-func TestRowsAreNeverCutShortInSilence(t *testing.T) {
+// all is how many rows a result has here, more than are read ahead.
+const all = 100
+
+// startReading takes the first row of a long result.
+func startReading(t *testing.T, q interface {
+	QueryContext(context.Context, string, ...any) (*sql.Rows, error)
+}) *sql.Rows {
+	t.Helper()
+	rows, err := q.QueryContext(context.Background(), "SELECT id FROM t ORDER BY id")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !rows.Next() {
+		t.Fatal("no rows")
+	}
+	return rows
+}
+
+// wholeOrError reads on to the end.
+func wholeOrError(t *testing.T, rows *sql.Rows) {
+	t.Helper()
+	n, err := drainRows(rows)
+	if err == nil && n+1 != all {
+		t.Errorf("%d rows of %d and no error", n+1, all)
+	}
+	if err != nil {
+		t.Logf("ended with %v after %d rows", err, n+1)
+	}
+}
+
+// A result must be whole or end in an error. Each of these three ends the place
+// its rows come from while the caller is still reading them.
+func TestRowsOfAnOptimisticTransactionAreNotCutShort(t *testing.T) {
 	t.Parallel()
-	const all = 100
-	ctx := context.Background()
-	start := func(t *testing.T, q interface {
-		QueryContext(context.Context, string, ...any) (*sql.Rows, error)
-	}) *sql.Rows {
-		t.Helper()
-		rows, err := q.QueryContext(ctx, "SELECT id FROM t ORDER BY id")
-		if err != nil {
-			t.Fatal(err)
-		}
-		if !rows.Next() {
-			t.Fatal("no rows")
-		}
-		return rows
-	}
-	whole := func(t *testing.T, rows *sql.Rows) {
-		t.Helper()
-		n, err := drainRows(rows)
-		if err == nil && n+1 != all {
-			t.Errorf("%d rows of %d and no error", n+1, all)
-		}
-		if err != nil {
-			t.Logf("ended with %v after %d rows", err, n+1)
-		}
-	}
 	t.Run("optimistic transaction moves to the writer", func(t *testing.T) {
 		t.Parallel()
 		b := newBench(t)
 		b.numbered(all)
-		tx, err := b.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelSnapshot})
+		tx, err := b.BeginTx(context.Background(), &sql.TxOptions{Isolation: sql.LevelSnapshot})
 		if err != nil {
 			t.Fatal(err)
 		}
-		rows := start(t, tx)
+		rows := startReading(t, tx)
 		b.must(tx, "UPDATE t SET v = 1 WHERE id = 1")
 		n, err := drainRows(rows)
 		if err != nil || n+1 != all {
@@ -58,7 +63,7 @@ func TestRowsAreNeverCutShortInSilence(t *testing.T) {
 		t.Parallel()
 		b := newBench(t)
 		b.numbered(all)
-		tx, err := b.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelSnapshot})
+		tx, err := b.BeginTx(context.Background(), &sql.TxOptions{Isolation: sql.LevelSnapshot})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -80,15 +85,19 @@ func TestRowsAreNeverCutShortInSilence(t *testing.T) {
 			t.Errorf("%d rows of %d were updated", n, all)
 		}
 	})
+}
+
+func TestRowsOfATextualTransactionAreNotCutShort(t *testing.T) {
+	t.Parallel()
 	t.Run("textual COMMIT", func(t *testing.T) {
 		t.Parallel()
 		b := newBench(t)
 		b.numbered(all)
 		c := b.conn()
 		b.must(c, "BEGIN")
-		rows := start(t, c)
+		rows := startReading(t, c)
 		b.must(c, "COMMIT")
-		whole(t, rows)
+		wholeOrError(t, rows)
 	})
 	t.Run("textual ROLLBACK", func(t *testing.T) {
 		t.Parallel()
@@ -96,10 +105,14 @@ func TestRowsAreNeverCutShortInSilence(t *testing.T) {
 		b.numbered(all)
 		c := b.conn()
 		b.must(c, "BEGIN")
-		rows := start(t, c)
+		rows := startReading(t, c)
 		b.must(c, "ROLLBACK")
-		whole(t, rows)
+		wholeOrError(t, rows)
 	})
+}
+
+func TestRowsOfALostTransactionAreNotCutShort(t *testing.T) {
+	t.Parallel()
 	t.Run("transaction lost to ON CONFLICT ROLLBACK", func(t *testing.T) {
 		t.Parallel()
 		b := newBench(t)
@@ -108,11 +121,11 @@ func TestRowsAreNeverCutShortInSilence(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		rows := start(t, tx)
+		rows := startReading(t, tx)
 		if _, err := tx.Exec("INSERT OR ROLLBACK INTO t(id) VALUES (1)"); err == nil {
 			t.Fatal("a duplicate was accepted")
 		}
-		whole(t, rows)
+		wholeOrError(t, rows)
 		if err := tx.Commit(); err == nil {
 			t.Error("a lost transaction was committed")
 		}
@@ -121,11 +134,11 @@ func TestRowsAreNeverCutShortInSilence(t *testing.T) {
 		t.Parallel()
 		b := newBench(t)
 		b.numbered(all)
-		tx, err := b.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+		tx, err := b.BeginTx(context.Background(), &sql.TxOptions{ReadOnly: true})
 		if err != nil {
 			t.Fatal(err)
 		}
-		rows := start(t, tx)
+		rows := startReading(t, tx)
 		if n := b.evictAll(); n != 1 {
 			t.Errorf("%d leases were ended", n)
 		}
@@ -141,7 +154,7 @@ func TestRowsAreNeverCutShortInSilence(t *testing.T) {
 		t.Parallel()
 		b := newBench(t)
 		b.numbered(all)
-		rows := start(t, b)
+		rows := startReading(t, b)
 		if n := b.evictAll(); n != 1 {
 			t.Errorf("%d leases were ended", n)
 		}

@@ -167,7 +167,7 @@ func drainRows(rows *sql.Rows) (n int, err error) {
 	return n, errors.Join(rows.Err(), rows.Close())
 }
 
-// onlyLease is the one lease on record.
+// evictAll ends every lease that can be ended.
 func (b *bench) evictAll() int {
 	return len(b.locks.EvictOlder(time.Now().Add(time.Hour), 0))
 }

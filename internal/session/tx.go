@@ -42,8 +42,9 @@ type transaction struct {
 	gate    *writer.Held     // pinnedTx
 	snap    *sqlite.Snapshot // optimistic: what it has read from
 	open    map[*Rows]struct{}
-	over    error // why no statement can run any more
-	tainted bool  // the connection has session state now
+	over    error    // why no statement can run any more
+	tainted bool     // the connection has session state now
+	pragmas []string // those it has set away from their default
 
 	names   []string // textual savepoints, innermost last
 	textual bool     // begun by SAVEPOINT: RELEASE of the outermost commits
@@ -246,6 +247,7 @@ func (c *Conn) runInTx(ctx context.Context, s statement) (answer, error) {
 			return answer{}, refused(refusal("query_only", ""))
 		}
 		t.tainted = true
+		t.sets(s.v)
 	}
 	if t.write != nil && s.v.name == "defer_foreign_keys" {
 		t.write.Loosen()
@@ -536,9 +538,25 @@ func (t *transaction) endReader(cause error) error {
 
 // adopt makes a connection that left the writer the session's own.
 func (t *transaction) adopt(conn *sqlite.Conn) {
-	if conn != nil {
-		t.c.adopt(conn)
+	if conn == nil {
+		return
 	}
+	t.c.adopt(conn)
+	for _, name := range t.pragmas {
+		t.c.pin.changed[name] = true
+	}
+}
+
+// sets notes a pragma that the session has to keep its connection for.
+func (t *transaction) sets(v *verdict) {
+	if v.class != pragmaSet || t.c.isDefault(v.name, v.value) {
+		return
+	}
+	if t.kind == pinnedTx {
+		t.c.pin.changed[v.name] = true
+		return
+	}
+	t.pragmas = append(t.pragmas, v.name)
 }
 
 // evict ends a transaction from outside. If a statement is running it is

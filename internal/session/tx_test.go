@@ -6,7 +6,6 @@ import (
 	"errors"
 	"runtime"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -252,108 +251,6 @@ func TestTextualCommitOutlivesTheContextOfItsBegin(t *testing.T) {
 	}
 }
 
-// The watchdog ends transactions from a goroutine of its own while theirs use
-// them: run with -race.
-func TestEvictionRaces(t *testing.T) {
-	t.Parallel()
-	b := newBench(t)
-	b.numbered(200)
-	stop := make(chan struct{})
-	var watch sync.WaitGroup
-	watch.Go(func() {
-		for {
-			select {
-			case <-stop:
-				return
-			default:
-				now := time.Now().Add(time.Hour)
-				b.locks.Overdue(now, 0)
-				b.locks.Snapshot()
-				b.locks.EvictOlder(now, 0)
-			}
-		}
-	})
-	ctx := context.Background()
-	var acknowledged, ended atomic.Int64
-	work := func(opts *sql.TxOptions) {
-		tx, err := b.BeginTx(ctx, opts)
-		if err != nil {
-			t.Errorf("begin: %v", err)
-			return
-		}
-		defer func() { _ = tx.Rollback() }() // over already, or nothing is kept
-		rows, err := tx.Query("SELECT id FROM t")
-		if err != nil {
-			ended.Add(1)
-			return
-		}
-		defer rows.Close()
-		rows.Next()
-		if opts.ReadOnly {
-			n, err := drainRows(rows)
-			if err == nil && n < 199 {
-				t.Errorf("%d rows and no error", n+1)
-			}
-			return
-		}
-		_, err = tx.Exec("UPDATE t SET v = v + 1 WHERE id = 1")
-		if err == nil {
-			err = tx.Commit()
-		}
-		if err == nil {
-			acknowledged.Add(1)
-			return
-		}
-		ended.Add(1)
-	}
-	textual := func() {
-		c, err := b.Conn(ctx)
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		defer c.Close()
-		if _, err := c.ExecContext(ctx, "BEGIN"); err != nil {
-			t.Errorf("begin: %v", err)
-			return
-		}
-		_, err = c.ExecContext(ctx, "UPDATE t SET v = v + 1 WHERE id = 1")
-		if err == nil {
-			_, err = c.ExecContext(ctx, "COMMIT")
-		}
-		if err == nil {
-			acknowledged.Add(1)
-			return
-		}
-		ended.Add(1)
-		_, _ = c.ExecContext(ctx, "ROLLBACK")
-	}
-	var wg sync.WaitGroup
-	for i := range 6 {
-		wg.Go(func() {
-			for range 60 {
-				switch i % 4 {
-				case 0:
-					work(&sql.TxOptions{})
-				case 1:
-					work(&sql.TxOptions{Isolation: sql.LevelSnapshot})
-				case 2:
-					work(&sql.TxOptions{ReadOnly: true})
-				case 3:
-					textual()
-				}
-			}
-		})
-	}
-	wg.Wait()
-	close(stop)
-	watch.Wait()
-	if v := b.number(b, "SELECT v FROM t WHERE id = 1"); v != acknowledged.Load() {
-		t.Errorf("%d updates are there, %d were acknowledged", v, acknowledged.Load())
-	}
-	t.Logf("%d acknowledged, %d ended", acknowledged.Load(), ended.Load())
-}
-
 // The first ROLLBACK of a program may come when its transaction is over.
 func TestRollbackOfAnEvictedTransactionIsUnderstood(t *testing.T) {
 	t.Parallel()
@@ -371,4 +268,27 @@ func TestRollbackOfAnEvictedTransactionIsUnderstood(t *testing.T) {
 	b.must(c, "BEGIN")
 	b.must(c, "INSERT INTO t(id) VALUES (2)")
 	b.must(c, "COMMIT")
+}
+
+// A PRAGMA of a transaction belongs to the session as one outside does.
+func TestPragmaOfATransactionStays(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	for _, before := range []string{"SELECT 1", "PRAGMA recursive_triggers=1"} { // in the second the session is pinned already
+		c := b.conn()
+		b.must(c, before)
+		tx, err := c.BeginTx(context.Background(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.must(tx, "PRAGMA cache_size=77")
+		if err := tx.Commit(); err != nil {
+			t.Fatal(err)
+		}
+		b.must(c, "PRAGMA recursive_triggers=0")
+		b.must(c, "PRAGMA foreign_keys=1") // changes nothing
+		if n := b.number(c, "PRAGMA cache_size"); n != 77 {
+			t.Errorf("after %s: cache_size is %d", before, n)
+		}
+	}
 }

@@ -1,0 +1,221 @@
+package writer
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/holdfastdb/holdfast/internal/locks"
+	"github.com/holdfastdb/holdfast/internal/sqlite"
+)
+
+func TestContextEndsAWaitAtOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t)
+		tx := d.open()
+		for name, wait := range map[string]func(context.Context) error{
+			"statement":   func(ctx context.Context) error { return d.do(ctx, "INSERT INTO led VALUES (1, 'a')") },
+			"transaction": func(ctx context.Context) error { return second(d.begin(ctx)) },
+			"hold":        func(ctx context.Context) error { return second(d.Hold(ctx, Normal, locks.Site{}, "")) },
+		} {
+			start := time.Now()
+			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+			err := wait(ctx)
+			cancel()
+			if took := time.Since(start); !errors.Is(err, context.DeadlineExceeded) || took != 50*time.Millisecond {
+				t.Errorf("%s: %v after %v", name, err, took)
+			}
+			start = time.Now()
+			err = wait(t.Context())
+			var busy *BusyError
+			if took := time.Since(start); !errors.As(err, &busy) || busy.Holder.Kind != kindTransaction || took != budget {
+				t.Errorf("%s: %v after %v", name, err, took)
+			}
+		}
+		d.commit(tx)
+		d.want("SELECT count(*) FROM led", "0")
+		d.end()
+	})
+}
+
+func TestForeignProcessHoldsTheLock(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t)
+		foreign, err := openFile(d.path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := foreign.Exec("BEGIN IMMEDIATE"); err != nil {
+			t.Fatal(err)
+		}
+		start := time.Now()
+		err = d.do(t.Context(), "INSERT INTO led VALUES (1, 'a')")
+		var busy *BusyError
+		if took := time.Since(start); !errors.As(err, &busy) || busy.Holder.Kind != kindForeign || busy.Attempts < 2 || took < budget || took > budget+10*time.Millisecond {
+			t.Errorf("%v after %v", err, took)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		defer cancel()
+		start = time.Now()
+		if err := second(d.begin(ctx)); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != 50*time.Millisecond {
+			t.Errorf("%v after %v", err, time.Since(start))
+		}
+		answer := make(chan error, 1)
+		go func() { answer <- d.do(t.Context(), "INSERT INTO led VALUES (2, 'b')") }()
+		time.AfterFunc(time.Second, func() {
+			if err := foreign.Exec("COMMIT"); err != nil {
+				t.Error(err)
+			}
+		})
+		if err := <-answer; err != nil {
+			t.Error(err)
+		}
+		if err := foreign.Close(); err != nil {
+			t.Error(err)
+		}
+		d.want("SELECT count(*) FROM led", "1")
+		d.end()
+	})
+}
+
+// A process that was stopped with the fair lock in its hand delays the others
+// once, and not for ever.
+func TestFairLockThatIsNeverFree(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t)
+		d.turn.stuck.Store(true)
+		for i, want := range []time.Duration{turnPatience, 0, 0} {
+			start := time.Now()
+			if err := d.do(t.Context(), "INSERT INTO led(who) VALUES ('a')"); err != nil {
+				t.Error(err)
+			}
+			if took := time.Since(start); took != want {
+				t.Errorf("write %d took %v, want %v", i, took, want)
+			}
+		}
+		d.turn.stuck.Store(false)
+		asked := d.turn.asked.Load()
+		<-time.After(turnPause)
+		if err := d.do(t.Context(), "INSERT INTO led(who) VALUES ('a')"); err != nil {
+			t.Error(err)
+		}
+		if d.turn.asked.Load() != asked+1 {
+			t.Error("the fair lock was not asked for again")
+		}
+		d.end()
+	})
+}
+
+// A caller whose context ends while somebody's transaction keeps the group open
+// hears that the outcome is unknown, and the group goes on without him.
+func TestHostageOfAJoinedTransaction(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		for _, end := range []string{"commit", "rollback", "lost"} {
+			d := newDesk(t)
+			d.commit(d.open()) // makes the site known
+			first := d.open()
+			ctx, cancel := context.WithCancel(t.Context())
+			hostage := make(chan error, 1)
+			go func() { hostage <- d.do(ctx, "INSERT INTO led VALUES (1, 'a')") }()
+			synctest.Wait()
+			var joined *Tx
+			go func() { joined = d.open() }()
+			synctest.Wait()
+			d.behindCommit(first)
+			synctest.Wait()
+			cancel()
+			if err := <-hostage; !errors.Is(err, ErrOutcomeUnknown) || !errors.Is(err, context.Canceled) {
+				t.Errorf("%s: %v", end, err)
+			}
+			want := "1"
+			switch end {
+			case "commit":
+				d.commit(joined)
+			case "rollback":
+				if _, err := joined.Rollback(); err != nil {
+					t.Error(err)
+				}
+			case "lost":
+				if err := joined.Conn().Exec("INSERT OR ROLLBACK INTO led VALUES (1, 'twice')"); err == nil {
+					t.Error("no error")
+				}
+				if _, err := joined.Rollback(); err != nil {
+					t.Error(err)
+				}
+				want = "0" // its caller has gone: it is not run again
+			}
+			synctest.Wait()
+			d.want("SELECT count(*) FROM led", want)
+			if err := d.do(t.Context(), "INSERT INTO led(who) VALUES ('after')"); err != nil {
+				t.Error(err)
+			}
+			d.end()
+		}
+	})
+}
+
+// behindCommit commits on another goroutine: the answer comes with the group's.
+func (d *desk) behindCommit(tx *Tx) {
+	go func() { _, _ = tx.Commit(context.Background()) }()
+}
+
+// Without WAL a transaction that outgrows the page cache would like the file to
+// itself before its COMMIT. SQLite goes on without, so nobody needs to wait in
+// the middle of a statement; COMMIT waits for the reader.
+func TestLargeTransactionBesideAReaderWithoutWAL(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t)
+		open := func(cache string) *sqlite.Conn {
+			c, err := sqlite.Open(d.path, sqlite.OpenReadWrite)
+			if err == nil {
+				err = c.Exec("PRAGMA journal_mode=DELETE; PRAGMA cache_size=" + cache)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			return c
+		}
+		reader := open("100")
+		d.cfg.Open = func(context.Context) (*sqlite.Conn, error) {
+			d.opened.Add(1)
+			return open("5"), nil
+		}
+		for _, kind := range []string{"statement", "transaction"} {
+			if err := reader.Exec("BEGIN; SELECT * FROM led"); err != nil {
+				t.Fatal(err)
+			}
+			const large = "WITH RECURSIVE s(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM s WHERE i < 200) INSERT INTO led(who) SELECT hex(randomblob(1000)) FROM s"
+			answer := make(chan error, 1)
+			if kind == "statement" {
+				go func() { answer <- d.do(t.Context(), large) }()
+			} else {
+				go func() {
+					tx := d.open()
+					tx.Running(t.Context(), large)
+					err := tx.Conn().Exec(large)
+					tx.Running(nil, "") //nolint:staticcheck // nil says that no statement runs
+					d.commit(tx)
+					answer <- err
+				}()
+			}
+			<-time.After(time.Second)
+			if err := reader.Exec("COMMIT"); err != nil {
+				t.Fatal(err)
+			}
+			if err := <-answer; err != nil {
+				t.Errorf("%s: %v", kind, err)
+			}
+		}
+		if err := reader.Close(); err != nil {
+			t.Error(err)
+		}
+		d.end()
+	})
+}
