@@ -325,3 +325,27 @@ func (l *lockedBuffer) String() string {
 	defer l.mu.Unlock()
 	return l.b.String()
 }
+
+// TestBusyTimeoutOfTheSession: PRAGMA busy_timeout is the session's budget for
+// the write queue too.
+func TestBusyTimeoutOfTheSession(t *testing.T) {
+	t.Parallel()
+	db := open(t)
+	must(t, db, "CREATE TABLE t(a)")
+	c := conn(t, db)
+	must(t, c, "PRAGMA busy_timeout=0")
+	held, err := db.Begin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.ExecContext(ctx(), "INSERT INTO t VALUES (1)"); !errors.Is(err, holdfast.ErrBusy) {
+		t.Errorf("exec: %v", err)
+	}
+	if _, err := c.BeginTx(ctx(), nil); !errors.Is(err, holdfast.ErrBusy) {
+		t.Errorf("begin: %v", err)
+	}
+	if err := held.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	must(t, c, "INSERT INTO t VALUES (1)")
+}

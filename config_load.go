@@ -294,7 +294,7 @@ func (p *configParser) top() {
 			where, key := p.key(section)
 			p.setting(where, key, p.value())
 		}
-		p.decoder.Token() // the closing brace
+		_, _ = p.decoder.Token() // the closing brace
 	}
 }
 
@@ -309,7 +309,7 @@ func (p *configParser) setting(where, key string, raw json.RawMessage) {
 	default:
 		text := string(raw)
 		if raw[0] == '"' {
-			json.Unmarshal(raw, &text) // valid, and a string
+			_ = json.Unmarshal(raw, &text) // valid, and a string
 		}
 		p.set(s, text, where, originFile)
 	}
@@ -320,7 +320,7 @@ func (p *configParser) setting(where, key string, raw json.RawMessage) {
 func (p *configParser) enter(key string) bool {
 	at := p.next()
 	if p.text[at] == '{' {
-		p.decoder.Token()
+		_, _ = p.decoder.Token() // the brace that next has seen
 		return true
 	}
 	what := "the configuration"
@@ -345,7 +345,7 @@ func (p *configParser) key(section string) (where, key string) {
 // value reads the next value as it stands.
 func (p *configParser) value() json.RawMessage {
 	var raw json.RawMessage
-	p.decoder.Decode(&raw) // the text is valid
+	_ = p.decoder.Decode(&raw) // the text is valid
 	return raw
 }
 

@@ -451,8 +451,13 @@ func TestDurationsAndSizes(t *testing.T) {
 		text, unit string
 		want       time.Duration
 	}{
-		{"0.1", "s", 100 * time.Millisecond}, {"30000", "ms", 30 * time.Second}, {"1e3", "ms", time.Second},
-		{"1h30m", "s", 90 * time.Minute}, {".5s", "ms", 500 * time.Millisecond}, {"0", "s", 0}, {"0s", "s", 0},
+		{"0.1", "s", 100 * time.Millisecond},
+		{"30000", "ms", 30 * time.Second},
+		{"1e3", "ms", time.Second},
+		{"1h30m", "s", 90 * time.Minute},
+		{".5s", "ms", 500 * time.Millisecond},
+		{"0", "s", 0},
+		{"0s", "s", 0},
 		{"2.5E-3", "s", 2500 * time.Microsecond},
 	} {
 		if got, ok := parseDuration(tc.text, tc.unit); !ok || time.Duration(got) != tc.want {

@@ -45,7 +45,8 @@ type database struct {
 	engines map[*session.Engine]struct{}
 	mu      sync.Mutex // guards first and engines
 
-	handles int // guarded by opened.mu
+	handles int           // guarded by opened.mu
+	settled chan struct{} // the same; non-nil while it is being opened or closed
 	stop    chan struct{}
 	stopped chan struct{}
 }
@@ -56,57 +57,98 @@ type database struct {
 // would drop the other's locks (https://www.sqlite.org/howtocorrupt.html,
 // section 2.2).
 var opened = struct {
-	mu sync.Mutex // held while a database opens or closes
+	mu sync.Mutex // guards m
 	m  map[any]*database
 }{m: make(map[any]*database)}
 
 // acquire returns the database that the configuration names, opening it if this
 // is the first handle, and whether the handle may only read.
 func acquire(ctx context.Context, cfg Config) (d *database, readOnly bool, err error) {
-	if err := ctx.Err(); err != nil {
-		return nil, false, err
-	}
 	name, err := dbfile.ParseName(cfg.Database.Path)
 	if err != nil {
 		return nil, false, err
 	}
 	cfg.Database.ReadOnly = cfg.Database.ReadOnly || name.ReadOnly
+	for {
+		if err := ctx.Err(); err != nil {
+			return nil, false, err
+		}
+		d = &database{cfg: cfg, name: name, log: cfg.Logger, stop: make(chan struct{}), stopped: make(chan struct{})}
+		if d.log == nil {
+			d.log = slog.New(slog.DiscardHandler)
+		}
+		first, wait, err := d.register()
+		switch {
+		case err != nil:
+			return nil, false, err
+		case wait != nil: // another goroutine opens or closes it: look again afterwards
+			select {
+			case <-wait:
+			case <-ctx.Done():
+			}
+		case first == d:
+			return d, cfg.Database.ReadOnly, d.begin(ctx)
+		default:
+			return first, cfg.Database.ReadOnly, nil
+		}
+	}
+}
+
+// register finds the database that d leads to: another handle's, which is then
+// shared; d itself, which the caller has to begin; or one that is being opened
+// or closed right now, and then a channel to wait on.
+func (d *database) register() (shared *database, wait <-chan struct{}, err error) {
 	opened.mu.Lock()
 	defer opened.mu.Unlock()
-	d = &database{cfg: cfg, name: name, log: cfg.Logger, stop: make(chan struct{}), stopped: make(chan struct{})}
-	if d.log == nil {
-		d.log = slog.New(slog.DiscardHandler)
-	}
 	if err := d.locate(); err != nil {
-		return nil, false, err
+		return nil, nil, err
 	}
 	if err := refuseSidecar(d); err != nil {
-		return nil, false, err
+		return nil, nil, err
 	}
-	key := d.key()
-	if old, ok := opened.m[key]; ok {
-		diff := old.cfg.conflicts(cfg)
-		if cfg.Database.ReadOnly { // a handle that only reads can share any database
-			diff = slices.DeleteFunc(diff, func(key string) bool { return key == "database.read_only" })
-		}
-		if len(diff) > 0 {
-			return nil, false, newError("open", ErrRefused, sqlite.ResultMisuse,
-				fmt.Sprintf("%s is open in this process with another %s", d.path, strings.Join(diff, ", ")),
-				"open it with the same settings, or share the handle")
-		}
-		old.handles++
-		return old, cfg.Database.ReadOnly, nil
+	old, ok := opened.m[d.key()]
+	switch {
+	case !ok:
+		d.handles, d.settled = 1, make(chan struct{})
+		opened.m[d.key()] = d
+		return d, nil, nil
+	case old.settled != nil:
+		return nil, old.settled, nil
 	}
-	if err := d.open(ctx); err != nil {
-		d.close(ctx)
-		return nil, false, err
+	diff := old.cfg.conflicts(d.cfg)
+	if d.cfg.Database.ReadOnly { // a handle that only reads can share any database
+		diff = slices.DeleteFunc(diff, func(key string) bool { return key == "database.read_only" })
 	}
-	d.handles = 1
-	if !name.Memory || name.Shared != "" {
-		opened.m[key] = d
+	if len(diff) > 0 {
+		return nil, nil, newError("open", ErrRefused, sqlite.ResultMisuse,
+			fmt.Sprintf("%s is open in this process with another %s", d.path, strings.Join(diff, ", ")),
+			"open it with the same settings, or share the handle")
 	}
-	go d.watch()
-	return d, cfg.Database.ReadOnly, nil
+	old.handles++
+	return old, nil, nil
+}
+
+// begin opens a database that has just been registered.
+func (d *database) begin(ctx context.Context) error {
+	err := d.open(ctx)
+	if err != nil {
+		_ = d.close(ctx) // the error that matters is the one of open
+	} else {
+		go d.watch()
+	}
+	d.settle(err == nil)
+	return err
+}
+
+// settle lets those go on who wait for d to be opened or closed.
+func (d *database) settle(stays bool) {
+	opened.mu.Lock()
+	defer opened.mu.Unlock()
+	if !stays {
+		delete(opened.m, d.key())
+	}
+	close(d.settled)
+	d.settled = nil
 }
 
 // refuseSidecar refuses to open the log, shared memory or lock file of a
@@ -131,7 +173,7 @@ func refuseSidecar(d *database) error {
 func (d *database) key() any {
 	if d.name.Memory {
 		if d.name.Shared == "" {
-			return d // private: found by nobody
+			return d // private: nobody else's key
 		}
 		return "memory:" + d.name.Shared
 	}
@@ -141,11 +183,16 @@ func (d *database) key() any {
 // release gives one handle back and closes the database with the last.
 func (d *database) release() error {
 	opened.mu.Lock()
-	defer opened.mu.Unlock()
-	if d.handles--; d.handles > 0 {
+	d.handles--
+	last := d.handles == 0
+	if last {
+		d.settled = make(chan struct{})
+	}
+	opened.mu.Unlock()
+	if !last {
 		return nil
 	}
-	delete(opened.m, d.key())
+	defer d.settle(false)
 	close(d.stop)
 	<-d.stopped
 	// Whoever still has rows or a transaction loses them: their connections

@@ -46,7 +46,8 @@ func check(t *testing.T, db *holdfast.DB) {
 
 func must(t *testing.T, db interface {
 	ExecContext(context.Context, string, ...any) (sql.Result, error)
-}, query string, args ...any) sql.Result {
+}, query string, args ...any,
+) sql.Result {
 	t.Helper()
 	r, err := db.ExecContext(context.Background(), query, args...)
 	if err != nil {

@@ -305,7 +305,7 @@ func TestNoValueInErrorsOrLogs(t *testing.T) {
 	must(t, tx, "UPDATE t SET a = '"+canary+"' WHERE b = ?", canary)
 	note(db.Exec("DELETE FROM t WHERE a = ?", canary))
 	for db.Stats().Leaks == 0 {
-		db.Exec("DELETE FROM t WHERE a = ?", canary)
+		_, _ = db.Exec("DELETE FROM t WHERE a = ?", canary)
 	}
 	tx.Rollback()
 	for _, s := range append(out, log.String()) {

@@ -150,7 +150,7 @@ func testGORMTransactions(t *testing.T) {
 
 	func() {
 		defer func() { equal(t, "a panic", recover(), any("boom")) }()
-		g.Transaction(func(tx *gorm.DB) error {
+		_ = g.Transaction(func(tx *gorm.DB) error {
 			must(t, create(tx, "panicked"))
 			panic("boom")
 		})

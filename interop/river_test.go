@@ -139,7 +139,7 @@ func testRiverMigrations(t *testing.T) {
 	equal(t, "tables left", column(t, db, "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name LIKE 'river%'"), "0")
 	tx, err := db.BeginTx(ctx, nil)
 	must(t, err)
-	_, err = m.MigrateTx(ctx, tx, rivermigrate.DirectionUp, nil)
+	_, err = m.MigrateTx(ctx, tx, rivermigrate.DirectionUp, nil) //nolint:staticcheck // programs still call it
 	must(t, err)
 	must(t, tx.Rollback())
 	_, err = m.Migrate(ctx, rivermigrate.DirectionUp, nil)

@@ -92,7 +92,7 @@ func testSCSRequests(t *testing.T) {
 	mux.HandleFunc("/visit", func(w http.ResponseWriter, r *http.Request) {
 		n := manager.GetInt(r.Context(), "visits") + 1
 		manager.Put(r.Context(), "visits", n)
-		fmt.Fprint(w, n)
+		_, _ = fmt.Fprint(w, n)
 	})
 	mux.HandleFunc("/leave", func(_ http.ResponseWriter, r *http.Request) { must(t, manager.Destroy(r.Context())) })
 	server := httptest.NewServer(manager.LoadAndSave(mux))

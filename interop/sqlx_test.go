@@ -273,7 +273,8 @@ func testSQLXWritesWhileIterating(t *testing.T) {
 
 	bump := func(read interface {
 		QueryxContext(context.Context, string, ...any) (*sqlx.Rows, error)
-	}, write sqlx.ExecerContext) {
+	}, write sqlx.ExecerContext,
+	) {
 		rows, err := read.QueryxContext(ctx, "SELECT id FROM people ORDER BY id")
 		must(t, err)
 		defer rows.Close()

@@ -22,7 +22,7 @@ type Conn struct {
 
 	counters
 
-	bad bool // must not go back to database/sql's pool
+	bad atomic.Bool // must not go back to database/sql's pool; the evictor may say so
 
 	unread atomic.Int32 // results not closed yet
 
@@ -82,7 +82,7 @@ func (c *Conn) occupied(n int) {
 // that the program set (PRAGMA, ATTACH, TEMP) stays, as it does with every
 // SQLite driver: programs set a pragma with one call and rely on it in the next.
 func (c *Conn) ResetSession(context.Context) error {
-	if c.bad {
+	if c.bad.Load() {
 		return driver.ErrBadConn
 	}
 	c.checkOut()
@@ -96,7 +96,7 @@ func (c *Conn) IsValid() bool {
 	c.mu.Lock()
 	c.out = false
 	c.mu.Unlock()
-	return !c.bad
+	return !c.bad.Load()
 }
 
 // Close ends the session. An open transaction is rolled back.
@@ -106,7 +106,7 @@ func (c *Conn) Close() error {
 		c.tx = nil
 	}
 	c.unpin()
-	c.bad = true
+	c.bad.Store(true)
 	c.e.forget(c)
 	return nil
 }

@@ -64,7 +64,7 @@ func (c *Conn) unpin() {
 // replaces it.
 func (c *Conn) pinFailed(err error) {
 	if c.pin != nil && (broken(err) || !c.pin.conn.Autocommit()) {
-		c.bad = true
+		c.bad.Store(true)
 	}
 }
 
@@ -87,10 +87,11 @@ func (c *Conn) runPinned(ctx context.Context, s statement) (answer, error) {
 	if w == nil {
 		return answer{}, ErrReadOnly
 	}
-	gate, err := w.Hold(ctx, priority(ctx), locks.Here(2, locks.Deep), s.text)
+	gate, err := w.Hold(ctx, c.request(ctx, locks.Here(2, locks.Deep), s.text))
 	if err != nil {
 		return answer{}, err
 	}
+	defer releaseOnPanic(gate)
 	before := c.present(p.conn, s.v)
 	var a answer
 	a.rows, err = collect(p.conn, s)

@@ -5,6 +5,7 @@ import (
 	"database/sql/driver"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/holdfastdb/holdfast/internal/busy"
 	"github.com/holdfastdb/holdfast/internal/locks"
@@ -261,6 +262,7 @@ func (c *Conn) runOnWriter(ctx context.Context, s statement) (answer, error) {
 		Atomic:   true,
 		Priority: priority(ctx),
 		SQL:      s.text,
+		Budget:   c.writeBudget(),
 		Run: func(conn *sqlite.Conn) (err error) {
 			a, err = runWrite(conn, s, before)
 			return err
@@ -332,10 +334,11 @@ func (c *Conn) runOutside(ctx context.Context, s statement) (answer, error) {
 	if w == nil {
 		return answer{}, ErrReadOnly
 	}
-	h, err := w.Hold(ctx, priority(ctx), locks.Here(1, locks.Deep), s.text)
+	h, err := w.Hold(ctx, c.request(ctx, locks.Here(1, locks.Deep), s.text))
 	if err != nil {
 		return answer{}, err
 	}
+	defer releaseOnPanic(h)
 	if s.v.name == "wal_checkpoint" {
 		h.Budget(ctx, min(c.budget, checkpointWait))
 	}
@@ -345,6 +348,15 @@ func (c *Conn) runOutside(ctx context.Context, s statement) (answer, error) {
 	}
 	h.Release(err)
 	return answer{rows: rows, result: result{lastRowID: c.lastRowID}}, err
+}
+
+// releaseOnPanic gives the writer back if the engine panics: a damaged file must
+// not lock everybody out for the rest of the process.
+func releaseOnPanic(h *writer.Held) {
+	if v := recover(); v != nil {
+		h.Release(&sqlite.Error{Code: sqlite.ResultCorrupt, Op: "step", Msg: "the engine panicked", Offset: -1})
+		panic(v)
+	}
 }
 
 func drain(conn *sqlite.Conn, s statement) error {
@@ -382,6 +394,19 @@ func prepare(conn *sqlite.Conn, s statement) (*sqlite.Stmt, error) {
 // broken tells whether a connection can't be trusted after err.
 func broken(err error) bool {
 	return err != nil && busy.Classify(sqlite.Code(err)) == busy.Broken
+}
+
+// writeBudget is how long the session's writes wait; PRAGMA busy_timeout=0 says
+// not at all.
+func (c *Conn) writeBudget() time.Duration {
+	if c.budget == 0 {
+		return -1
+	}
+	return c.budget
+}
+
+func (c *Conn) request(ctx context.Context, site locks.Site, sql string) writer.Request {
+	return writer.Request{Priority: priority(ctx), Site: site, SQL: sql, Budget: c.writeBudget()}
 }
 
 type priorityKey struct{}

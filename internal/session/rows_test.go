@@ -13,7 +13,8 @@ const all = 100
 // startReading takes the first row of a long result.
 func startReading(t *testing.T, q interface {
 	QueryContext(context.Context, string, ...any) (*sql.Rows, error)
-}) *sql.Rows {
+},
+) *sql.Rows {
 	t.Helper()
 	rows, err := q.QueryContext(context.Background(), "SELECT id FROM t ORDER BY id")
 	if err != nil {

@@ -35,16 +35,17 @@ type transaction struct {
 
 	// mu is held while a statement of the transaction runs; the evictor tries
 	// it, so that it never ends a transaction in the middle of a statement.
-	mu      sync.Mutex
-	conn    *sqlite.Conn
-	reader  *pool.Reader     // readTx, optimistic
-	write   *writer.Tx       // writeTx
-	gate    *writer.Held     // pinnedTx
-	snap    *sqlite.Snapshot // optimistic: what it has read from
-	open    map[*Rows]struct{}
-	over    error    // why no statement can run any more
-	tainted bool     // the connection has session state now
-	pragmas []string // those it has set away from their default
+	mu       sync.Mutex
+	conn     *sqlite.Conn
+	reader   *pool.Reader     // readTx, optimistic
+	write    *writer.Tx       // writeTx
+	gate     *writer.Held     // pinnedTx
+	snap     *sqlite.Snapshot // optimistic: what it has read from
+	open     map[*Rows]struct{}
+	over     error    // why no statement can run any more
+	tainted  bool     // the connection has session state now
+	evicting bool     // the evictor is ending it, on a goroutine of its own
+	pragmas  []string // those it has set away from their default
 
 	names   []string // textual savepoints, innermost last
 	textual bool     // begun by SAVEPOINT: RELEASE of the outermost commits
@@ -111,7 +112,7 @@ func (t *transaction) beginWrite(ctx context.Context) error {
 	if w == nil {
 		return ErrReadOnly
 	}
-	tx, err := w.Begin(ctx, priority(ctx), t.site, false)
+	tx, err := w.Begin(ctx, t.c.request(ctx, t.site, ""))
 	if err != nil {
 		return err
 	}
@@ -176,7 +177,7 @@ func (t *transaction) beginPinned(ctx context.Context, readOnly bool) error {
 		if w == nil {
 			return ErrReadOnly
 		}
-		gate, err := w.Hold(ctx, priority(ctx), t.site, "")
+		gate, err := w.Hold(ctx, t.c.request(ctx, t.site, ""))
 		if err != nil {
 			return err
 		}
@@ -332,7 +333,9 @@ func (t *transaction) moveToWriter(ctx context.Context) error {
 	if err := t.usable(); err != nil {
 		return err
 	}
-	tx, err := e.cfg.Writer.Begin(ctx, priority(ctx), t.site, true)
+	request := t.c.request(ctx, t.site, "")
+	request.Alone = true
+	tx, err := e.cfg.Writer.Begin(ctx, request)
 	if err != nil {
 		return err
 	}
@@ -541,6 +544,10 @@ func (t *transaction) adopt(conn *sqlite.Conn) {
 	if conn == nil {
 		return
 	}
+	if t.evicting { // on the evictor's goroutine, while the session may be at work
+		_ = conn.Close()
+		return
+	}
 	t.c.adopt(conn)
 	for _, name := range t.pragmas {
 		t.c.pin.changed[name] = true
@@ -573,6 +580,7 @@ func (t *transaction) evict() bool {
 	if t.over != nil {
 		return false
 	}
+	t.evicting = true
 	t.finish(func() error { return t.endEngine(nil) }, ErrEvicted)
 	t.c.e.cfg.Counters.Evictions.Add(1)
 	return true

@@ -53,7 +53,7 @@ func (c *Conn) PrepareCached(sql string) (s *Stmt, tail string, err error) {
 
 func (c *Conn) prepareMiss(sql string) (*Stmt, string, error) {
 	e := c.cache.entries[sql]
-	text := sql
+	var text string
 	if e != nil {
 		text = e.text
 	} else {

@@ -20,7 +20,7 @@ func (w *Writer) begin(t *task) error {
 	if err := w.ready(t); err != nil {
 		return err
 	}
-	left := w.cfg.Budget - time.Since(t.since)
+	left := t.left()
 	var err error
 	attempts, expired, ctxErr := busy.Poll(t.ctx, left, func() bool {
 		err = w.control("BEGIN IMMEDIATE")
@@ -94,7 +94,7 @@ func (w *Writer) takeTurn(t *task) error {
 	if w.cfg.Turn == nil || w.turn || time.Now().Before(w.turnAgain) {
 		return nil
 	}
-	patience := min(turnPatience, (w.cfg.Budget-time.Since(t.since))/2)
+	patience := min(turnPatience, t.left()/2)
 	if patience <= 0 {
 		return nil // no time to be fair; that says nothing about the lock
 	}

@@ -168,7 +168,7 @@ func (w *Writer) runAgain(tasks []*task, cause error) {
 	var again, gone []*task
 	w.mu.Lock()
 	for _, t := range tasks {
-		if t.kind == interactive || t.left {
+		if t.kind == interactive || t.gone {
 			gone = append(gone, t)
 			continue
 		}

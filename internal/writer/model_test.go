@@ -10,7 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/holdfastdb/holdfast/internal/locks"
 	"github.com/holdfastdb/holdfast/internal/sqlite"
 )
 
@@ -132,7 +131,7 @@ func (m *model) unit(ctx context.Context, prio Priority, atomic bool, sql string
 
 //go:noinline
 func (m *model) interactive(ctx context.Context, r *rand.Rand, prio Priority, ids []int64) {
-	tx, err := m.Begin(ctx, prio, quickSite, r.IntN(5) == 0)
+	tx, err := m.Begin(ctx, Request{Priority: prio, Site: quickSite, Alone: r.IntN(5) == 0})
 	if err != nil {
 		m.refused("begin", ids, err)
 		return
@@ -161,7 +160,7 @@ func (m *model) interactive(ctx context.Context, r *rand.Rand, prio Priority, id
 }
 
 func (m *model) hold(ctx context.Context, prio Priority, ids []int64) {
-	h, err := m.Hold(ctx, prio, locks.Site{}, "x")
+	h, err := m.Hold(ctx, Request{Priority: prio, SQL: "x"})
 	if err != nil {
 		m.refused("hold", ids, err)
 		return

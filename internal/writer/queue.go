@@ -48,6 +48,7 @@ type task struct {
 	site   locks.Site
 	sql    string
 	since  time.Time
+	budget time.Duration // longest wait; enter replaces 0
 
 	ready chan struct{} // capacity 1: an answer, or the baton when lead is set
 
@@ -55,7 +56,7 @@ type task struct {
 	state      state
 	lead       bool
 	err        error
-	left       bool // its caller has gone with ErrOutcomeUnknown: never run again
+	gone       bool // its caller has gone with ErrOutcomeUnknown: never run again
 	prev, next *task
 	in         bool
 
@@ -63,6 +64,9 @@ type task struct {
 	// by whoever runs it, before ready is sent.
 	panicked any
 }
+
+// left is what remains of the wait budget.
+func (t *task) left() time.Duration { return t.budget - time.Since(t.since) }
 
 // errPanicked marks a unit that panicked; nobody sees it.
 var errPanicked = errors.New("the unit panicked")

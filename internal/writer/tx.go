@@ -28,11 +28,24 @@ type Tx struct {
 // every one that follows. The transaction itself is ended by its owner.
 func (tx *Tx) Stop() { tx.stop.Store(true) }
 
+// Request is what Begin and Hold ask for.
+type Request struct {
+	Priority Priority
+	Site     locks.Site
+	SQL      string        // what it will run, for reports; may be empty
+	Alone    bool          // shares no group with units before it
+	Budget   time.Duration // longest wait; 0 is the Config's, negative none
+}
+
+func (r Request) task(ctx context.Context, k kind) *task {
+	return &task{ctx: ctx, kind: k, prio: r.Priority, site: r.Site, sql: r.SQL, alone: r.Alone, budget: r.Budget, ready: make(chan struct{}, 1)}
+}
+
 // Begin waits for the writer and opens a write transaction. It blocks behind
 // the units before it until ctx ends or the budget is spent (*BusyError). The
 // caller must end it with Commit or Rollback; until then nobody else writes.
-func (w *Writer) Begin(ctx context.Context, prio Priority, site locks.Site, alone bool) (*Tx, error) {
-	t := &task{ctx: ctx, kind: interactive, prio: prio, site: site, alone: alone, ready: make(chan struct{}, 1)}
+func (w *Writer) Begin(ctx context.Context, r Request) (*Tx, error) {
+	t := r.task(ctx, interactive)
 	if err := w.enter(t); err != nil {
 		return nil, err
 	}
@@ -280,8 +293,8 @@ type Held struct {
 // open: for statements that can't run in one (VACUUM, PRAGMA wal_checkpoint),
 // and for sessions that write through a connection of their own. Nobody else
 // writes until Release.
-func (w *Writer) Hold(ctx context.Context, prio Priority, site locks.Site, sql string) (*Held, error) {
-	t := &task{ctx: ctx, kind: hold, prio: prio, site: site, sql: sql, ready: make(chan struct{}, 1)}
+func (w *Writer) Hold(ctx context.Context, r Request) (*Held, error) {
+	t := r.task(ctx, hold)
 	if err := w.enter(t); err != nil {
 		return nil, err
 	}
@@ -299,9 +312,9 @@ func (w *Writer) Hold(ctx context.Context, prio Priority, site locks.Site, sql s
 	}
 	now := time.Now()
 	w.cfg.Counters.AddQueueWait(now.Sub(t.since))
-	w.setHolder(Holder{Kind: kindExclusive, Site: site, SQL: sql, Since: now})
+	w.setHolder(Holder{Kind: kindExclusive, Site: r.Site, SQL: r.SQL, Since: now})
 	w.ctx = ctx
-	w.busy.Arm(ctx, w.cfg.Budget-time.Since(t.since), nil)
+	w.busy.Arm(ctx, t.left(), nil)
 	return &Held{w: w, t: t}, nil
 }
 

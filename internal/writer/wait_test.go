@@ -7,7 +7,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/holdfastdb/holdfast/internal/locks"
 	"github.com/holdfastdb/holdfast/internal/sqlite"
 )
 
@@ -19,7 +18,7 @@ func TestContextEndsAWaitAtOnce(t *testing.T) {
 		for name, wait := range map[string]func(context.Context) error{
 			"statement":   func(ctx context.Context) error { return d.do(ctx, "INSERT INTO led VALUES (1, 'a')") },
 			"transaction": func(ctx context.Context) error { return second(d.begin(ctx)) },
-			"hold":        func(ctx context.Context) error { return second(d.Hold(ctx, Normal, locks.Site{}, "")) },
+			"hold":        func(ctx context.Context) error { return second(d.Hold(ctx, Request{Priority: Normal})) },
 		} {
 			start := time.Now()
 			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)

@@ -149,7 +149,8 @@ type Unit struct {
 	// Atomic: Run executes a single statement, which needs no SAVEPOINT.
 	Atomic   bool
 	Priority Priority
-	SQL      string // what it does, for reports; literals are removed there
+	SQL      string        // what it does, for reports; literals are removed there
+	Budget   time.Duration // longest wait; 0 is the Config's, negative none
 }
 
 // Do runs a unit and returns when its COMMIT has returned. It blocks behind
@@ -157,7 +158,7 @@ type Unit struct {
 // unit that has begun is waited for, so that the answer is the truth. Errors
 // of Run are returned as they are, with nothing of the unit in the database.
 func (w *Writer) Do(ctx context.Context, u Unit) error {
-	t := &task{ctx: ctx, kind: statement, run: u.Run, atomic: u.Atomic, prio: u.Priority, sql: u.SQL, ready: make(chan struct{}, 1)}
+	t := &task{ctx: ctx, kind: statement, run: u.Run, atomic: u.Atomic, prio: u.Priority, sql: u.SQL, budget: u.Budget, ready: make(chan struct{}, 1)}
 	if err := w.enter(t); err != nil {
 		return err
 	}
@@ -182,6 +183,9 @@ func (w *Writer) enter(t *task) error {
 		return err
 	}
 	t.since = time.Now()
+	if t.budget == 0 {
+		t.budget = w.cfg.Budget
+	}
 	w.mu.Lock()
 	switch {
 	case w.closed:
@@ -210,7 +214,7 @@ func (w *Writer) await(t *task) error {
 		return nil
 	default:
 	}
-	timer := w.acquireTimer(w.cfg.Budget)
+	timer := w.acquireTimer(t.budget)
 	defer w.releaseTimer(timer)
 	select {
 	case <-t.ready:
@@ -254,7 +258,7 @@ func (w *Writer) awaitOutcome(t *task) error {
 		err := t.ctx.Err()
 		w.mu.Lock()
 		hostage := err != nil && t.state == executed && w.holder.Kind == kindTransaction
-		t.left = hostage
+		t.gone = hostage
 		w.mu.Unlock()
 		if hostage {
 			return fmt.Errorf("%w: %w", ErrOutcomeUnknown, err)

@@ -157,7 +157,7 @@ func (d *desk) do(ctx context.Context, sql string) error {
 //
 //go:noinline
 func (d *desk) begin(ctx context.Context) (*Tx, error) {
-	return d.Begin(ctx, Normal, here(), false)
+	return d.Begin(ctx, Request{Priority: Normal, Site: here()})
 }
 
 var quickSite = locks.Here(0, locks.Shallow)
@@ -286,7 +286,7 @@ func TestRolledBackWithTheGroupTellsNoValues(t *testing.T) {
 func TestAUnitWhoseCallerHasLeftIsNotRunAgain(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
-	gone := &task{kind: statement, state: executed, left: true, ready: make(chan struct{}, 1)}
+	gone := &task{kind: statement, state: executed, gone: true, ready: make(chan struct{}, 1)}
 	here := &task{kind: statement, state: executed, ready: make(chan struct{}, 1)}
 	owner := &task{kind: interactive, state: executed, ready: make(chan struct{}, 1)}
 	d.runAgain([]*task{gone, here, owner}, errors.New("lost"))
@@ -397,7 +397,7 @@ func TestFenceBetweenCommitAndAnswer(t *testing.T) {
 	if _, err := d.begin(context.Background()); !errors.Is(err, moved) {
 		t.Errorf("%v", err)
 	}
-	if _, err := d.Hold(context.Background(), Normal, locks.Site{}, ""); !errors.Is(err, moved) {
+	if _, err := d.Hold(context.Background(), Request{Priority: Normal}); !errors.Is(err, moved) {
 		t.Errorf("%v", err)
 	}
 	d.end()
@@ -411,7 +411,7 @@ func TestOpenFailsAndRecovers(t *testing.T) {
 	for _, err := range []error{
 		d.do(context.Background(), "INSERT INTO led VALUES (1, 'a')"),
 		second(d.begin(context.Background())),
-		second(d.Hold(context.Background(), Normal, locks.Site{}, "")),
+		second(d.Hold(context.Background(), Request{Priority: Normal})),
 	} {
 		if !errors.Is(err, no) {
 			t.Errorf("%v", err)
