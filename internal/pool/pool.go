@@ -1,6 +1,3 @@
-// Package pool keeps the reader connections of one database: it opens them
-// when they are needed, hands each to one lease at a time, and retires the
-// old, the idle and the unclean.
 package pool
 
 import (
