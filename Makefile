@@ -7,7 +7,7 @@ SHELL := bash
 
 # The modules of the workspace, the library first.
 MODULES  := $(shell go list -m -f '{{.Dir}}')
-PACKAGES := ./... ./cmd/holdfast/... ./interop/...
+PACKAGES := $(shell go list -m -f '{{.Path}}/...')
 LINT     := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 TARGETS  := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
 TIMEOUT  ?= 10m

@@ -200,7 +200,7 @@ func (c *Conn) pragma(_ context.Context, s statement) (a answer, done bool, err 
 		return oneRow(name, "normal"), true, nil
 	}
 	if value != "" && c.pin == nil && c.isDefault(name, value) {
-		return answer{rows: &Rows{done: true}, result: result{lastRowID: c.lastRowID}}, true, nil
+		return answer{rows: noRows(), result: result{lastRowID: c.lastRowID}}, true, nil
 	}
 	return answer{}, false, nil
 }
@@ -218,5 +218,5 @@ func (c *Conn) busyTimeout(value string) (answer, bool, error) {
 }
 
 func oneRow(name string, value driver.Value) answer {
-	return answer{rows: &Rows{columns: []string{name}, types: []string{""}, times: []bool{false}, ahead: []driver.Value{value}, done: true}}
+	return answer{rows: &Rows{shape: &shape{columns: []string{name}, types: []string{""}, times: []bool{false}}, ahead: []driver.Value{value}, done: true}}
 }

@@ -105,7 +105,7 @@ func (c *Conn) query(ctx context.Context, query string, args []driver.NamedValue
 		return nil, err
 	}
 	if a.rows == nil {
-		a.rows = &Rows{done: true}
+		a.rows = noRows()
 	}
 	return a.rows, nil
 }
@@ -154,7 +154,7 @@ func (c *Conn) classifyOnReader(ctx context.Context, sql string) (v *verdict, te
 func (c *Conn) run(ctx context.Context, s statement) (answer, error) {
 	switch s.v.class {
 	case blank:
-		return answer{rows: &Rows{done: true}, result: result{lastRowID: c.lastRowID}}, nil
+		return answer{rows: noRows(), result: result{lastRowID: c.lastRowID}}, nil
 	case begin:
 		return answer{}, c.beginText(ctx)
 	case commit:

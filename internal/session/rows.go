@@ -6,6 +6,7 @@ import (
 	"io"
 	"math"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -19,9 +20,7 @@ import (
 // Rows is a result: first the rows that were read ahead, then, if the result
 // is longer, those that the statement still yields.
 type Rows struct {
-	columns []string
-	types   []string // declared types, upper case
-	times   []bool
+	*shape
 
 	ahead  []driver.Value // rows read ahead, one after the other
 	next   int            // index in ahead of the next row
@@ -34,6 +33,14 @@ type Rows struct {
 	// While the statement still yields rows.
 	stmt *sqlite.Stmt
 	feed *feed
+}
+
+// shape is what the columns of a result are. It is made once for a compiled
+// statement and never changed, so results share it.
+type shape struct {
+	columns []string
+	types   []string // declared types, upper case
+	times   []bool
 }
 
 // feed is what keeps a long result open.
@@ -90,8 +97,7 @@ func startRows(conn *sqlite.Conn, s statement, maxRows, maxBytes int) (*Rows, er
 		_ = st.Release() // repeats err
 		return nil, err
 	}
-	r := &Rows{stmt: st}
-	r.describe()
+	r := &Rows{shape: shapeOf(st), stmt: st}
 	for n, size := 0, 0; row; {
 		size += r.take()
 		if n++; n >= maxRows || size >= maxBytes {
@@ -109,20 +115,27 @@ func startRows(conn *sqlite.Conn, s statement, maxRows, maxBytes int) (*Rows, er
 	return r, nil
 }
 
-func (r *Rows) describe() {
-	n := r.stmt.ColumnCount()
-	r.columns = make([]string, n)
-	r.types = make([]string, n)
-	r.times = make([]bool, n)
-	for i := range n {
-		r.columns[i] = r.stmt.ColumnName(i)
-		r.types[i] = strings.ToUpper(r.stmt.ColumnDeclType(i))
-		r.times[i] = isTimeType(r.types[i])
+// noRows is the result of a statement that has none.
+func noRows() *Rows { return &Rows{shape: new(shape), done: true} }
+
+func shapeOf(st *sqlite.Stmt) *shape {
+	if s, ok := st.ColumnNote().(*shape); ok {
+		return s
 	}
+	n := st.ColumnCount()
+	s := &shape{columns: make([]string, n), types: make([]string, n), times: make([]bool, n)}
+	for i := range n {
+		s.columns[i] = st.ColumnName(i)
+		s.types[i] = strings.ToUpper(st.ColumnDeclType(i))
+		s.times[i] = isTimeType(s.types[i])
+	}
+	st.SetColumnNote(s)
+	return s
 }
 
 // take appends the current row to those read ahead and returns its size.
 func (r *Rows) take() (size int) {
+	r.ahead = slices.Grow(r.ahead, len(r.columns))
 	for i := range r.columns {
 		v := column(r.stmt, i, r.times[i])
 		switch x := v.(type) {

@@ -23,6 +23,7 @@ type columns struct {
 	reprepares int32
 	names      []string
 	decls      []string
+	note       any
 }
 
 // checkColumns forgets the cached columns of an older compilation.
@@ -83,6 +84,25 @@ func (s *Stmt) ColumnDeclType(i int) string {
 		return ""
 	}
 	return s.cols.decls[i]
+}
+
+// ColumnNote returns what the caller has kept with SetColumnNote about the
+// result columns, or nil. It is forgotten when the statement is compiled anew.
+func (s *Stmt) ColumnNote() any {
+	if s.ptr == 0 {
+		return nil
+	}
+	s.checkColumns()
+	return s.cols.note
+}
+
+// SetColumnNote keeps something derived from the names and declared types of
+// the result columns, so that it is made once and not for each run.
+func (s *Stmt) SetColumnNote(note any) {
+	if s.ptr != 0 {
+		s.checkColumns()
+		s.cols.note = note
+	}
 }
 
 // ColumnOrigin returns the table column behind a result column; all "" if that
