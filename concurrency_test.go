@@ -349,3 +349,45 @@ func TestBusyTimeoutOfTheSession(t *testing.T) {
 	}
 	must(t, c, "INSERT INTO t VALUES (1)")
 }
+
+func TestWriteInsideUpdateIsSelfDeadlock(t *testing.T) {
+	t.Parallel()
+	db := open(t)
+	must(t, db, "CREATE TABLE t(a)")
+	writes := map[string]func() error{
+		"exec":   func() error { _, err := db.Exec("INSERT INTO t VALUES (1)"); return err },
+		"begin":  func() error { _, err := db.Begin(); return err },
+		"batch":  func() error { _, err := db.Batch(ctx(), []holdfast.Statement{{SQL: "DELETE FROM t"}}); return err },
+		"update": func() error { return db.Update(ctx(), func(*sql.Tx) error { return nil }) },
+		"vacuum": func() error { _, err := db.Exec("VACUUM"); return err },
+	}
+	for name, write := range writes {
+		err := db.Update(ctx(), func(tx *sql.Tx) error {
+			number(t, db, "SELECT count(*) FROM t") // reading is no problem
+			must(t, tx, "INSERT INTO t VALUES (2)")
+			return write()
+		})
+		var e *holdfast.Error
+		if !errors.Is(err, holdfast.ErrSelfDeadlock) || !errors.As(err, &e) || strings.Count(err.Error(), "concurrency_test.go:") != 2 {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	// Another goroutine's write waits, as it should.
+	var wg sync.WaitGroup
+	err := db.Update(ctx(), func(tx *sql.Tx) error {
+		wg.Go(func() {
+			if _, err := db.Exec("INSERT INTO t VALUES (3)"); err != nil {
+				t.Error(err)
+			}
+		})
+		for db.Stats().Writer.Queued == 0 {
+			runtime.Gosched()
+		}
+		_, err := tx.Exec("INSERT INTO t VALUES (4)")
+		return err
+	})
+	wg.Wait()
+	if n := number(t, db, "SELECT count(*) FROM t"); err != nil || n != 2 {
+		t.Errorf("%d rows, %v", n, err)
+	}
+}
