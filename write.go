@@ -91,9 +91,8 @@ func Optimistic() TxOption {
 
 // Update runs fn in a write transaction and commits it. If fn returns an error
 // it is rolled back and the error returned; if fn panics it is rolled back and
-// the panic goes on. fn must not commit or roll back. It must write through tx:
-// a write through db would wait for this very transaction and is
-// ErrSelfDeadlock at once.
+// the panic goes on. fn must not commit or roll back, and must not write
+// through db: that would wait for itself.
 //
 // A transaction that was rolled back through no fault of its own (ErrRolledBack,
 // ErrConflict) is run again, up to retry_logic.max_retries times and within
@@ -141,7 +140,7 @@ func (o *writeOptions) repeatable(err error) bool {
 }
 
 func (db *DB) updateOnce(ctx context.Context, fn func(tx *sql.Tx) error, o *writeOptions) (err error) {
-	tx, err := db.BeginTx(session.InClosure(ctx), &sql.TxOptions{Isolation: o.isolation})
+	tx, err := db.BeginTx(ctx, &sql.TxOptions{Isolation: o.isolation})
 	if err != nil {
 		return err
 	}

@@ -57,19 +57,21 @@ type Reader struct {
 	opened time.Time
 	idle   time.Time
 	beyond bool   // opened past the maximum
-	holder uint64 // the goroutine that keeps it beyond one call, or 0
+	kept   bool   // beyond one call
+	holder uint64 // the goroutine that keeps it, or 0 if it is not known
 }
 
 // Pool is a bounded, lazy set of readers. It is safe for concurrent use.
 type Pool struct {
 	cfg Config
 
-	mu       sync.Mutex // guards everything below; never held while SQLite works
-	free     []*Reader  // a stack: the warmest page cache is on top
-	open     int        // leased and free, and those being opened
-	waiting  []*waiter  // FIFO
-	holders  map[uint64]int
-	returned uint64 // Put calls, to see a stall
+	mu       sync.Mutex     // guards everything below; never held while SQLite works
+	free     []*Reader      // a stack: the warmest page cache is on top
+	open     int            // leased and free, and those being opened
+	waiting  []*waiter      // FIFO
+	kept     int            // readers kept beyond one call
+	holders  map[uint64]int // by goroutine, as far as known
+	returned uint64         // Put calls, to see a stall
 	closed   bool
 	empty    chan struct{} // closed when the last reader is gone after Close
 
@@ -99,25 +101,34 @@ func (p *Pool) Get(ctx context.Context) (*Reader, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	p.mu.Lock()
-	if p.closed {
-		p.mu.Unlock()
-		return nil, ErrClosed
+	var caller uint64
+	for {
+		p.mu.Lock()
+		if p.closed {
+			p.mu.Unlock()
+			return nil, ErrClosed
+		}
+		if n := len(p.free); n > 0 {
+			r := p.free[n-1]
+			p.free = p.free[:n-1]
+			p.noteUse()
+			p.mu.Unlock()
+			return p.checked(ctx, r)
+		}
+		if p.open < p.cfg.Max {
+			p.open++
+			p.noteUse()
+			p.mu.Unlock()
+			return p.create(ctx, false)
+		}
+		if len(p.holders) > 0 && caller == 0 {
+			p.mu.Unlock()
+			caller = locks.Goroutine() // slow, so not under the lock
+			continue
+		}
+		break
 	}
-	if n := len(p.free); n > 0 {
-		r := p.free[n-1]
-		p.free = p.free[:n-1]
-		p.noteUse()
-		p.mu.Unlock()
-		return p.checked(ctx, r)
-	}
-	if p.open < p.cfg.Max {
-		p.open++
-		p.noteUse()
-		p.mu.Unlock()
-		return p.create(ctx, false)
-	}
-	if len(p.holders) > 0 && p.holders[locks.Goroutine()] > 0 {
+	if p.holders[caller] > 0 {
 		p.goBeyond()
 		p.mu.Unlock()
 		return p.create(ctx, true)
@@ -187,11 +198,7 @@ func (p *Pool) wait(ctx context.Context, w *waiter) (*Reader, error) {
 // not, it comes back by itself: its user is in the middle of a query, however
 // slow, and waits for nobody. Called with mu held.
 func (p *Pool) allKept() bool {
-	kept := 0
-	for _, n := range p.holders {
-		kept += n
-	}
-	return kept >= p.open-len(p.free)
+	return p.kept >= p.open-len(p.free)
 }
 
 // leave takes w out of the queue; false means that it was served meanwhile.
@@ -261,6 +268,17 @@ func (p *Pool) checked(ctx context.Context, r *Reader) (*Reader, error) {
 // Keep records that the calling goroutine keeps r beyond one call, so that its
 // next Get does not wait behind itself. Put ends it.
 func (p *Pool) Keep(r *Reader) {
+	p.mu.Lock()
+	r.kept = true
+	p.kept++
+	full := p.open-len(p.free) >= p.cfg.Max
+	p.mu.Unlock()
+	if !full {
+		// Asking for the goroutine costs some 20 us under a deep stack. Who it is
+		// matters only when readers run out; a goroutine that kept its reader
+		// before is then found by the stall.
+		return
+	}
 	g := locks.Goroutine()
 	p.mu.Lock()
 	r.holder = g
@@ -273,6 +291,10 @@ func (p *Pool) Keep(r *Reader) {
 func (p *Pool) Put(r *Reader, clean bool) {
 	clean = clean && r.Conn.Autocommit()
 	p.mu.Lock()
+	if r.kept {
+		r.kept = false
+		p.kept--
+	}
 	if r.holder != 0 {
 		if p.holders[r.holder]--; p.holders[r.holder] == 0 {
 			delete(p.holders, r.holder)

@@ -406,19 +406,7 @@ func (c *Conn) writeBudget() time.Duration {
 }
 
 func (c *Conn) request(ctx context.Context, site locks.Site, sql string) writer.Request {
-	r := writer.Request{Priority: priority(ctx), Site: site, SQL: sql, Budget: c.writeBudget()}
-	if ctx.Value(closureKey{}) != nil {
-		r.Goroutine = locks.Goroutine()
-	}
-	return r
-}
-
-type closureKey struct{}
-
-// InClosure returns a context for a transaction whose statements all run in a
-// function that its beginner calls and waits for.
-func InClosure(ctx context.Context) context.Context {
-	return context.WithValue(ctx, closureKey{}, true)
+	return writer.Request{Priority: priority(ctx), Site: site, SQL: sql, Budget: c.writeBudget()}
 }
 
 type priorityKey struct{}

@@ -50,8 +50,6 @@ type task struct {
 	since  time.Time
 	budget time.Duration // longest wait; enter replaces 0
 
-	goroutine uint64 // that of Request.Goroutine
-
 	ready chan struct{} // capacity 1: an answer, or the baton when lead is set
 
 	// Guarded by Writer.mu until ready has been received.

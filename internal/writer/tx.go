@@ -35,14 +35,10 @@ type Request struct {
 	SQL      string        // what it will run, for reports; may be empty
 	Alone    bool          // shares no group with units before it
 	Budget   time.Duration // longest wait; 0 is the Config's, negative none
-	// Goroutine is the number of the goroutine that can't go on before the
-	// transaction has ended, because it runs inside of it; 0 if that is not
-	// known. A write of that goroutine is a deadlock, not a wait.
-	Goroutine uint64
 }
 
 func (r Request) task(ctx context.Context, k kind) *task {
-	return &task{ctx: ctx, kind: k, prio: r.Priority, site: r.Site, sql: r.SQL, alone: r.Alone, budget: r.Budget, goroutine: r.Goroutine, ready: make(chan struct{}, 1)}
+	return &task{ctx: ctx, kind: k, prio: r.Priority, site: r.Site, sql: r.SQL, alone: r.Alone, budget: r.Budget, ready: make(chan struct{}, 1)}
 }
 
 // Begin waits for the writer and opens a write transaction. It blocks behind
@@ -83,7 +79,7 @@ func (tx *Tx) open() error {
 	tx.began = time.Now()
 	w.stop = &tx.stop
 	w.cfg.Counters.AddQueueWait(tx.began.Sub(t.since))
-	w.setHolder(Holder{Kind: kindTransaction, Site: t.site, Since: tx.began, goroutine: t.goroutine})
+	w.setHolder(Holder{Kind: kindTransaction, Site: t.site, Since: tx.began})
 	return nil
 }
 
@@ -316,7 +312,7 @@ func (w *Writer) Hold(ctx context.Context, r Request) (*Held, error) {
 	}
 	now := time.Now()
 	w.cfg.Counters.AddQueueWait(now.Sub(t.since))
-	w.setHolder(Holder{Kind: kindExclusive, Site: r.Site, SQL: r.SQL, Since: now, goroutine: r.Goroutine})
+	w.setHolder(Holder{Kind: kindExclusive, Site: r.Site, SQL: r.SQL, Since: now})
 	w.ctx = ctx
 	w.busy.Arm(ctx, t.left(), nil)
 	return &Held{w: w, t: t}, nil

@@ -29,17 +29,6 @@ var (
 	ErrEnded = errors.New("the transaction has already ended")
 )
 
-// SelfDeadlockError says that a function which runs inside a transaction waits
-// for the writer that this transaction holds.
-type SelfDeadlockError struct {
-	Holder Holder
-	Site   locks.Site // of the call that would have waited
-}
-
-func (e *SelfDeadlockError) Error() string {
-	return fmt.Sprintf("the write at %s would wait for its own transaction, begun at %s", e.Site, e.Holder.Site)
-}
-
 // BusyError says that the wait budget was spent, and on whom.
 type BusyError struct {
 	Waited   time.Duration
@@ -60,8 +49,6 @@ type Holder struct {
 	Site  locks.Site
 	SQL   string // its last statement, literals and all: never print it as it is
 	Since time.Time
-
-	goroutine uint64 // that of Request.Goroutine
 }
 
 func (h Holder) String() string {
@@ -210,11 +197,6 @@ func (w *Writer) enter(t *task) error {
 		t.lead = true
 		w.mu.Unlock()
 		return nil
-	case w.holder.goroutine != 0 && w.holder.goroutine == locks.Goroutine():
-		err := &SelfDeadlockError{Holder: w.holder}
-		w.mu.Unlock()
-		err.Site = locks.Here(2, locks.Deep)
-		return err
 	case w.cfg.QueueLimit > 0 && w.queue.len >= w.cfg.QueueLimit:
 		w.mu.Unlock()
 		return ErrQueueFull
