@@ -61,8 +61,8 @@ fuzz: ## Fuzz each parser for FUZZTIME
 	done
 
 .PHONY: bench
-bench: ## Benchmarks of the library
-	go test -timeout 30m -run '^$$' -bench . -benchmem ./...
+bench: ## Holdfast beside other drivers and set-ups; minutes
+	go run ./bench
 
 # The packages that have such files have a flag for it.
 .PHONY: golden

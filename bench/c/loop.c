@@ -1,0 +1,254 @@
+/*
+** The limit: the same statements on the same SQLite, without Go, drivers or
+** pools, on one thread and one connection. Many writers are one thread that
+** puts as many rows as there are writers into each COMMIT.
+**
+**     loop OPERATION PATH SYNCHRONOUS ROWS WRITERS FIRST_WORKER NANOSECONDS CACHE_KIB
+**
+** It opens the database and prints "ready", waits for a line on its standard
+** input, does the job, and prints what it did as one line of JSON.
+*/
+#include <pthread.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "sqlite3-binding.h"
+
+#define NAME_BYTES 13
+#define BODY "forty bytes of text, as a note could be."
+#define BUCKETS (59 * 32)
+
+struct job {
+    const char *operation, *path, *synchronous;
+    int64_t rows, writers, first_worker, duration, cache_kib;
+};
+
+struct tally {
+    int64_t done;     /* operations, or rows */
+    int64_t acked;    /* rows of each writer */
+    double seconds, cpu;
+    int64_t max;
+    int64_t counts[BUCKETS];
+};
+
+static void die(const char *what, sqlite3 *db) {
+    fprintf(stderr, "%s: %s\n", what, db ? sqlite3_errmsg(db) : "");
+    exit(1);
+}
+
+static int64_t clock_of(clockid_t id) {
+    struct timespec t;
+    clock_gettime(id, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+static int64_t now(void) { return clock_of(CLOCK_MONOTONIC); }
+
+/* The histogram's bucket of a duration, as the benchmark has it. */
+static int bucket(int64_t ns) {
+    if (ns < 32) return (int)ns;
+    int shift = 63 - __builtin_clzll((uint64_t)ns) - 5;
+    return (int)(shift * 32 + (ns >> shift));
+}
+
+static void count(struct tally *t, int64_t took, int64_t times) {
+    t->counts[bucket(took)] += times;
+    if (took > t->max) t->max = took;
+}
+
+static void run(sqlite3 *db, const char *sql) {
+    if (sqlite3_exec(db, sql, 0, 0, 0) != SQLITE_OK) die(sql, db);
+}
+
+static sqlite3 *open_database(const struct job *j) {
+    sqlite3 *db;
+    char sql[256];
+    if (sqlite3_open_v2(j->path, &db, SQLITE_OPEN_READWRITE, 0) != SQLITE_OK) die("open", db);
+    sqlite3_busy_timeout(db, 5000);
+    snprintf(sql, sizeof sql, "PRAGMA journal_mode = WAL; PRAGMA synchronous = %s; PRAGMA cache_size = -%lld; SELECT 1",
+             j->synchronous, (long long)j->cache_kib);
+    run(db, sql);
+    return db;
+}
+
+static sqlite3_stmt *prepare(sqlite3 *db, const char *sql) {
+    sqlite3_stmt *s;
+    if (sqlite3_prepare_v3(db, sql, -1, SQLITE_PREPARE_PERSISTENT, &s, 0) != SQLITE_OK) die(sql, db);
+    return s;
+}
+
+static void gets(sqlite3 *db, const struct job *j, struct tally *t) {
+    sqlite3_stmt *s = prepare(db, "SELECT name, qty, price FROM item WHERE id = ?");
+    uint64_t x = 88172645463325252u;
+    int64_t start = now(), begin = start;
+    while (begin < start + j->duration) {
+        x ^= x << 13, x ^= x >> 7, x ^= x << 17;
+        int64_t id = 1 + (int64_t)(x % (uint64_t)j->rows);
+        sqlite3_bind_int64(s, 1, id);
+        if (sqlite3_step(s) != SQLITE_ROW) die("get", db);
+        const unsigned char *name = sqlite3_column_text(s, 0);
+        if (!name || sqlite3_column_bytes(s, 0) != NAME_BYTES || sqlite3_column_int64(s, 1) != id * 7 % 1000 ||
+            sqlite3_column_double(s, 2) != (double)id / 4)
+            die("wrong answer: an item was read wrong", 0);
+        sqlite3_reset(s);
+        int64_t end = now();
+        count(t, end - begin, 1);
+        t->done++;
+        begin = end;
+    }
+    t->seconds = (double)(begin - start) / 1e9;
+    sqlite3_finalize(s);
+}
+
+static void scan_once(sqlite3 *db, sqlite3_stmt *s, int64_t n, int64_t want_qty) {
+    int64_t rows = 0, ids = 0, qty = 0, bytes = 0;
+    double price = 0;
+    int rc;
+    while ((rc = sqlite3_step(s)) == SQLITE_ROW) {
+        rows++;
+        ids += sqlite3_column_int64(s, 0);
+        if (sqlite3_column_text(s, 1)) bytes += sqlite3_column_bytes(s, 1);
+        qty += sqlite3_column_int64(s, 2);
+        price += sqlite3_column_double(s, 3);
+    }
+    if (rc != SQLITE_DONE) die("scan", db);
+    if (rows != n || ids != n * (n + 1) / 2 || bytes != n * NAME_BYTES || qty != want_qty || price != (double)(n * (n + 1)) / 8)
+        die("wrong answer: the scan did not see all rows as they are", 0);
+    sqlite3_reset(s);
+}
+
+static void scans(sqlite3 *db, const struct job *j, struct tally *t) {
+    sqlite3_stmt *s = prepare(db, "SELECT id, name, qty, price FROM item");
+    int64_t want_qty = 0;
+    for (int64_t id = 1; id <= j->rows; id++) want_qty += id * 7 % 1000;
+    int64_t start = now(), begin = start;
+    while (begin < start + j->duration) {
+        scan_once(db, s, j->rows, want_qty);
+        int64_t end = now();
+        count(t, end - begin, 1);
+        t->done += j->rows;
+        begin = end;
+    }
+    t->seconds = (double)(begin - start) / 1e9;
+    sqlite3_finalize(s);
+}
+
+static sqlite3_stmt *prepare_insert(sqlite3 *db) {
+    return prepare(db, "INSERT INTO entry(worker, seq, body) VALUES (?, ?, ?)");
+}
+
+static void insert(sqlite3 *db, sqlite3_stmt *s, int64_t worker, int64_t seq) {
+    sqlite3_bind_int64(s, 1, worker);
+    sqlite3_bind_int64(s, 2, seq);
+    sqlite3_bind_text(s, 3, BODY, (int)strlen(BODY), SQLITE_STATIC);
+    if (sqlite3_step(s) != SQLITE_DONE) die("insert", db);
+    sqlite3_reset(s);
+}
+
+static void inserts(sqlite3 *db, const struct job *j, struct tally *t) {
+    sqlite3_stmt *s = prepare_insert(db), *b = prepare(db, "BEGIN IMMEDIATE"), *c = prepare(db, "COMMIT");
+    int64_t start = now(), begin = start;
+    while (begin < start + j->duration) {
+        int64_t seq = ++t->acked;
+        if (j->writers > 1 && sqlite3_step(b) != SQLITE_DONE) die("begin", db);
+        for (int64_t w = 0; w < j->writers; w++) insert(db, s, j->first_worker + w, seq);
+        if (j->writers > 1 && sqlite3_step(c) != SQLITE_DONE) die("commit", db);
+        sqlite3_reset(b);
+        sqlite3_reset(c);
+        int64_t end = now();
+        count(t, end - begin, j->writers);
+        t->done += j->writers;
+        begin = end;
+    }
+    t->seconds = (double)(begin - start) / 1e9;
+    sqlite3_finalize(s);
+    sqlite3_finalize(b);
+    sqlite3_finalize(c);
+}
+
+static void bulk(sqlite3 *db, const struct job *j, struct tally *t) {
+    sqlite3_stmt *s = prepare_insert(db);
+    int64_t start = now();
+    run(db, "BEGIN IMMEDIATE");
+    for (int64_t seq = 1; seq <= j->rows; seq++) insert(db, s, j->first_worker, seq);
+    run(db, "COMMIT");
+    int64_t took = now() - start;
+    count(t, took, 1);
+    t->done = t->acked = j->rows;
+    t->seconds = (double)took / 1e9;
+    sqlite3_finalize(s);
+}
+
+static void opens(const struct job *j, struct tally *t) {
+    int64_t end = now() + j->duration, busy = 0;
+    while (now() < end || !t->done) {
+        int64_t begin = now();
+        sqlite3 *db = open_database(j);
+        int64_t took = now() - begin;
+        count(t, took, 1);
+        t->done++;
+        busy += took;
+        sqlite3_close(db);
+    }
+    t->seconds = (double)busy / 1e9;
+}
+
+static void tell(const struct job *j, const struct tally *t) {
+    const char *comma = "";
+    printf("{\"done\":%lld,\"rate\":%.17g,\"cpu_seconds\":%.9f,\"latency\":{\"max_ns\":%lld,\"buckets\":[",
+           (long long)t->done, t->seconds > 0 ? (double)t->done / t->seconds : 0, t->cpu,
+           (long long)t->max);
+    for (int i = 0; i < BUCKETS; i++) {
+        if (!t->counts[i]) continue;
+        printf("%s[%d,%lld]", comma, i, (long long)t->counts[i]);
+        comma = ",";
+    }
+    printf("]},\"ledger\":[");
+    for (int64_t w = 0; t->acked && w < j->writers; w++)
+        printf("%s{\"worker\":%lld,\"rows\":%lld,\"sum\":%lld}", w ? "," : "", (long long)(j->first_worker + w),
+               (long long)t->acked, (long long)(t->acked * (t->acked + 1) / 2));
+    printf("]}\n");
+    fflush(stdout);
+}
+
+/* Nobody waits for the result any more when the input ends early. */
+static void *end_with_parent(void *unused) {
+    char c;
+    while (read(0, &c, 1) > 0) {}
+    _exit(1);
+    return unused;
+}
+
+static void wait_for_start(void) {
+    char c = 0;
+    pthread_t watcher;
+    puts("ready");
+    fflush(stdout);
+    while (c != '\n' && read(0, &c, 1) == 1) {}
+    if (pthread_create(&watcher, 0, end_with_parent, 0) != 0) die("thread", 0);
+}
+
+int main(int argc, char **argv) {
+    static struct tally t;
+    sqlite3 *db = 0;
+    if (argc != 9) die("eight arguments are needed", 0);
+    struct job j = {argv[1], argv[2], argv[3], atoll(argv[4]), atoll(argv[5]), atoll(argv[6]), atoll(argv[7]), atoll(argv[8])};
+    int only_open = !strcmp(j.operation, "open");
+    if (!only_open) db = open_database(&j);
+    wait_for_start();
+    int64_t cpu = clock_of(CLOCK_PROCESS_CPUTIME_ID);
+    if (only_open) opens(&j, &t);
+    else if (!strcmp(j.operation, "get") || !strcmp(j.operation, "prepared")) gets(db, &j, &t);
+    else if (!strcmp(j.operation, "scan")) scans(db, &j, &t);
+    else if (!strcmp(j.operation, "insert")) inserts(db, &j, &t);
+    else if (!strcmp(j.operation, "bulk")) bulk(db, &j, &t);
+    else die("no such operation", 0);
+    t.cpu = (double)(clock_of(CLOCK_PROCESS_CPUTIME_ID) - cpu) / 1e9;
+    tell(&j, &t);
+    sqlite3_close(db);
+    _exit(0); /* the watcher would see the input end, and call that a failure */
+}

@@ -1,0 +1,75 @@
+package rival
+
+import (
+	"context"
+	"database/sql"
+
+	"github.com/holdfastdb/holdfast"
+	"github.com/holdfastdb/holdfast/bench/internal/work"
+)
+
+func holdfasts() []Contestant {
+	return []Contestant{
+		{
+			Name: Base, Title: "Holdfast through its *sql.DB: Exec, sql.Tx",
+			Does: everything,
+			Open: func(ctx context.Context, s work.Settings) (work.Database, error) {
+				db, err := openHoldfast(ctx, s)
+				if err != nil {
+					return nil, err
+				}
+				return sqlDB{reader: db.DB, writer: db.DB}.prove(ctx)
+			},
+		},
+		{
+			Name: "holdfast-update", Title: "Holdfast's Update",
+			Does: []work.Operation{work.InsertTx, work.Increment},
+			Open: func(ctx context.Context, s work.Settings) (work.Database, error) {
+				db, err := openHoldfast(ctx, s)
+				return updates{db}, err
+			},
+		},
+		{
+			Name: "holdfast-batch", Title: "Holdfast's Batch",
+			Does: []work.Operation{work.Insert, work.Bulk, work.AllocsPut},
+			Open: func(ctx context.Context, s work.Settings) (work.Database, error) {
+				db, err := openHoldfast(ctx, s)
+				return batches{db}, err
+			},
+		},
+	}
+}
+
+// openHoldfast has no settings but the one that the workload asks for.
+func openHoldfast(ctx context.Context, s work.Settings) (*holdfast.DB, error) {
+	return holdfast.Open(ctx, s.Path, holdfast.WithSynchronous(s.Synchronous))
+}
+
+type updates struct{ *holdfast.DB }
+
+func (d updates) InsertTx(ctx context.Context, e work.Entry) error {
+	return d.Update(ctx, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, work.InsertEntry, e.Worker, e.Seq, work.Body)
+		return err
+	})
+}
+
+func (d updates) Increment(ctx context.Context, id int64) error {
+	return d.Update(ctx, func(tx *sql.Tx) error { return increment(ctx, tx, id) })
+}
+
+type batches struct{ *holdfast.DB }
+
+func (d batches) Insert(ctx context.Context, e work.Entry) error {
+	_, err := d.Batch(ctx, []holdfast.Statement{{SQL: work.InsertEntry, Args: []any{e.Worker, e.Seq, work.Body}}})
+	return err
+}
+
+func (d batches) Bulk(ctx context.Context, worker int, first, n int64) error {
+	statements := make([]holdfast.Statement, n)
+	for i := range statements {
+		statements[i] = holdfast.Statement{SQL: work.InsertEntry, Args: []any{worker, first + int64(i), work.Body}}
+	}
+	_, err := d.Batch(ctx, statements)
+	return err
+}

@@ -1,0 +1,130 @@
+package work
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"time"
+
+	"gorm.io/driver/sqlite"
+	"gorm.io/gorm"
+	"gorm.io/gorm/logger"
+)
+
+// opens opens the database again and again. Closing is not timed.
+func (j Job) opens(ctx context.Context, open Opener) (*Tally, error) {
+	t := new(Tally)
+	var busy time.Duration
+	for end := time.Now().Add(j.Duration); time.Now().Before(end) || t.Done == 0; {
+		begin := time.Now()
+		db, err := open(ctx, j.Settings)
+		if err != nil {
+			return nil, err
+		}
+		took := time.Since(begin)
+		busy += took
+		t.count(took, nil)
+		if err := db.Close(); err != nil {
+			return nil, err
+		}
+	}
+	t.Rate = float64(t.Done) / busy.Seconds()
+	return t, nil
+}
+
+// leases borrows and returns. One lease takes less time than reading the clock
+// does, so many are timed together.
+func (j Job) leases(ctx context.Context, l Leaser) (*Tally, error) {
+	const together = 100
+	t, err := j.loop(ctx, func(ctx context.Context, _ *worker) error {
+		for range together {
+			if err := l.Lease(ctx); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if t != nil {
+		t.Done *= together
+		t.Rate *= together
+		t.Latency = t.Latency.divided(together)
+	}
+	return t, err
+}
+
+// divided is a histogram of durations that are shorter by a factor.
+func (h *Histogram) divided(by int) Histogram {
+	short := Histogram{max: h.max / time.Duration(by)}
+	for i, n := range h.counts {
+		if n > 0 {
+			short.counts[bucket(min(upper(i), h.max)/time.Duration(by))] += n
+			short.total += n
+		}
+	}
+	return short
+}
+
+// entryModel is the table entry as GORM sees it.
+type entryModel struct {
+	ID     int64
+	Worker int
+	Seq    int64
+	Body   string
+}
+
+func (entryModel) TableName() string { return "entry" }
+
+// creates writes entries with GORM's Create, which makes a transaction for each.
+func (j Job) creates(ctx context.Context, m Mapped) (*Tally, error) {
+	orm, err := gorm.Open(sqlite.New(sqlite.Config{Conn: m.ConnPool()}), &gorm.Config{Logger: logger.Discard})
+	if err != nil {
+		return nil, err
+	}
+	return j.inserts(ctx, func(ctx context.Context, e Entry) error {
+		return orm.WithContext(ctx).Create(&entryModel{Worker: e.Worker, Seq: e.Seq, Body: Body}).Error
+	})
+}
+
+// allocs runs op so many times and counts what it allocates on Go's heap. What
+// the process allocates besides is counted too, and so is shared out among many.
+func allocs(op func() error) (objects, bytes float64, err error) {
+	const warm, counted = 200, 5000
+	var before, after runtime.MemStats
+	for i := range warm + counted {
+		if i == warm {
+			runtime.ReadMemStats(&before)
+		}
+		if err := op(); err != nil {
+			return 0, 0, err
+		}
+	}
+	runtime.ReadMemStats(&after)
+	return float64(after.Mallocs-before.Mallocs) / counted, float64(after.TotalAlloc-before.TotalAlloc) / counted, nil
+}
+
+func (j Job) allocsOfGet(ctx context.Context, g Getter) (*Tally, error) {
+	w := j.lone()
+	return w.allocs(func() error { return read(ctx, g.Get, w.key(j.Rows)) })
+}
+
+func (j Job) allocsOfInsert(ctx context.Context, i Inserter) (*Tally, error) {
+	w := j.lone()
+	return w.allocs(func() error { return w.insert(ctx, i.Insert) })
+}
+
+// allocs times op as well, for the table shows a latency in every row.
+func (w *worker) allocs(op func() error) (*Tally, error) {
+	start := time.Now()
+	var err error
+	w.tally.Allocs, w.tally.Bytes, err = allocs(func() error {
+		begin := time.Now()
+		err := op()
+		w.tally.count(time.Since(begin), err)
+		return err
+	})
+	if err != nil {
+		return nil, errors.Join(errors.New("no operation may fail where allocations are counted"), err)
+	}
+	w.tally.Rate = float64(w.tally.Done) / time.Since(start).Seconds()
+	return &w.tally, nil
+}

@@ -1,0 +1,241 @@
+"""Does one job of the benchmark with robust_database_manager.
+
+    python3 load.py JOB
+
+JOB is JSON. The process opens the database and prints "ready", waits for a line
+on its standard input, does the job, and prints what it did as one line of JSON.
+"""
+
+import json
+import os
+import random
+import sys
+import threading
+import time
+
+from robust_database_manager import RobustDatabaseManager
+
+SELECT_ITEM = "SELECT name, qty, price FROM item WHERE id = ?"
+SELECT_ITEMS = "SELECT id, name, qty, price FROM item"
+INSERT_ENTRY = "INSERT INTO entry(worker, seq, body) VALUES (?, ?, ?)"
+BODY = "forty bytes of text, as a note could be."
+NAME_BYTES = 13
+
+
+class Refused(Exception):
+    """An operation that returned False."""
+
+
+class Wrong(Exception):
+    """An answer that is not the right one; it ends the job."""
+
+
+def bucket(ns):
+    """The histogram's bucket of a duration, as the benchmark has it."""
+    if ns < 32:
+        return ns
+    shift = ns.bit_length() - 6
+    return shift * 32 + (ns >> shift)
+
+
+class Histogram:
+    def __init__(self):
+        self.counts = {}
+        self.max = 0
+
+    def add(self, ns):
+        i = bucket(ns)
+        self.counts[i] = self.counts.get(i, 0) + 1
+        if ns > self.max:
+            self.max = ns
+
+    def merge(self, other):
+        for i, n in other.counts.items():
+            self.counts[i] = self.counts.get(i, 0) + n
+        self.max = max(self.max, other.max)
+
+    def divided(self, by):
+        short = Histogram()
+        short.max = self.max // by
+        for i, n in self.counts.items():
+            shift = i // 32 - 1
+            ns = i if i < 32 else (32 + i % 32) << shift
+            j = bucket(ns // by)
+            short.counts[j] = short.counts.get(j, 0) + n
+        return short
+
+    def tell(self):
+        return {"max_ns": self.max, "buckets": [[i, n] for i, n in sorted(self.counts.items())]}
+
+
+class Worker:
+    """One thread and what it has done."""
+
+    def __init__(self, job, db, number):
+        self.job, self.db, self.number = job, db, number
+        self.random = random.Random(number)
+        self.done = self.failed = self.seq = self.rows = self.sum = 0
+        self.first_error = ""
+        self.rate = 0.0
+        self.latency, self.reads = Histogram(), Histogram()
+        self.wrong = None
+        n = job["rows"] if job["operation"] == "scan" else 0
+        self.scanned = (n, n * (n + 1) // 2, sum(i * 7 % 1000 for i in range(1, n + 1)), n * NAME_BYTES, n * (n + 1) / 8)
+
+    def get(self):
+        key = self.random.randint(1, self.job["rows"])
+        row = self.db.execute_query(SELECT_ITEM, (key,))
+        if len(row) != 3 or row[1] != key * 7 % 1000 or row[2] != key / 4 or len(row[0]) != NAME_BYTES:
+            raise Wrong(f"item {key} was read wrong")
+
+    def insert(self):
+        self.seq += 1
+        if not self.db.execute_transaction([(INSERT_ENTRY, (self.number, self.seq, BODY))]):
+            raise Refused("execute_transaction returned False")
+        self.rows += 1
+        self.sum += self.seq
+
+    def mix(self):
+        if self.random.randrange(10) == 0:
+            self.insert()
+            return
+        begin = time.perf_counter_ns()
+        self.get()
+        self.reads.add(time.perf_counter_ns() - begin)
+
+    def scan(self):
+        rows = self.db.execute_query(SELECT_ITEMS)
+        ids = qty = name_bytes = 0
+        price = 0.0
+        for row in rows:
+            ids += row[0]
+            name_bytes += len(row[1])
+            qty += row[2]
+            price += row[3]
+        if (len(rows), ids, qty, name_bytes, price) != self.scanned:
+            raise Wrong("the scan did not see all rows as they are")
+
+    def lease(self):
+        manager = self.db.lock_manager
+        for _ in range(100):
+            manager.return_connection(manager.get_connection())
+
+    def run(self, start, end):
+        operation = getattr(self, self.job["operation"])
+        begin = start
+        while begin < end and not self.wrong:
+            try:
+                operation()
+            except Wrong as e:
+                self.wrong = e
+                return
+            except Exception as e:
+                now = time.perf_counter_ns()
+                self.failed += 1
+                self.first_error = self.first_error or str(e)
+            else:
+                now = time.perf_counter_ns()
+                self.done += 1
+                self.latency.add(now - begin)
+            begin = now
+        if begin > start:
+            self.rate = self.done * 1e9 / (begin - start)
+
+
+def loop(job, db):
+    workers = [Worker(job, db, job["first_worker"] + i) for i in range(job["goroutines"])]
+    start = time.perf_counter_ns()
+    end = start + job["duration_ns"]
+    threads = [threading.Thread(target=w.run, args=(start, end)) for w in workers]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    latency, reads = Histogram(), Histogram()
+    for w in workers:
+        if w.wrong:
+            raise w.wrong
+        latency.merge(w.latency)
+        reads.merge(w.reads)
+    per = {"scan": job["rows"], "lease": 100}.get(job["operation"], 1)
+    if job["operation"] == "lease":
+        latency = latency.divided(per)
+    return {
+        "done": per * sum(w.done for w in workers),
+        "failed": sum(w.failed for w in workers),
+        "first_error": next((w.first_error for w in workers if w.first_error), ""),
+        "retries": db.lock_manager.get_statistics()["retry_attempts"],
+        "rate": per * sum(w.rate for w in workers),
+        "latency": latency.tell(),
+        "reads": reads.tell(),
+        "ledger": [{"worker": w.number, "rows": w.rows, "sum": w.sum} for w in workers if w.rows],
+    }
+
+
+def bulk(job, db):
+    n, worker = job["rows"], job["first_worker"]
+    latency = Histogram()
+    start = time.perf_counter_ns()
+    if not db.execute_transaction([(INSERT_ENTRY, (worker, seq, BODY)) for seq in range(1, n + 1)]):
+        return {"failed": 1, "first_error": "execute_transaction returned False"}
+    took = time.perf_counter_ns() - start
+    latency.add(took)
+    return {
+        "done": n, "rate": n * 1e9 / took, "latency": latency.tell(),
+        "ledger": [{"worker": worker, "rows": n, "sum": n * (n + 1) // 2}],
+    }
+
+
+def opens(job):
+    latency = Histogram()
+    done = busy = 0
+    end = time.perf_counter_ns() + job["duration_ns"]
+    while time.perf_counter_ns() < end or not done:
+        begin = time.perf_counter_ns()
+        db = open_database(job)
+        took = time.perf_counter_ns() - begin
+        latency.add(took)
+        done += 1
+        busy += took
+        for conn in db.lock_manager.connection_pool:
+            conn.close()
+    return {"done": done, "rate": done * 1e9 / busy, "latency": latency.tell()}
+
+
+def open_database(job):
+    settings = job["settings"]
+    db = RobustDatabaseManager(settings["path"], {"synchronous": settings["synchronous"]})
+    if db.execute_query("SELECT 1") != (1,):
+        raise Wrong("SELECT 1 is not 1")
+    return db
+
+
+def end_with_parent():
+    """Nobody waits for the result any more when the input ends early."""
+    while os.read(0, 1):
+        pass
+    os._exit(1)
+
+
+def main():
+    job = json.loads(sys.argv[1])
+    db = None if job["operation"] == "open" else open_database(job)
+    print("ready", flush=True)
+    while os.read(0, 1) not in (b"\n", b""):
+        pass
+    threading.Thread(target=end_with_parent, daemon=True).start()
+    cpu = time.process_time()
+    if db is None:
+        result = opens(job)
+    elif job["operation"] == "bulk":
+        result = bulk(job, db)
+    else:
+        result = loop(job, db)
+    result["cpu_seconds"] = time.process_time() - cpu
+    print(json.dumps(result), flush=True)
+    if db is not None:
+        for conn in db.lock_manager.connection_pool:
+            conn.close()
+
+
+main()
