@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -125,6 +126,9 @@ func (src ConfigSource) read() ([]byte, error) {
 func refuseDatabase(path string) error {
 	refuse := func(why string) error {
 		return &ConfigError{Where: path, Problem: "not read as a configuration: " + why}
+	}
+	if target, err := filepath.EvalSymlinks(path); err == nil {
+		path = target // the names that matter are those of the file itself
 	}
 	lower := strings.ToLower(path)
 	for _, suffix := range []string{".db", ".sqlite", ".sqlite3", "-wal", "-shm", "-journal"} {

@@ -158,16 +158,37 @@ func refuseSidecar(d *database) error {
 	if d.name.Memory {
 		return nil
 	}
+	if owner := sidecarOf(d.id); owner != "" {
+		return newError("open", ErrRefused, sqlite.ResultMisuse,
+			d.path+" belongs to the open database "+owner, "open the database itself")
+	}
+	return nil
+}
+
+// sidecarOf returns the open database that the file is a sidecar of, or "".
+// Called with opened.mu held.
+func sidecarOf(file dbfile.ID) string {
 	for _, o := range opened.m {
 		wal, shm, journal, lock, _ := dbfile.Sidecars(o.path)
 		for _, sidecar := range []string{wal, shm, journal, lock} {
-			if id, _, err := dbfile.Identify(sidecar); err == nil && id == d.id {
-				return newError("open", ErrRefused, sqlite.ResultMisuse,
-					d.path+" belongs to the open database "+o.path, "open the database itself")
+			if id, _, err := dbfile.Identify(sidecar); err == nil && id == file {
+				return o.path
 			}
 		}
 	}
-	return nil
+	return ""
+}
+
+// isSidecar tells whether name leads to a sidecar of an open database, also
+// through a link.
+func isSidecar(name string) bool {
+	id, _, err := dbfile.Identify(name)
+	if err != nil {
+		return false
+	}
+	opened.mu.Lock()
+	defer opened.mu.Unlock()
+	return sidecarOf(id) != ""
 }
 
 func (d *database) key() any {
@@ -447,6 +468,7 @@ func (d *database) engine(readOnly bool) *session.Engine {
 		Counters:       &d.counters,
 		OpenPinned:     func(ctx context.Context) (*sqlite.Conn, error) { return d.connect(ctx, own) },
 		Fence:          d.fence,
+		Sidecar:        isSidecar,
 		Fail:           translate,
 		Notice:         d.notice,
 		Budget:         max(d.cfg.Database.BusyTimeout, 0),

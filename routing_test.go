@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -168,6 +169,28 @@ func TestAttachPins(t *testing.T) {
 	must(t, c, "DETACH other")
 	if _, err := c.ExecContext(ctx(), "INSERT INTO other.x VALUES (3)"); err == nil {
 		t.Error("still attached")
+	}
+}
+
+func TestSidecarsAreNoDatabases(t *testing.T) {
+	t.Parallel()
+	db := open(t)
+	must(t, db, "CREATE TABLE t(a)")
+	link := filepath.Join(t.TempDir(), "innocent.db")
+	if err := os.Symlink(db.Path()+"-shm", link); err != nil {
+		t.Skip("no symlinks here")
+	}
+	c := conn(t, db)
+	for _, name := range []string{db.Path() + "-shm", db.Path() + "-wal", link} {
+		for _, query := range []string{"ATTACH ? AS x", "VACUUM INTO ?"} {
+			if _, err := c.ExecContext(ctx(), query, name); !errors.Is(err, holdfast.ErrRefused) {
+				t.Errorf("%s %s: %v", query, name, err)
+			}
+			literal := strings.Replace(query, "?", "'"+name+"'", 1)
+			if _, err := c.ExecContext(ctx(), literal); !errors.Is(err, holdfast.ErrRefused) {
+				t.Errorf("%s: %v", literal, err)
+			}
+		}
 	}
 }
 

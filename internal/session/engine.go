@@ -42,6 +42,9 @@ type Config struct {
 	OpenPinned func(ctx context.Context) (*sqlite.Conn, error)
 	// Fence is nil while the path still names the file that is open.
 	Fence func() error
+	// Sidecar tells whether a name leads to the log, the shared memory, the
+	// journal or the lock file of a database that this process has open.
+	Sidecar func(name string) bool
 	// Fail turns an error of any room into the library's own. sql may be empty.
 	Fail func(op, sql string, site locks.Site, args []driver.NamedValue, err error) error
 	// Notice reports something an operator may want to know. It must not block.

@@ -163,8 +163,8 @@ func (c *Conn) run(ctx context.Context, s statement) (answer, error) {
 		return answer{}, c.rollbackText(ctx)
 	case savepoint, release, rollbackTo:
 		return answer{}, c.savepointText(ctx, s)
-	case attach:
-		if err := refuseSidecar(s); err != nil {
+	case attach, outside:
+		if err := c.refuseSidecar(s); err != nil {
 			return answer{}, err
 		}
 	case pragmaSet:
@@ -199,10 +199,11 @@ func (c *Conn) run(ctx context.Context, s statement) (answer, error) {
 	return c.runOnWriter(ctx, s)
 }
 
-// refuseSidecar refuses to attach a log or shared memory file as a database:
-// closing it again would drop the locks that a connection of this process may
-// have on it.
-func refuseSidecar(s statement) error {
+// refuseSidecar refuses to open the log or the shared memory of a database as a
+// database, for ATTACH or VACUUM INTO: closing it again would drop the locks that
+// a connection of this process has on it. A name that an expression makes up is
+// not known before it is opened.
+func (c *Conn) refuseSidecar(s statement) error {
 	names := []string{s.v.name}
 	for _, a := range s.args {
 		if name, ok := a.Value.(string); ok {
@@ -210,10 +211,12 @@ func refuseSidecar(s statement) error {
 		}
 	}
 	for _, name := range names {
+		sidecar := c.e.cfg.Sidecar != nil && name != "" && c.e.cfg.Sidecar(name)
 		for _, suffix := range []string{"-wal", "-shm", "-journal", "-holdfast.lock"} {
-			if strings.HasSuffix(name, suffix) {
-				return refused("a file whose name ends in " + suffix + " is a part of another database; attach that one")
-			}
+			sidecar = sidecar || strings.HasSuffix(name, suffix)
+		}
+		if sidecar {
+			return refused("the file is a part of another database; name that one")
 		}
 	}
 	return nil

@@ -34,7 +34,7 @@ type verdict struct {
 	readOnly bool
 	dml      bool   // inserts, updates or deletes rows of the caller's tables
 	counters bool   // asks for last_insert_rowid(), changes() or total_changes()
-	name     string // savepoint or pragma name, or the file to attach
+	name     string // savepoint or pragma name, or the file to attach or to VACUUM INTO
 	value    string // argument of the pragma
 }
 
@@ -178,12 +178,12 @@ func classify(c *sqlite.Conn, sql string) (v *verdict, text, tail string, err er
 	text = sql[:len(sql)-len(tail)]
 	if !r.v.readOnly && r.actions == 0 {
 		// Nobody authorizes VACUUM, nor a CREATE ... IF NOT EXISTS of what is there.
-		vacuum, err := hasOpcode(c, text, "Vacuum")
+		vacuum, file, err := vacuumTarget(c, text)
 		if err != nil {
 			return nil, "", "", err
 		}
 		if vacuum {
-			r.v.class = outside
+			r.v.class, r.v.name = outside, file
 		}
 	}
 	return &r.v, text, tail, nil
@@ -201,22 +201,29 @@ func outdated(c *sqlite.Conn, err error) bool {
 	return e == nil
 }
 
-// hasOpcode tells whether the compiled form of a statement has an instruction;
-// see https://www.sqlite.org/opcode.html.
-func hasOpcode(c *sqlite.Conn, sql, opcode string) (found bool, err error) {
+// vacuumTarget tells whether a statement is VACUUM, by the compiled form that
+// EXPLAIN shows, and the file after INTO if that is a literal; see
+// https://www.sqlite.org/opcode.html.
+func vacuumTarget(c *sqlite.Conn, sql string) (vacuum bool, file string, err error) {
 	s, _, err := c.Prepare("EXPLAIN " + sql)
 	if err != nil {
-		return false, err
+		return false, "", err
 	}
-	for row := true; row && err == nil && !found; {
-		if row, err = s.Step(); row {
-			found = s.ColumnText(1) == opcode
+	for row := true; row && err == nil && !vacuum; {
+		if row, err = s.Step(); !row {
+			break
+		}
+		switch s.ColumnText(1) {
+		case "Vacuum":
+			vacuum = true
+		case "String8":
+			file = s.ColumnText(5)
 		}
 	}
 	if e := s.Finalize(); err == nil {
 		err = e
 	}
-	return found, err
+	return vacuum, file, err
 }
 
 // splitStatement finds the end of the first statement of sql, a PRAGMA that
