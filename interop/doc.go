@@ -12,7 +12,7 @@
 // driver has to pass on Holdfast.
 //
 // No C compiler is needed: with CGO_ENABLED=0 the driver that GORM's dialect
-// imports compiles to a stub, and the dialect takes the handle as its Conn.
+// imports compiles without an engine, and the dialect takes the handle as its Conn.
 //
 // The directory glebarez is a package of its own because the client tested
 // there registers a driver under the same name as the stock one, which two
