@@ -60,6 +60,9 @@ func (d *database) connect(ctx context.Context, r role) (_ *sqlite.Conn, err err
 		if err := d.prepareFile(ctx, c); err != nil {
 			return nil, err
 		}
+		if err := d.checkpointItself(c); err != nil {
+			return nil, err
+		}
 	}
 	for _, p := range d.pragmas(r) {
 		if err := set(c, p); err != nil {
@@ -130,6 +133,26 @@ func (d *database) layOut(c *sqlite.Conn) error {
 			fmt.Sprintf("%s stays in journal mode %s and can't be switched to WAL", d.path, mode),
 			"set database.enable_wal_mode to false to use it as it is")
 	}
+	return nil
+}
+
+// autocheckpoint is how many frames in the log make a commit copy them to the
+// database: SQLite's own default, 4 MB of pages of 4 KB.
+const autocheckpoint = 1000
+
+// checkpointItself replaces SQLite's automatic checkpoint by one that first asks
+// the idle readers for the snapshots they keep, which would be in its way.
+func (d *database) checkpointItself(c *sqlite.Conn) error {
+	if err := c.WALAutocheckpoint(0); err != nil {
+		return err
+	}
+	c.SetWALHook(func(schema string, frames int) {
+		if frames < autocheckpoint {
+			return
+		}
+		d.pool.Cool()
+		_, _, _ = c.WALCheckpoint(schema, sqlite.CheckpointPassive) // as in SQLite: the commit is done, and the next one tries again
+	})
 	return nil
 }
 

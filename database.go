@@ -411,6 +411,7 @@ func (d *database) buildRooms() {
 		IdleTime:   c.ConnectionPool.IdleTimeout,
 		CheckEvery: c.ConnectionPool.HealthCheckInterval,
 		Wait:       c.Database.ConnectionTimeout,
+		Warm:       d.mode == "wal" && !d.name.Immutable,
 		OnClose:    d.connClosed,
 	})
 	if c.Database.ReadOnly {

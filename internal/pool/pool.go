@@ -33,16 +33,14 @@ type Config struct {
 	CheckEvery time.Duration
 	Wait       time.Duration // how long Get waits at the maximum
 
+	// Warm lets readers keep their snapshot from one Read to the next. It is for
+	// databases in WAL mode, where a reader keeps nobody from writing.
+	Warm bool
+
 	// OnClose is told why a reader was closed: "lifetime", "idle", "unclean",
 	// "beyond", "check" or "closed".
 	OnClose func(reason string)
 }
-
-// stallAfter is how long a waiter watches a full pool give nothing back before
-// it goes past the maximum. A goroutine that iterates rows and hands each to
-// another goroutine that queries can't be told from plain load; this keeps
-// such a program alive.
-const stallAfter = 20 * time.Millisecond
 
 // progressOps is how many instructions of SQLite's virtual machine run between
 // two looks at the context: tens of microseconds.
@@ -59,6 +57,7 @@ type Reader struct {
 	beyond bool   // opened past the maximum
 	kept   bool   // beyond one call
 	holder uint64 // the goroutine that keeps it, or 0 if it is not known
+	snapshot
 }
 
 // Pool is a bounded, lazy set of readers. It is safe for concurrent use.
@@ -68,36 +67,52 @@ type Pool struct {
 	mu       sync.Mutex     // guards everything below; never held while SQLite works
 	free     []*Reader      // a stack: the warmest page cache is on top
 	open     int            // leased and free, and those being opened
-	waiting  []*waiter      // FIFO
+	waiting  line           // FIFO
 	kept     int            // readers kept beyond one call
 	holders  map[uint64]int // by goroutine, as far as known
 	returned uint64         // Put calls, to see a stall
 	closed   bool
 	empty    chan struct{} // closed when the last reader is gone after Close
 
+	// now is the time of the last Retire. Asking the clock twice a lease would
+	// cost more than the rest of it, and ages count in minutes.
+	now time.Time
+
+	timer timer  // for tend
+	round uint64 // of tend
+
 	beyond      int64 // leases past the maximum, ever
 	waits       int64
 	waited      time.Duration
 	maxInUse    int
 	createdEver int64
-}
-
-type waiter struct {
-	got chan *Reader // capacity 1; nil means "open one yourself"
+	warmEver    int64
 }
 
 // New returns an empty pool; nothing is opened until the first Get.
 func New(cfg Config) *Pool {
 	cfg.Max = max(cfg.Max, 1)
 	cfg.Min = min(max(cfg.Min, 0), cfg.Max)
-	return &Pool{cfg: cfg, holders: make(map[uint64]int), empty: make(chan struct{})}
+	return &Pool{cfg: cfg, now: time.Now(), holders: make(map[uint64]int), empty: make(chan struct{})}
 }
 
-// Get leases a reader: a free one, a new one, or the next that comes back. At
-// the maximum it waits, first come first served, until ctx ends, the budget is
-// spent (ErrExhausted) or the pool closes (ErrClosed). A goroutine that keeps
-// a reader already never waits for a second: it would wait for itself.
+// Get leases a reader outside of any transaction: a free one, a new one, or the
+// next that comes back. At the maximum it waits, first come first served, until
+// ctx ends, the budget is spent (ErrExhausted) or the pool closes (ErrClosed). A
+// goroutine that keeps a reader already never waits for a second: it would wait
+// for itself.
 func (p *Pool) Get(ctx context.Context) (*Reader, error) {
+	r, err := p.lease(ctx)
+	if err != nil || !r.warm {
+		return r, err
+	}
+	if r.cool() != nil {
+		return p.replace(ctx, r, "unclean")
+	}
+	return r, nil
+}
+
+func (p *Pool) lease(ctx context.Context) (*Reader, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -112,8 +127,12 @@ func (p *Pool) Get(ctx context.Context) (*Reader, error) {
 			r := p.free[n-1]
 			p.free = p.free[:n-1]
 			p.noteUse()
+			stale := p.unproven(r)
 			p.mu.Unlock()
-			return p.checked(ctx, r)
+			if stale {
+				return p.checked(ctx, r)
+			}
+			return r, nil
 		}
 		if p.open < p.cfg.Max {
 			p.open++
@@ -133,9 +152,7 @@ func (p *Pool) Get(ctx context.Context) (*Reader, error) {
 		p.mu.Unlock()
 		return p.create(ctx, true)
 	}
-	w := &waiter{got: make(chan *Reader, 1)}
-	p.waiting = append(p.waiting, w)
-	p.waits++
+	w := p.queue()
 	p.mu.Unlock()
 	return p.wait(ctx, w)
 }
@@ -147,90 +164,6 @@ func (p *Pool) goBeyond() {
 }
 
 func (p *Pool) noteUse() { p.maxInUse = max(p.maxInUse, p.open-len(p.free)) }
-
-func (p *Pool) wait(ctx context.Context, w *waiter) (*Reader, error) {
-	start := time.Now()
-	stall := time.NewTimer(stallAfter)
-	defer stall.Stop()
-	var spent <-chan time.Time
-	if p.cfg.Wait > 0 {
-		t := time.NewTimer(p.cfg.Wait)
-		defer t.Stop()
-		spent = t.C
-	}
-	p.mu.Lock()
-	seen := p.returned
-	p.mu.Unlock()
-	for {
-		select {
-		case r, ok := <-w.got:
-			p.mu.Lock()
-			p.waited += time.Since(start)
-			p.mu.Unlock()
-			switch {
-			case !ok:
-				return nil, ErrClosed
-			case r == nil:
-				return p.create(ctx, false)
-			}
-			return p.checked(ctx, r)
-		case <-stall.C:
-			p.mu.Lock()
-			if p.returned == seen && p.allKept() && p.leave(w) {
-				p.goBeyond()
-				// The others see this lease as progress: one a turn goes past.
-				p.returned++
-				p.mu.Unlock()
-				return p.create(ctx, true)
-			}
-			seen = p.returned
-			p.mu.Unlock()
-			stall.Reset(stallAfter)
-		case <-ctx.Done():
-			return nil, p.abandon(w, ctx.Err())
-		case <-spent:
-			return nil, p.abandon(w, ErrExhausted)
-		}
-	}
-}
-
-// allKept tells whether every reader is kept beyond one call. As long as one is
-// not, it comes back by itself: its user is in the middle of a query, however
-// slow, and waits for nobody. Called with mu held.
-func (p *Pool) allKept() bool {
-	return p.kept >= p.open-len(p.free)
-}
-
-// leave takes w out of the queue; false means that it was served meanwhile.
-func (p *Pool) leave(w *waiter) bool {
-	for i, x := range p.waiting {
-		if x == w {
-			p.waiting = append(p.waiting[:i], p.waiting[i+1:]...)
-			return true
-		}
-	}
-	return false
-}
-
-// abandon gives up a wait; a reader that arrived in the same moment is passed on.
-func (p *Pool) abandon(w *waiter, err error) error {
-	p.mu.Lock()
-	left := p.leave(w)
-	p.mu.Unlock()
-	if left {
-		return err
-	}
-	r, ok := <-w.got
-	switch {
-	case !ok:
-		return ErrClosed
-	case r == nil:
-		p.forget()
-	default:
-		p.Put(r, true)
-	}
-	return err
-}
 
 func (p *Pool) create(ctx context.Context, beyond bool) (*Reader, error) {
 	c, err := p.cfg.Open(ctx)
@@ -247,21 +180,28 @@ func (p *Pool) create(ctx context.Context, beyond bool) (*Reader, error) {
 	return r, nil
 }
 
-// checked proves a reader that has been idle for long, and replaces it when it
-// no longer answers.
+// unproven tells whether a reader has been idle for so long that it has to show
+// that it still works. Called with mu held.
+func (p *Pool) unproven(r *Reader) bool {
+	return p.cfg.CheckEvery > 0 && p.cfg.Check != nil && p.now.Sub(r.idle) >= p.cfg.CheckEvery
+}
+
+// checked proves a reader, and replaces it when it no longer answers.
 func (p *Pool) checked(ctx context.Context, r *Reader) (*Reader, error) {
-	if p.cfg.CheckEvery <= 0 || p.cfg.Check == nil || r.idle.IsZero() || time.Since(r.idle) < p.cfg.CheckEvery {
-		return r, nil
-	}
 	r.Busy.Arm(ctx, p.cfg.Wait, nil)
 	err := p.cfg.Check(r.Conn)
 	r.Busy.Disarm()
 	if err == nil {
 		return r, nil
 	}
-	// Its place stays taken: given back for a moment, it could go to a waiter,
-	// or Close could find the pool empty.
-	p.discard(r, "check")
+	return p.replace(ctx, r, "check")
+}
+
+// replace closes a leased reader and opens another in its place. The place stays
+// taken: given back for a moment, it could go to a waiter, or Close could find
+// the pool empty.
+func (p *Pool) replace(ctx context.Context, r *Reader, reason string) (*Reader, error) {
+	p.discard(r, reason)
 	return p.create(ctx, r.beyond)
 }
 
@@ -287,10 +227,38 @@ func (p *Pool) Keep(r *Reader) {
 }
 
 // Put gives a reader back. An unclean one (clean is false, or it is still in a
-// transaction) is closed, never handed out again.
+// transaction of its user) is closed, never handed out again.
 func (p *Pool) Put(r *Reader, clean bool) {
-	clean = clean && r.Conn.Autocommit()
+	inTx := !r.Conn.Autocommit()
+	r.warm = r.warm && inTx // an error may have ended it
+	clean = clean && r.warm == inTx
 	p.mu.Lock()
+	p.release(r)
+	p.returned++
+	p.warmEver += r.hits
+	r.hits = 0
+	reason := ""
+	switch {
+	case p.closed:
+		reason = "closed"
+	case !clean:
+		reason = "unclean"
+	case p.cfg.Lifetime > 0 && p.now.Sub(r.opened) >= p.cfg.Lifetime:
+		reason = "lifetime"
+	case p.open > p.cfg.Max && p.waiting.head == nil:
+		reason = "beyond"
+	}
+	if reason != "" {
+		p.mu.Unlock()
+		p.close(r, reason)
+		return
+	}
+	p.giveBack(r, len(p.free))
+	p.mu.Unlock()
+}
+
+// release ends what Keep recorded. Called with mu held.
+func (p *Pool) release(r *Reader) {
 	if r.kept {
 		r.kept = false
 		p.kept--
@@ -301,34 +269,24 @@ func (p *Pool) Put(r *Reader, clean bool) {
 		}
 		r.holder = 0
 	}
-	p.returned++
-	reason := ""
-	switch {
-	case p.closed:
-		reason = "closed"
-	case !clean:
-		reason = "unclean"
-	case p.cfg.Lifetime > 0 && time.Since(r.opened) >= p.cfg.Lifetime:
-		reason = "lifetime"
-	case p.open > p.cfg.Max && len(p.waiting) == 0:
-		reason = "beyond"
-	}
-	if reason != "" {
-		p.mu.Unlock()
-		p.close(r, reason)
-		return
-	}
+}
+
+// giveBack hands a reader to who has waited longest, or puts it into the stack
+// at the place given. Called with mu held.
+func (p *Pool) giveBack(r *Reader, at int) {
 	r.beyond = false
-	if len(p.waiting) > 0 {
-		w := p.waiting[0]
-		p.waiting = p.waiting[1:]
-		p.mu.Unlock()
-		w.got <- r
+	if w := p.waiting.head; w != nil {
+		p.answer(w, grant{r: r})
 		return
 	}
-	r.idle = time.Now()
-	p.free = append(p.free, r)
-	p.mu.Unlock()
+	r.idle, r.round = p.now, p.round
+	at = min(at, len(p.free))
+	p.free = append(p.free, nil)
+	copy(p.free[at+1:], p.free[at:])
+	p.free[at] = r
+	if r.warm {
+		p.timer.soon(p, coolAfter)
+	}
 }
 
 func (p *Pool) close(r *Reader, reason string) {
@@ -355,18 +313,18 @@ func (p *Pool) forget() {
 		}
 		return
 	}
-	if len(p.waiting) > 0 && p.open < p.cfg.Max {
-		w := p.waiting[0]
-		p.waiting = p.waiting[1:]
+	if w := p.waiting.head; w != nil && p.open < p.cfg.Max {
 		p.open++
-		w.got <- nil
+		p.answer(w, grant{})
 	}
 }
 
 // Retire closes readers that have been idle too long or have lived too long,
-// and keeps Min. It is called by a timer that the caller owns.
+// and keeps Min. It is called by a ticker that the caller owns, and is also the
+// pool's clock: ages are told from the time of the last Retire.
 func (p *Pool) Retire(now time.Time) {
 	p.mu.Lock()
+	p.now = now
 	var out []*Reader
 	kept := p.free[:0]
 	for i, r := range p.free { // the coldest are at the bottom
@@ -397,12 +355,12 @@ func (p *Pool) Close(ctx context.Context) error {
 	p.closed = true
 	free := p.free
 	p.free = nil
-	for _, w := range p.waiting {
-		close(w.got)
+	for w := p.waiting.head; w != nil; w = p.waiting.head {
+		p.answer(w, grant{err: ErrClosed})
 	}
-	p.waiting = nil
 	none := p.open == 0
 	p.mu.Unlock()
+	p.timer.stop()
 	for _, r := range free {
 		p.close(r, "closed")
 	}
@@ -422,6 +380,7 @@ func (p *Pool) Close(ctx context.Context) error {
 type Stats struct {
 	Open, InUse, Idle, Waiting, Max, MaxInUse int
 	Created, Waits, Beyond                    int64
+	Warm                                      int64 // Reads that found their snapshot still current
 	Waited                                    time.Duration
 }
 
@@ -430,8 +389,8 @@ func (p *Pool) Stats() Stats {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return Stats{
-		Open: p.open, InUse: p.open - len(p.free), Idle: len(p.free), Waiting: len(p.waiting),
+		Open: p.open, InUse: p.open - len(p.free), Idle: len(p.free), Waiting: p.waiting.len,
 		Max: p.cfg.Max, MaxInUse: p.maxInUse,
-		Created: p.createdEver, Waits: p.waits, Beyond: p.beyond, Waited: p.waited,
+		Created: p.createdEver, Waits: p.waits, Beyond: p.beyond, Warm: p.warmEver, Waited: p.waited,
 	}
 }

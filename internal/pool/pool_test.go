@@ -250,6 +250,7 @@ func TestFailedCheckKeepsItsPlace(t *testing.T) {
 		w := newWell(t, Config{Max: 1, CheckEvery: time.Millisecond, Wait: time.Minute})
 		w.Put(w.get(), true)
 		<-time.After(time.Second)
+		w.Retire(time.Now()) // the pool's clock
 		bad := errors.New("gone")
 		w.checkErr.Store(&bad)
 		closing := make(chan error, 1)

@@ -5,6 +5,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/holdfastdb/holdfast/internal/busy"
@@ -68,6 +69,7 @@ type Engine struct {
 
 	mu       sync.Mutex // guards sessions
 	sessions map[*Conn]struct{}
+	round    atomic.Uint64 // of IdleLeaks
 }
 
 // New returns an engine. It opens nothing and starts nothing.
@@ -111,8 +113,10 @@ func (e *Engine) Sessions() int {
 
 // IdleLeaks returns the sessions that somebody has had out of database/sql's
 // pool for at least age without a transaction or rows, and that were not
-// returned before: a *sql.Conn that was never closed.
+// returned before: a *sql.Conn that was never closed. It is called in rounds; the
+// age counts from the round that first saw the session out.
 func (e *Engine) IdleLeaks(now time.Time, age time.Duration) []locks.Lease {
+	e.round.Add(1)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	var out []locks.Lease

@@ -225,7 +225,7 @@ func (c *Conn) refuseSidecar(s statement) error {
 // runOnReader runs a read-only statement on a leased reader. When all rows fit
 // the read-ahead the reader is back before the caller sees the first.
 func (c *Conn) runOnReader(ctx context.Context, s statement) (answer, error) {
-	r, err := c.e.cfg.Pool.Get(ctx)
+	r, err := c.e.cfg.Pool.Read(ctx)
 	if err != nil {
 		return answer{}, err
 	}
@@ -343,6 +343,7 @@ func (c *Conn) runOutside(ctx context.Context, s statement) (answer, error) {
 	}
 	defer releaseOnPanic(h)
 	if s.v.name == "wal_checkpoint" {
+		c.e.cfg.Pool.Cool()
 		h.Budget(ctx, min(c.budget, checkpointWait))
 	}
 	rows, err := collect(h.Conn(), s)

@@ -1,6 +1,8 @@
 package sqlite
 
 import (
+	"unsafe"
+
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
@@ -117,10 +119,52 @@ func (s *Stmt) ColumnOrigin(i int) (schema, table, column string) {
 		goString(sqlite3.Xsqlite3_column_origin_name(s.tls, s.ptr, n))
 }
 
+// mem returns the engine's own cell for a value of the current row, or nil
+// outside of a row. What is stored as it is wanted, which is the rule, is read
+// from there: the functions of the C API would look for the cell, take a mutex
+// that isn't there, and clear an error code, three times for a text. They are a
+// quarter of a scan. Everything that needs a conversion is left to them.
+func (s *Stmt) mem(i int) *sqlite3.TMem {
+	if s.ptr == 0 {
+		return nil
+	}
+	v := (*sqlite3.TVdbe)(pointer(s.ptr))
+	if v.FpResultRow == 0 || uint(i) >= uint(v.FnResColumn) {
+		return nil
+	}
+	return (*sqlite3.TMem)(pointer(v.FpResultRow + uintptr(i)*unsafe.Sizeof(sqlite3.TMem{})))
+}
+
+// bytesOf returns the text (in UTF-8) or the blob in m without copying it; ok is
+// false if m holds something else. A blob may still have zeros to be written out.
+func bytesOf(m *sqlite3.TMem) (b []byte, ok bool) {
+	switch {
+	case m == nil || m.Fz == 0:
+		return nil, false
+	case m.Fflags&(sqlite3.MEM_Str|sqlite3.MEM_Blob) == sqlite3.MEM_Str && m.Fenc == sqlite3.SQLITE_UTF8,
+		m.Fflags&(sqlite3.MEM_Str|sqlite3.MEM_Blob|sqlite3.MEM_Zero) == sqlite3.MEM_Blob:
+		return view(m.Fz, int(m.Fn)), true
+	}
+	return nil, false
+}
+
 // ColumnType returns the type of a value of the current row: TypeNull outside of
 // a row. Ask before reading the value as another type, which can convert it.
 func (s *Stmt) ColumnType(i int) Type {
-	if s.ptr == 0 {
+	m := s.mem(i)
+	if m == nil {
+		return TypeNull
+	}
+	switch m.Fflags & sqlite3.MEM_AffMask {
+	case sqlite3.MEM_Int:
+		return TypeInteger
+	case sqlite3.MEM_Real:
+		return TypeFloat
+	case sqlite3.MEM_Str:
+		return TypeText
+	case sqlite3.MEM_Blob:
+		return TypeBlob
+	case sqlite3.MEM_Null:
 		return TypeNull
 	}
 	return Type(sqlite3.Xsqlite3_column_type(s.tls, s.ptr, int32(i)))
@@ -128,16 +172,24 @@ func (s *Stmt) ColumnType(i int) Type {
 
 // ColumnInt64 returns a value of the current row as an integer.
 func (s *Stmt) ColumnInt64(i int) int64 {
-	if s.ptr == 0 {
+	m := s.mem(i)
+	if m == nil {
 		return 0
+	}
+	if m.Fflags&sqlite3.MEM_Int != 0 {
+		return *(*int64)(unsafe.Pointer(&m.Fu))
 	}
 	return sqlite3.Xsqlite3_column_int64(s.tls, s.ptr, int32(i))
 }
 
 // ColumnFloat returns a value of the current row as a floating point number.
 func (s *Stmt) ColumnFloat(i int) float64 {
-	if s.ptr == 0 {
+	m := s.mem(i)
+	if m == nil {
 		return 0
+	}
+	if m.Fflags&sqlite3.MEM_Real != 0 {
+		return *(*float64)(unsafe.Pointer(&m.Fu))
 	}
 	return sqlite3.Xsqlite3_column_double(s.tls, s.ptr, int32(i))
 }
@@ -147,6 +199,9 @@ func (s *Stmt) ColumnFloat(i int) float64 {
 func (s *Stmt) ColumnText(i int) string {
 	if s.ptr == 0 {
 		return ""
+	}
+	if b, ok := bytesOf(s.mem(i)); ok {
+		return string(b)
 	}
 	// The order matters: text may convert the value, and bytes counts the result.
 	p := sqlite3.Xsqlite3_column_text(s.tls, s.ptr, int32(i))
@@ -174,6 +229,9 @@ func (s *Stmt) ColumnBlob(i int) []byte {
 func (s *Stmt) ColumnView(i int) []byte {
 	if s.ptr == 0 {
 		return nil
+	}
+	if b, ok := bytesOf(s.mem(i)); ok && len(b) > 0 {
+		return b
 	}
 	p := sqlite3.Xsqlite3_column_blob(s.tls, s.ptr, int32(i))
 	if p == 0 {

@@ -1,0 +1,89 @@
+package sqlite
+
+import (
+	"testing"
+	"unsafe"
+
+	sqlite3 "modernc.org/sqlite/lib"
+)
+
+// The layout is the file format's; the engine's struct has to agree with it.
+func TestWALIndexLayout(t *testing.T) {
+	if n := unsafe.Sizeof(sqlite3.TWalIndexHdr{}); n != walIndexHeaderWords*4 {
+		t.Errorf("the header has %d bytes", n)
+	}
+	if n := unsafe.Offsetof(sqlite3.TWalCkptInfo{}.FnBackfill); n != 0 {
+		t.Errorf("nBackfill is at %d of the checkpoint information", n)
+	}
+}
+
+func TestSnapshotCurrent(t *testing.T) {
+	db := newTestDB(t, "CREATE TABLE t(a, b)")
+	w, r := db.open(), db.open()
+	must(t, w.WALAutocheckpoint(0))
+	want := func(want bool, when string) {
+		t.Helper()
+		if got := r.SnapshotCurrent(); got != want {
+			t.Errorf("%s: %v", when, got)
+		}
+	}
+	begin := func() {
+		t.Helper()
+		mustExec(t, r, "BEGIN")
+		wantInt(t, r, 0, "SELECT count(*) FROM t WHERE a = -1")
+	}
+	want(false, "outside of a transaction")
+	mustExec(t, r, "BEGIN")
+	want(false, "before the first read")
+	mustExec(t, r, "COMMIT")
+
+	begin()
+	want(true, "empty log")
+	mustExec(t, w, "BEGIN IMMEDIATE; INSERT INTO t VALUES (1, 1)")
+	want(true, "while somebody writes")
+	mustExec(t, w, "ROLLBACK")
+	want(true, "after a rollback")
+	mustExec(t, w, "INSERT INTO t VALUES (1, 1)")
+	want(false, "after a commit")
+	wantInt(t, r, 0, "SELECT count(*) FROM t")
+	want(false, "a read does not change it")
+	mustExec(t, r, "COMMIT")
+	want(false, "ended")
+
+	begin()
+	want(true, "log with frames")
+	_, _, err := w.WALCheckpoint("", CheckpointPassive)
+	must(t, err)
+	want(false, "the log is in the database, and the transaction keeps it from starting over")
+	mustExec(t, r, "COMMIT")
+	begin()
+	want(true, "reads the database alone")
+	mustExec(t, w, "INSERT INTO t VALUES (2, 2)") // starts the log over
+	want(false, "after a commit into a new log")
+	mustExec(t, r, "COMMIT")
+
+	other := db.open() // recovers nothing, but maps the index itself
+	begin()
+	mustExec(t, other, "CREATE TABLE u(a)")
+	want(false, "after a schema change")
+	mustExec(t, r, "COMMIT")
+}
+
+func TestSnapshotCurrentWithoutWAL(t *testing.T) {
+	c := newConn(t, "CREATE TABLE t(a)")
+	mustExec(t, c, "PRAGMA journal_mode=DELETE; BEGIN; SELECT * FROM t")
+	if c.SnapshotCurrent() {
+		t.Error("a database without a log")
+	}
+	mustExec(t, c, "COMMIT")
+	memory, err := Open(":memory:", OpenReadWrite)
+	must(t, err)
+	mustExec(t, memory, "CREATE TABLE t(a); BEGIN; SELECT * FROM t")
+	if memory.SnapshotCurrent() {
+		t.Error("a database in memory")
+	}
+	must(t, memory.Close())
+	if memory.SnapshotCurrent() {
+		t.Error("a closed connection")
+	}
+}
