@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"reflect"
+	"regexp"
 	"sort"
 	"strings"
 	"time"
@@ -353,4 +354,20 @@ var errFencedFile = errors.New("the path no longer names the file that was opene
 
 func fenced(path, what string) error {
 	return fmt.Errorf("%w: %s %s", errFencedFile, path, what)
+}
+
+// label names a column for an error. The name that SQLite makes up for an
+// expression is its text, literals and all.
+func (r *Row) label(i int) string {
+	if isName.MatchString(r.names[i]) {
+		return fmt.Sprintf("column %d (%s)", i, r.names[i])
+	}
+	return fmt.Sprintf("column %d", i)
+}
+
+var isName = regexp.MustCompile(`^[\pL_][\pL\d_]*$`)
+
+// misfit says what a row and a variable for it don't have in common.
+func misfit(format string, args ...any) error {
+	return newError("scan", ErrInvalid, sqlite.ResultMismatch, fmt.Sprintf(format, args...), "")
 }

@@ -7,7 +7,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/holdfastdb/holdfast/internal/busy"
 	"github.com/holdfastdb/holdfast/internal/locks"
 	"github.com/holdfastdb/holdfast/internal/sqlite"
 )
@@ -144,22 +143,17 @@ func (c *Conn) Ping(ctx context.Context) error {
 	return c.fail(ctx, "ping", "", nil, err)
 }
 
-// fail hands an error to the library's translator; a context that has ended
-// explains every interruption.
+// fail counts what became of a call and translates its error.
 func (c *Conn) fail(ctx context.Context, op, sql string, args []driver.NamedValue, err error) error {
 	if err == nil {
 		c.e.cfg.Counters.Succeeded.Add(1)
 		return nil
 	}
-	c.e.cfg.Counters.Failed.Add(1)
-	if cerr := ctx.Err(); cerr != nil && (err == cerr || busy.Classify(sqlite.Code(err)) == busy.Cancelled) {
-		return cerr
-	}
 	site := locks.Site{}
 	if c.tx != nil {
 		site = c.tx.site
 	}
-	return c.e.cfg.Fail(op, sql, site, args, err)
+	return c.e.fail(ctx, op, sql, site, args, err)
 }
 
 // ExecContext runs every statement of query. With several statements each is

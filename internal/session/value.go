@@ -19,7 +19,7 @@ func column(s *sqlite.Stmt, i int, isTime bool) driver.Value {
 	case sqlite.TypeText:
 		text := s.ColumnText(i)
 		if isTime {
-			if t, ok := parseTime(text); ok {
+			if t, ok := ParseTime(text); ok {
 				return t
 			}
 		}
@@ -46,7 +46,9 @@ var timeFormats = [...]string{
 	"2006-01-02",
 }
 
-func parseTime(s string) (time.Time, bool) {
+// ParseTime reads a text that programs have left in a time column; one without a
+// zone is UTC.
+func ParseTime(s string) (time.Time, bool) {
 	if len(s) < len("2006-01-02") || s[0] < '0' || s[0] > '9' {
 		return time.Time{}, false
 	}

@@ -1,0 +1,259 @@
+package session
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/holdfastdb/holdfast/internal/busy"
+	"github.com/holdfastdb/holdfast/internal/locks"
+	"github.com/holdfastdb/holdfast/internal/pool"
+	"github.com/holdfastdb/holdfast/internal/sqlite"
+)
+
+// Reading is a query whose rows are read from the engine's own memory, without
+// database/sql and without a session: there is no transaction it could be part
+// of. It is for one goroutine.
+type Reading struct {
+	e      *Engine
+	ctx    context.Context
+	text   string
+	args   []any
+	reader *pool.Reader
+	stmt   *sqlite.Stmt
+
+	// What a reading on record has besides.
+	lease   *locks.Lease
+	mu      sync.Mutex // held while the statement steps; the evictor tries it
+	stop    atomic.Bool
+	evicted bool
+}
+
+// Read runs a query up to its first row; row is false if it has none. The caller
+// must Close r, also after an error of Next, unless Read itself fails.
+func (e *Engine) Read(ctx context.Context, text string, args []any) (r *Reading, row bool, err error) {
+	r = &Reading{e: e, ctx: ctx, text: text, args: args}
+	if row, err = r.begin(); err != nil {
+		if r.reader != nil {
+			e.giveBack(r.reader, err)
+			r.reader = nil
+		}
+		return nil, false, r.fail(err)
+	}
+	return r, row, nil
+}
+
+func (r *Reading) begin() (row bool, err error) {
+	v, text, err := r.e.readingVerdict(r.ctx, r.text)
+	if err != nil {
+		return false, err
+	}
+	if r.reader, err = r.e.cfg.Pool.Read(r.ctx); err != nil {
+		return false, err
+	}
+	r.reader.Busy.Arm(r.ctx, r.e.cfg.Budget, &r.stop)
+	if v.counters {
+		r.reader.Conn.SetCounters(0, 0, 0) // those of a session that has written nothing
+	}
+	s, _, err := r.reader.Conn.PrepareCached(text)
+	if outdated(r.reader.Conn, err) {
+		s, _, err = r.reader.Conn.PrepareCached(text)
+	}
+	if err != nil {
+		return false, err
+	}
+	if err = bindAny(s, r.args); err == nil {
+		row, err = s.Step()
+	}
+	if err != nil {
+		_ = s.Release() // repeats err
+		return false, err
+	}
+	r.stmt = s
+	return row, nil
+}
+
+// readingVerdict refuses what is no query.
+func (e *Engine) readingVerdict(ctx context.Context, query string) (v *verdict, text string, err error) {
+	if v = e.verdicts.get(query); v != nil {
+		text = query
+	} else {
+		if err := checkText(query); err != nil {
+			return nil, "", err
+		}
+		var tail string
+		err := e.onReader(ctx, e.cfg.Budget, func(c *sqlite.Conn) (err error) {
+			v, text, tail, err = e.classifyOn(c, query, true)
+			if err == nil && !isBlank(tail) {
+				var more *verdict
+				if more, _, _, err = classify(c, tail); err == nil && more.class != blank {
+					err = &ArgumentError{"the text has more than one statement: read the rows of each by itself"}
+				}
+			}
+			return err
+		})
+		if err != nil {
+			return nil, "", err
+		}
+	}
+	switch {
+	case v.class == blank:
+		return nil, "", &ArgumentError{"the SQL text holds no statement"}
+	case v.class != plain || !v.readOnly:
+		return nil, "", refused(firstWord(text) + " is no query that only reads; run it with ExecContext or QueryContext")
+	}
+	return v, text, nil
+}
+
+// Stmt is the statement, on its current row. It must not be stepped.
+func (r *Reading) Stmt() *sqlite.Stmt { return r.stmt }
+
+// Names are the names of the columns, shared by all results of the statement.
+func (r *Reading) Names() []string { return shapeOf(r.stmt).columns }
+
+// Next steps to the next row; false says that there is none.
+func (r *Reading) Next() (row bool, err error) {
+	if r.lease == nil {
+		if row, err = r.stmt.Step(); err != nil {
+			err = r.fail(err)
+		}
+		return row, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.evicted {
+		row, err = r.stmt.Step()
+	}
+	if r.stop.Load() {
+		return false, r.fail(ErrEvicted)
+	}
+	if err != nil {
+		return false, r.fail(err)
+	}
+	return row, nil
+}
+
+// Keep puts the reading on record, before its reader is held while the caller's
+// own code runs. site is where the caller is.
+func (r *Reading) Keep(site locks.Site) {
+	r.lease = &locks.Lease{Kind: locks.Rows, Site: site, Since: time.Now(), SQL: r.text, Evict: r.evict}
+	r.e.cfg.Pool.Keep(r.reader)
+	r.e.cfg.Locks.Add(r.lease)
+}
+
+// Close ends the reading and gives the reader back. Closing again does nothing.
+func (r *Reading) Close() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.end()
+}
+
+func (r *Reading) end() {
+	if r.reader == nil {
+		return
+	}
+	err := r.stmt.Release()
+	if r.lease != nil {
+		r.e.cfg.Locks.Remove(r.lease)
+	}
+	r.e.giveBack(r.reader, err)
+	r.reader, r.stmt = nil, nil
+}
+
+// evict ends a reading that holds its reader for too long. Between two rows the
+// caller may be looking at the engine's memory, so only a statement that runs is
+// stopped at once; else the next step finds out.
+func (r *Reading) evict() bool {
+	if r.stop.Swap(true) {
+		return false
+	}
+	r.e.cfg.Counters.Evictions.Add(1)
+	return true
+}
+
+func (r *Reading) fail(err error) error {
+	named, e := namedValues(r.args)
+	if e != nil {
+		named = nil
+	}
+	return r.e.fail(r.ctx, "query", r.text, locks.Site{}, named, err)
+}
+
+// Counted notes that a reading has come to its end without an error.
+func (r *Reading) Counted() { r.e.cfg.Counters.Succeeded.Add(1) }
+
+// fail hands an error to the library's translator; a context that has ended
+// explains every interruption.
+func (e *Engine) fail(ctx context.Context, op, text string, site locks.Site, args []driver.NamedValue, err error) error {
+	e.cfg.Counters.Failed.Add(1)
+	if cerr := ctx.Err(); cerr != nil && (err == cerr || busy.Classify(sqlite.Code(err)) == busy.Cancelled) {
+		return cerr
+	}
+	return e.cfg.Fail(op, text, site, args, err)
+}
+
+// bindAny sets every parameter of s to an argument of a caller. The common types
+// go to the engine as they are; database/sql would box each twice.
+func bindAny(s *sqlite.Stmt, args []any) error {
+	n := s.BindParamCount()
+	if n > len(args) {
+		return bindNamed(s, args)
+	}
+	for i := 1; i <= n; i++ {
+		if name := s.BindParamName(i); name != "" && name != "?" {
+			return bindNamed(s, args)
+		}
+		var err error
+		switch x := args[i-1].(type) {
+		case int:
+			err = s.BindInt64(i, int64(x))
+		case int64:
+			err = s.BindInt64(i, x)
+		case string:
+			err = s.BindText(i, x)
+		case []byte:
+			err = s.BindBlob(i, x)
+		case float64:
+			err = s.BindFloat(i, x)
+		default:
+			return bindNamed(s, args)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func bindNamed(s *sqlite.Stmt, args []any) error {
+	named, err := namedValues(args)
+	if err != nil {
+		return err
+	}
+	return bind(s, named)
+}
+
+// namedValues gives arguments the types that a driver takes, as database/sql
+// does.
+func namedValues(args []any) ([]driver.NamedValue, error) {
+	if len(args) == 0 {
+		return nil, nil
+	}
+	out := make([]driver.NamedValue, len(args))
+	for i, a := range args {
+		out[i].Ordinal = i + 1
+		if n, ok := a.(sql.NamedArg); ok {
+			out[i].Name, a = n.Name, n.Value
+		}
+		v, err := driver.DefaultParameterConverter.ConvertValue(a)
+		if err != nil {
+			return nil, &ArgumentError{fmt.Sprintf("argument %d has type %T, which SQLite can't store", i+1, a)}
+		}
+		out[i].Value = v
+	}
+	return out, nil
+}
