@@ -29,6 +29,7 @@ type Rows struct {
 	err    error          // what it failed with after the rows read ahead,
 	failed error          // and the same as the caller will see it
 
+	boxes boxes
 	owner *Conn // until Close
 	// While the statement still yields rows.
 	stmt *sqlite.Stmt
@@ -137,7 +138,7 @@ func shapeOf(st *sqlite.Stmt) *shape {
 func (r *Rows) take() (size int) {
 	r.ahead = slices.Grow(r.ahead, len(r.columns))
 	for i := range r.columns {
-		v := column(r.stmt, i, r.times[i])
+		v := r.boxes.column(r.stmt, i, r.times[i])
 		switch x := v.(type) {
 		case string:
 			size += len(x)
@@ -178,20 +179,31 @@ func (r *Rows) Next(dest []driver.Value) error {
 		}
 		return io.EOF
 	}
+	r.feed.mu.Lock()
+	defer r.feed.mu.Unlock()
+	if r.feed.tx != nil {
+		return r.nextInTx(dest)
+	}
+	return r.readOn(dest)
+}
+
+func (r *Rows) nextInTx(dest []driver.Value) error {
 	f := r.feed
-	f.mu.Lock()
-	defer f.mu.Unlock()
+	f.tx.mu.Lock()
+	defer f.tx.mu.Unlock()
+	if err := f.tx.usable(); err != nil {
+		// The transaction has ended under its rows. io.EOF would say that these
+		// were all.
+		return f.fail(err)
+	}
+	return r.readOn(dest)
+}
+
+// readOn steps to the next row. The feed's mu is held.
+func (r *Rows) readOn(dest []driver.Value) error {
+	f := r.feed
 	if f.evicted {
 		return f.fail(ErrEvicted)
-	}
-	if f.tx != nil {
-		f.tx.mu.Lock()
-		defer f.tx.mu.Unlock()
-		if err := f.tx.usable(); err != nil {
-			// The transaction has ended under its rows. io.EOF would say that
-			// these were all.
-			return f.fail(err)
-		}
 	}
 	row, err := f.step(r.stmt)
 	if err != nil {
@@ -204,8 +216,8 @@ func (r *Rows) Next(dest []driver.Value) error {
 		r.done = true
 		return io.EOF
 	}
-	for i := range n {
-		dest[i] = column(r.stmt, i, r.times[i])
+	for i := range r.columns {
+		dest[i] = r.boxes.column(r.stmt, i, r.times[i])
 	}
 	r.shown = dest
 	return nil
@@ -221,7 +233,9 @@ func (f *feed) step(s *sqlite.Stmt) (bool, error) {
 		return row, f.tx.after(err)
 	case f.pin != nil:
 		f.pin.busy.Arm(f.ctx, f.c.budget, nil)
-		defer f.pin.busy.Disarm()
+		row, err := s.Step()
+		f.pin.busy.Disarm()
+		return row, err
 	}
 	return s.Step()
 }

@@ -10,12 +10,12 @@ import (
 
 // column returns the value of column i of the current row. Text in a column
 // declared DATE, DATETIME or TIMESTAMP comes back as time.Time if it is one.
-func column(s *sqlite.Stmt, i int, isTime bool) driver.Value {
+func (b *boxes) column(s *sqlite.Stmt, i int, isTime bool) driver.Value {
 	switch s.ColumnType(i) {
 	case sqlite.TypeInteger:
-		return s.ColumnInt64(i)
+		return b.integer(s.ColumnInt64(i))
 	case sqlite.TypeFloat:
-		return s.ColumnFloat(i)
+		return b.float(s.ColumnFloat(i))
 	case sqlite.TypeText:
 		text := s.ColumnText(i)
 		if isTime {
