@@ -32,6 +32,7 @@ type ReaderStats struct {
 	InUse       int     `json:"in_use"`  // now
 	Waiting     int     `json:"waiting"` // now
 	MaxInUse    int     `json:"max_in_use"`
+	Warm        int64   `json:"warm_reads"` // reads that began no transaction: the reader's snapshot was still the newest state
 	Beyond      int64   `json:"beyond_max"` // leases past the maximum, to keep a caller from waiting for itself
 	Waits       int64   `json:"waits"`
 	WaitSeconds float64 `json:"wait_seconds"`
@@ -60,7 +61,7 @@ func (db *DB) Stats() Stats {
 		FailedOperations:     c.Failed.Load(),
 		Readers: ReaderStats{
 			Max: p.Max, Open: p.Open, InUse: p.InUse, Waiting: p.Waiting, MaxInUse: p.MaxInUse,
-			Beyond: p.Beyond, Waits: p.Waits, WaitSeconds: p.Waited.Seconds(),
+			Warm: p.Warm, Beyond: p.Beyond, Waits: p.Waits, WaitSeconds: p.Waited.Seconds(),
 		},
 		Writer: WriterStats{
 			Groups: c.Groups.Load(), Units: c.GroupedUnits.Load(),
