@@ -63,7 +63,7 @@ func TestEverybodyDoesEverything(t *testing.T) {
 			}
 			t.Run(w.ID()+"/"+c.Name, func(t *testing.T) {
 				t.Parallel()
-				run := r.cell(t.Context(), cell{workload: w, contestant: c, template: template, duration: 20 * time.Millisecond})
+				run := r.cell(t.Context(), cell{workload: w, contestant: c, template: template, warm: 5 * time.Millisecond, duration: 20 * time.Millisecond})
 				checkRun(t, w, c, run)
 			})
 		}
@@ -153,7 +153,7 @@ func TestRun(t *testing.T) {
 
 func TestOptions(t *testing.T) {
 	t.Parallel()
-	for _, bad := range [][]string{{"--rounds", "0"}, {"--duration", "-1s"}, {"W4"}, {"--nonsense"}} {
+	for _, bad := range [][]string{{"--rounds", "0"}, {"--duration", "-1s"}, {"--warm-up", "-1s"}, {"W4"}, {"--nonsense"}} {
 		if _, err := parse(bad, io.Discard); err == nil {
 			t.Errorf("%v was accepted", bad)
 		}
@@ -220,7 +220,7 @@ func TestPlan(t *testing.T) {
 			t.Errorf("%s begins with %s and has %d contestants", c.workload.ID(), c.contestants[0].Name, len(c.contestants))
 		}
 	}
-	_, expected := estimate(contests, options{rounds: defaultRounds, duration: defaultDuration})
+	_, expected := estimate(contests, options{rounds: defaultRounds, warm: defaultWarm, duration: defaultDuration})
 	if expected > 15*time.Minute {
 		t.Errorf("a whole run takes about %s, more than 15 minutes", expected)
 	}

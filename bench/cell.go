@@ -20,6 +20,7 @@ type cell struct {
 	workload   work.Workload
 	contestant rival.Contestant
 	template   string
+	warm       time.Duration
 	duration   time.Duration
 }
 
@@ -118,7 +119,7 @@ func (c cell) job(path string, process int) work.Job {
 		Operation:  w.Operation,
 		Settings:   work.Settings{Path: path, Synchronous: w.Synchronous, Readers: readers()},
 		Goroutines: w.Goroutines, FirstWorker: process * w.Goroutines, Rows: w.Rows,
-		Duration: c.duration,
+		Warm: c.warm, Duration: c.duration,
 	}
 }
 

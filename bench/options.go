@@ -17,6 +17,7 @@ type options struct {
 	workloads   string
 	contestants string
 	rounds      int
+	warm        time.Duration
 	duration    time.Duration
 	dir         string
 	json, svg   string
@@ -28,8 +29,10 @@ type options struct {
 
 const (
 	defaultRounds   = 5
+	defaultWarm     = 150 * time.Millisecond
 	defaultDuration = 400 * time.Millisecond
 	quickRounds     = 2
+	quickWarm       = 50 * time.Millisecond
 	quickDuration   = 100 * time.Millisecond
 	quickWorkloads  = "W1,W3,W4,W6"
 )
@@ -42,12 +45,13 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	f.StringVar(&o.contestants, "contestants", "", "names, as --list shows them (default those that a workload is about)")
 	f.IntVar(&o.rounds, "rounds", defaultRounds, "rounds; in each, every contestant has its turn")
 	f.DurationVar(&o.duration, "duration", defaultDuration, "how long a cell runs; some take a part or a multiple of it")
+	f.DurationVar(&o.warm, "warm-up", defaultWarm, "how long each cell works before that, in the same process, without being measured")
 	f.StringVar(&o.dir, "dir", "", "where the databases are made (default the user's cache directory)")
 	f.StringVar(&o.json, "json", "", "write the measurements to this file, - for standard output")
 	f.StringVar(&o.svg, "svg", "", "draw a chart into this file")
 	f.StringVar(&o.from, "from", "", "measure nothing, and show what --json wrote before")
 	f.BoolVar(&o.big, "big", false, "with the tables that take minutes to make")
-	f.BoolVar(&o.quick, "quick", false, "a look that takes about a minute: "+quickWorkloads+", two rounds, short cells, no warm-up")
+	f.BoolVar(&o.quick, "quick", false, "a look that takes about a minute: "+quickWorkloads+", two rounds, short cells")
 	f.BoolVar(&o.list, "list", false, "list workloads and contestants, and measure nothing")
 	if err := f.Parse(args); err != nil {
 		return o, err
@@ -60,8 +64,8 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	if o.quick {
 		o.hurry(given)
 	}
-	if o.rounds < 1 || o.duration <= 0 {
-		return o, errors.New("--rounds and --duration must be above zero")
+	if o.rounds < 1 || o.duration <= 0 || o.warm < 0 {
+		return o, errors.New("--rounds and --duration must be above zero, and --warm-up not below")
 	}
 	return o, nil
 }
@@ -70,6 +74,9 @@ func parse(args []string, stderr io.Writer) (options, error) {
 func (o *options) hurry(given map[string]bool) {
 	if !given["rounds"] {
 		o.rounds = quickRounds
+	}
+	if !given["warm-up"] {
+		o.warm = quickWarm
 	}
 	if !given["duration"] {
 		o.duration = quickDuration

@@ -55,10 +55,7 @@ func estimate(contests []contest, o options) (cells int, total time.Duration) {
 		n := len(c.contestants)
 		cells += n
 		one := time.Duration(c.workload.Scale * float64(o.duration))
-		total += time.Duration(n*o.rounds) * (one + overhead)
-		if !o.quick {
-			total += time.Duration(n) * (one/warmShare + overhead)
-		}
+		total += time.Duration(n*o.rounds) * (o.warm + one + overhead)
 	}
 	return cells, total
 }

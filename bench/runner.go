@@ -17,15 +17,12 @@ import (
 	"github.com/holdfastdb/holdfast/bench/internal/work"
 )
 
-// warmShare is the part of a cell's duration that the warm-up takes.
-const warmShare = 4
-
 // runner measures. Its directory has the templates, and a directory for each
 // cell while it runs.
 type runner struct {
 	dir       string
 	rounds    int
-	warmUp    bool
+	warm      time.Duration
 	duration  time.Duration
 	progress  *log.Logger
 	templates map[string]string // by what is in them
@@ -34,7 +31,7 @@ type runner struct {
 
 func newRunner(dir string, o options, progress *log.Logger) *runner {
 	return &runner{
-		dir: dir, rounds: o.rounds, warmUp: !o.quick, duration: o.duration, progress: progress,
+		dir: dir, rounds: o.rounds, warm: o.warm, duration: o.duration, progress: progress,
 		templates: map[string]string{}, missing: map[string]string{},
 	}
 }
@@ -75,8 +72,7 @@ func (r *runner) isMissing(ctx context.Context, c rival.Contestant) bool {
 	return r.missing[c.Name] != ""
 }
 
-// contest gives each contestant its turn in each round: A B C, A B C. The first
-// time around is shorter and does not count.
+// contest gives each contestant its turn in each round: A B C, A B C.
 func (r *runner) contest(ctx context.Context, c contest) (report.Workload, error) {
 	w := report.Workload{
 		ID: c.workload.ID(), Title: c.workload.Title, Unit: c.workload.Unit.Name, Lower: c.workload.Unit.Lower,
@@ -91,22 +87,11 @@ func (r *runner) contest(ctx context.Context, c contest) (report.Workload, error
 		return w, err
 	}
 	full := time.Duration(c.workload.Scale * float64(r.duration))
-	first := 1
-	if r.warmUp {
-		first = 0
-	}
-	for round := first; round <= r.rounds; round++ {
+	for round := 1; round <= r.rounds; round++ {
 		for i, rc := range c.contestants {
-			duration := full
-			if round == 0 {
-				duration = full / warmShare
-			}
-			run := r.cell(ctx, cell{workload: c.workload, contestant: rc, template: path, duration: duration})
+			run := r.cell(ctx, cell{workload: c.workload, contestant: rc, template: path, warm: r.warm, duration: full})
 			if ctx.Err() != nil {
 				return w, nil // cut short, so it says nothing
-			}
-			if round == 0 {
-				continue
 			}
 			run.Round = round
 			w.Contestants[i].Runs = append(w.Contestants[i].Runs, run)

@@ -3,10 +3,10 @@
 ** pools, on one thread and one connection. Many writers are one thread that
 ** puts as many rows as there are writers into each COMMIT.
 **
-**     loop OPERATION PATH SYNCHRONOUS ROWS WRITERS FIRST_WORKER NANOSECONDS CACHE_KIB
+**     loop OPERATION PATH SYNCHRONOUS ROWS WRITERS FIRST_WORKER WARM_NS NANOSECONDS CACHE_KIB
 **
-** It opens the database and prints "ready", waits for a line on its standard
-** input, does the job, and prints what it did as one line of JSON.
+** It opens the database, warms up and prints "ready", waits for a line on its
+** standard input, does the job, and prints what it did as one line of JSON.
 */
 #include <pthread.h>
 #include <stdint.h>
@@ -24,13 +24,14 @@
 
 struct job {
     const char *operation, *path, *synchronous;
-    int64_t rows, writers, first_worker, duration, cache_kib;
+    int64_t rows, writers, first_worker, warm, duration, cache_kib;
 };
 
 struct tally {
     int64_t done;     /* operations, or rows */
     int64_t acked;    /* rows of each writer */
-    double seconds, cpu;
+    double seconds;
+    int64_t cpu;      /* nanoseconds, since the start or in all */
     int64_t max;
     int64_t counts[BUCKETS];
 };
@@ -81,31 +82,79 @@ static sqlite3_stmt *prepare(sqlite3 *db, const char *sql) {
     return s;
 }
 
-static void gets(sqlite3 *db, const struct job *j, struct tally *t) {
-    sqlite3_stmt *s = prepare(db, "SELECT name, qty, price FROM item WHERE id = ?");
-    uint64_t x = 88172645463325252u;
+/* Nobody waits for the result any more when the input ends early. */
+static void *end_with_parent(void *unused) {
+    char c;
+    while (read(0, &c, 1) > 0) {}
+    _exit(1);
+    return unused;
+}
+
+static void wait_for_start(struct tally *t) {
+    char c = 0;
+    pthread_t watcher;
+    puts("ready");
+    fflush(stdout);
+    while (c != '\n' && read(0, &c, 1) == 1) {}
+    if (pthread_create(&watcher, 0, end_with_parent, 0) != 0) die("thread", 0);
+    t->cpu = clock_of(CLOCK_PROCESS_CPUTIME_ID);
+}
+
+/* What one operation needs, and what it leaves for the next. */
+struct state {
+    sqlite3 *db;
+    const struct job *job;
+    sqlite3_stmt *statement, *begin, *commit;
+    uint64_t random;
+    int64_t acked;    /* rows of each writer */
+    int64_t want_qty; /* of a scan */
+};
+
+/* Repeats an operation, which returns how many rows that were. */
+static void repeat(struct state *s, struct tally *t, int64_t duration, int64_t (*operation)(struct state *)) {
     int64_t start = now(), begin = start;
-    while (begin < start + j->duration) {
-        x ^= x << 13, x ^= x >> 7, x ^= x << 17;
-        int64_t id = 1 + (int64_t)(x % (uint64_t)j->rows);
-        sqlite3_bind_int64(s, 1, id);
-        if (sqlite3_step(s) != SQLITE_ROW) die("get", db);
-        const unsigned char *name = sqlite3_column_text(s, 0);
-        if (!name || sqlite3_column_bytes(s, 0) != NAME_BYTES || sqlite3_column_int64(s, 1) != id * 7 % 1000 ||
-            sqlite3_column_double(s, 2) != (double)id / 4)
-            die("wrong answer: an item was read wrong", 0);
-        sqlite3_reset(s);
+    while (begin < start + duration) {
+        int64_t n = operation(s);
         int64_t end = now();
-        count(t, end - begin, 1);
-        t->done++;
+        count(t, end - begin, s->job->writers);
+        t->done += n;
         begin = end;
     }
     t->seconds = (double)(begin - start) / 1e9;
-    sqlite3_finalize(s);
 }
 
-static void scan_once(sqlite3 *db, sqlite3_stmt *s, int64_t n, int64_t want_qty) {
-    int64_t rows = 0, ids = 0, qty = 0, bytes = 0;
+static void loop(struct state *s, struct tally *t, int64_t (*operation)(struct state *)) {
+    repeat(s, t, s->job->warm, operation);
+    memset(t, 0, sizeof *t);
+    wait_for_start(t);
+    repeat(s, t, s->job->duration, operation);
+    t->acked = s->acked;
+}
+
+static int64_t get(struct state *s) {
+    uint64_t x = s->random;
+    x ^= x << 13, x ^= x >> 7, x ^= x << 17;
+    s->random = x;
+    int64_t id = 1 + (int64_t)(x % (uint64_t)s->job->rows);
+    sqlite3_bind_int64(s->statement, 1, id);
+    if (sqlite3_step(s->statement) != SQLITE_ROW) die("get", s->db);
+    const unsigned char *name = sqlite3_column_text(s->statement, 0);
+    if (!name || sqlite3_column_bytes(s->statement, 0) != NAME_BYTES || sqlite3_column_int64(s->statement, 1) != id * 7 % 1000 ||
+        sqlite3_column_double(s->statement, 2) != (double)id / 4)
+        die("wrong answer: an item was read wrong", 0);
+    sqlite3_reset(s->statement);
+    return 1;
+}
+
+static void gets(struct state *s, struct tally *t) {
+    s->random = 88172645463325252u;
+    s->statement = prepare(s->db, "SELECT name, qty, price FROM item WHERE id = ?");
+    loop(s, t, get);
+}
+
+static int64_t scan(struct state *state) {
+    sqlite3_stmt *s = state->statement;
+    int64_t n = state->job->rows, rows = 0, ids = 0, qty = 0, bytes = 0;
     double price = 0;
     int rc;
     while ((rc = sqlite3_step(s)) == SQLITE_ROW) {
@@ -115,76 +164,69 @@ static void scan_once(sqlite3 *db, sqlite3_stmt *s, int64_t n, int64_t want_qty)
         qty += sqlite3_column_int64(s, 2);
         price += sqlite3_column_double(s, 3);
     }
-    if (rc != SQLITE_DONE) die("scan", db);
-    if (rows != n || ids != n * (n + 1) / 2 || bytes != n * NAME_BYTES || qty != want_qty || price != (double)(n * (n + 1)) / 8)
+    if (rc != SQLITE_DONE) die("scan", state->db);
+    if (rows != n || ids != n * (n + 1) / 2 || bytes != n * NAME_BYTES || qty != state->want_qty || price != (double)(n * (n + 1)) / 8)
         die("wrong answer: the scan did not see all rows as they are", 0);
     sqlite3_reset(s);
+    return rows;
 }
 
-static void scans(sqlite3 *db, const struct job *j, struct tally *t) {
-    sqlite3_stmt *s = prepare(db, "SELECT id, name, qty, price FROM item");
-    int64_t want_qty = 0;
-    for (int64_t id = 1; id <= j->rows; id++) want_qty += id * 7 % 1000;
-    int64_t start = now(), begin = start;
-    while (begin < start + j->duration) {
-        scan_once(db, s, j->rows, want_qty);
-        int64_t end = now();
-        count(t, end - begin, 1);
-        t->done += j->rows;
-        begin = end;
-    }
-    t->seconds = (double)(begin - start) / 1e9;
-    sqlite3_finalize(s);
+static void scans(struct state *s, struct tally *t) {
+    for (int64_t id = 1; id <= s->job->rows; id++) s->want_qty += id * 7 % 1000;
+    s->statement = prepare(s->db, "SELECT id, name, qty, price FROM item");
+    loop(s, t, scan);
 }
 
 static sqlite3_stmt *prepare_insert(sqlite3 *db) {
     return prepare(db, "INSERT INTO entry(worker, seq, body) VALUES (?, ?, ?)");
 }
 
-static void insert(sqlite3 *db, sqlite3_stmt *s, int64_t worker, int64_t seq) {
-    sqlite3_bind_int64(s, 1, worker);
-    sqlite3_bind_int64(s, 2, seq);
-    sqlite3_bind_text(s, 3, BODY, (int)strlen(BODY), SQLITE_STATIC);
-    if (sqlite3_step(s) != SQLITE_DONE) die("insert", db);
-    sqlite3_reset(s);
+static void insert(struct state *s, int64_t worker, int64_t seq) {
+    sqlite3_bind_int64(s->statement, 1, worker);
+    sqlite3_bind_int64(s->statement, 2, seq);
+    sqlite3_bind_text(s->statement, 3, BODY, (int)strlen(BODY), SQLITE_STATIC);
+    if (sqlite3_step(s->statement) != SQLITE_DONE) die("insert", s->db);
+    sqlite3_reset(s->statement);
 }
 
-static void inserts(sqlite3 *db, const struct job *j, struct tally *t) {
-    sqlite3_stmt *s = prepare_insert(db), *b = prepare(db, "BEGIN IMMEDIATE"), *c = prepare(db, "COMMIT");
-    int64_t start = now(), begin = start;
-    while (begin < start + j->duration) {
-        int64_t seq = ++t->acked;
-        if (j->writers > 1 && sqlite3_step(b) != SQLITE_DONE) die("begin", db);
-        for (int64_t w = 0; w < j->writers; w++) insert(db, s, j->first_worker + w, seq);
-        if (j->writers > 1 && sqlite3_step(c) != SQLITE_DONE) die("commit", db);
-        sqlite3_reset(b);
-        sqlite3_reset(c);
-        int64_t end = now();
-        count(t, end - begin, j->writers);
-        t->done += j->writers;
-        begin = end;
-    }
-    t->seconds = (double)(begin - start) / 1e9;
-    sqlite3_finalize(s);
-    sqlite3_finalize(b);
-    sqlite3_finalize(c);
+static int64_t insert_each(struct state *s) {
+    int64_t writers = s->job->writers, seq = ++s->acked;
+    if (writers > 1 && sqlite3_step(s->begin) != SQLITE_DONE) die("begin", s->db);
+    for (int64_t w = 0; w < writers; w++) insert(s, s->job->first_worker + w, seq);
+    if (writers > 1 && sqlite3_step(s->commit) != SQLITE_DONE) die("commit", s->db);
+    sqlite3_reset(s->begin);
+    sqlite3_reset(s->commit);
+    return writers;
 }
 
-static void bulk(sqlite3 *db, const struct job *j, struct tally *t) {
-    sqlite3_stmt *s = prepare_insert(db);
-    int64_t start = now();
-    run(db, "BEGIN IMMEDIATE");
-    for (int64_t seq = 1; seq <= j->rows; seq++) insert(db, s, j->first_worker, seq);
-    run(db, "COMMIT");
-    int64_t took = now() - start;
+static void inserts(struct state *s, struct tally *t) {
+    s->statement = prepare_insert(s->db);
+    s->begin = prepare(s->db, "BEGIN IMMEDIATE");
+    s->commit = prepare(s->db, "COMMIT");
+    loop(s, t, insert_each);
+}
+
+static int64_t write_rows(struct state *s, int64_t n) {
+    int64_t start = now(), end = s->acked + n;
+    run(s->db, "BEGIN IMMEDIATE");
+    while (s->acked < end) insert(s, s->job->first_worker, ++s->acked);
+    run(s->db, "COMMIT");
+    return now() - start;
+}
+
+static void bulk(struct state *s, struct tally *t) {
+    s->statement = prepare_insert(s->db);
+    if (s->job->warm > 0) write_rows(s, s->job->rows / 10);
+    wait_for_start(t);
+    int64_t took = write_rows(s, s->job->rows);
     count(t, took, 1);
-    t->done = t->acked = j->rows;
+    t->done = s->job->rows;
+    t->acked = s->acked;
     t->seconds = (double)took / 1e9;
-    sqlite3_finalize(s);
 }
 
-static void opens(const struct job *j, struct tally *t) {
-    int64_t end = now() + j->duration, busy = 0;
+static void opens_for(const struct job *j, struct tally *t, int64_t duration) {
+    int64_t end = now() + duration, busy = 0;
     while (now() < end || !t->done) {
         int64_t begin = now();
         sqlite3 *db = open_database(j);
@@ -197,10 +239,17 @@ static void opens(const struct job *j, struct tally *t) {
     t->seconds = (double)busy / 1e9;
 }
 
+static void opens(const struct job *j, struct tally *t) {
+    if (j->warm > 0) opens_for(j, t, j->warm);
+    memset(t, 0, sizeof *t);
+    wait_for_start(t);
+    opens_for(j, t, j->duration);
+}
+
 static void tell(const struct job *j, const struct tally *t) {
     const char *comma = "";
     printf("{\"done\":%lld,\"rate\":%.17g,\"cpu_seconds\":%.9f,\"latency\":{\"max_ns\":%lld,\"buckets\":[",
-           (long long)t->done, t->seconds > 0 ? (double)t->done / t->seconds : 0, t->cpu,
+           (long long)t->done, t->seconds > 0 ? (double)t->done / t->seconds : 0, (double)t->cpu / 1e9,
            (long long)t->max);
     for (int i = 0; i < BUCKETS; i++) {
         if (!t->counts[i]) continue;
@@ -215,40 +264,24 @@ static void tell(const struct job *j, const struct tally *t) {
     fflush(stdout);
 }
 
-/* Nobody waits for the result any more when the input ends early. */
-static void *end_with_parent(void *unused) {
-    char c;
-    while (read(0, &c, 1) > 0) {}
-    _exit(1);
-    return unused;
-}
-
-static void wait_for_start(void) {
-    char c = 0;
-    pthread_t watcher;
-    puts("ready");
-    fflush(stdout);
-    while (c != '\n' && read(0, &c, 1) == 1) {}
-    if (pthread_create(&watcher, 0, end_with_parent, 0) != 0) die("thread", 0);
-}
-
 int main(int argc, char **argv) {
     static struct tally t;
-    sqlite3 *db = 0;
-    if (argc != 9) die("eight arguments are needed", 0);
-    struct job j = {argv[1], argv[2], argv[3], atoll(argv[4]), atoll(argv[5]), atoll(argv[6]), atoll(argv[7]), atoll(argv[8])};
+    if (argc != 10) die("nine arguments are needed", 0);
+    struct job j = {argv[1], argv[2], argv[3], atoll(argv[4]), atoll(argv[5]), atoll(argv[6]), atoll(argv[7]), atoll(argv[8]), atoll(argv[9])};
+    struct state s = {.job = &j};
     int only_open = !strcmp(j.operation, "open");
-    if (!only_open) db = open_database(&j);
-    wait_for_start();
-    int64_t cpu = clock_of(CLOCK_PROCESS_CPUTIME_ID);
+    if (!only_open) s.db = open_database(&j);
     if (only_open) opens(&j, &t);
-    else if (!strcmp(j.operation, "get") || !strcmp(j.operation, "prepared")) gets(db, &j, &t);
-    else if (!strcmp(j.operation, "scan")) scans(db, &j, &t);
-    else if (!strcmp(j.operation, "insert")) inserts(db, &j, &t);
-    else if (!strcmp(j.operation, "bulk")) bulk(db, &j, &t);
+    else if (!strcmp(j.operation, "get") || !strcmp(j.operation, "prepared")) gets(&s, &t);
+    else if (!strcmp(j.operation, "scan")) scans(&s, &t);
+    else if (!strcmp(j.operation, "insert")) inserts(&s, &t);
+    else if (!strcmp(j.operation, "bulk")) bulk(&s, &t);
     else die("no such operation", 0);
-    t.cpu = (double)(clock_of(CLOCK_PROCESS_CPUTIME_ID) - cpu) / 1e9;
+    t.cpu = clock_of(CLOCK_PROCESS_CPUTIME_ID) - t.cpu;
     tell(&j, &t);
-    sqlite3_close(db);
+    sqlite3_finalize(s.statement);
+    sqlite3_finalize(s.begin);
+    sqlite3_finalize(s.commit);
+    sqlite3_close(s.db);
     _exit(0); /* the watcher would see the input end, and call that a failure */
 }

@@ -2,8 +2,9 @@
 
     python3 load.py JOB
 
-JOB is JSON. The process opens the database and prints "ready", waits for a line
-on its standard input, does the job, and prints what it did as one line of JSON.
+JOB is JSON. The process opens the database, warms up and prints "ready", waits
+for a line on its standard input, does the job, and prints what it did as one
+line of JSON.
 """
 
 import json
@@ -74,13 +75,19 @@ class Worker:
     def __init__(self, job, db, number):
         self.job, self.db, self.number = job, db, number
         self.random = random.Random(number)
-        self.done = self.failed = self.seq = self.rows = self.sum = 0
+        self.seq = self.rows = self.sum = self.failed = self.warm_failed = 0
+        self.wrong = None
+        self.forget()
+        n = job["rows"] if job["operation"] == "scan" else 0
+        self.scanned = (n, n * (n + 1) // 2, sum(i * 7 % 1000 for i in range(1, n + 1)), n * NAME_BYTES, n * (n + 1) / 8)
+
+    def forget(self):
+        """What was done so far counts no longer, but for what is in the database."""
+        self.warm_failed += self.failed
+        self.done = self.failed = 0
         self.first_error = ""
         self.rate = 0.0
         self.latency, self.reads = Histogram(), Histogram()
-        self.wrong = None
-        n = job["rows"] if job["operation"] == "scan" else 0
-        self.scanned = (n, n * (n + 1) // 2, sum(i * 7 % 1000 for i in range(1, n + 1)), n * NAME_BYTES, n * (n + 1) / 8)
 
     def get(self):
         key = self.random.randint(1, self.job["rows"])
@@ -120,7 +127,19 @@ class Worker:
         for _ in range(100):
             manager.return_connection(manager.get_connection())
 
-    def run(self, start, end):
+    def run(self, line):
+        """Works for the warm-up's time, meets the others, and works for what counts."""
+        if self.job["warm_ns"] > 0:
+            start = time.perf_counter_ns()
+            self.work(start, start + self.job["warm_ns"])
+            self.forget()
+        line.wait()  # until all are warm
+        line.wait()  # until it begins
+        if not self.wrong:
+            start = time.perf_counter_ns()
+            self.work(start, start + self.job["duration_ns"])
+
+    def work(self, start, end):
         operation = getattr(self, self.job["operation"])
         begin = start
         while begin < end and not self.wrong:
@@ -144,13 +163,16 @@ class Worker:
 
 def loop(job, db):
     workers = [Worker(job, db, job["first_worker"] + i) for i in range(job["goroutines"])]
-    start = time.perf_counter_ns()
-    end = start + job["duration_ns"]
-    threads = [threading.Thread(target=w.run, args=(start, end)) for w in workers]
+    line = threading.Barrier(len(workers) + 1)
+    threads = [threading.Thread(target=w.run, args=(line,)) for w in workers]
     for t in threads:
         t.start()
+    line.wait()
+    cpu = wait_for_start()
+    line.wait()
     for t in threads:
         t.join()
+    cpu = time.process_time() - cpu
     latency, reads = Histogram(), Histogram()
     for w in workers:
         if w.wrong:
@@ -163,9 +185,11 @@ def loop(job, db):
     return {
         "done": per * sum(w.done for w in workers),
         "failed": sum(w.failed for w in workers),
+        "warm_failed": sum(w.warm_failed for w in workers),
         "first_error": next((w.first_error for w in workers if w.first_error), ""),
         "retries": db.lock_manager.get_statistics()["retry_attempts"],
         "rate": per * sum(w.rate for w in workers),
+        "cpu_seconds": cpu,
         "latency": latency.tell(),
         "reads": reads.tell(),
         "ledger": [{"worker": w.number, "rows": w.rows, "sum": w.sum} for w in workers if w.rows],
@@ -174,22 +198,41 @@ def loop(job, db):
 
 def bulk(job, db):
     n, worker = job["rows"], job["first_worker"]
+    has = n // 10 if job["warm_ns"] > 0 else 0
+    if has and not write_rows(db, worker, 0, has):
+        raise Refused("execute_transaction returned False in the warm-up")
     latency = Histogram()
+    cpu = wait_for_start()
     start = time.perf_counter_ns()
-    if not db.execute_transaction([(INSERT_ENTRY, (worker, seq, BODY)) for seq in range(1, n + 1)]):
+    if not write_rows(db, worker, has, n):
         return {"failed": 1, "first_error": "execute_transaction returned False"}
     took = time.perf_counter_ns() - start
+    cpu = time.process_time() - cpu
     latency.add(took)
+    has += n
     return {
-        "done": n, "rate": n * 1e9 / took, "latency": latency.tell(),
-        "ledger": [{"worker": worker, "rows": n, "sum": n * (n + 1) // 2}],
+        "done": n, "rate": n * 1e9 / took, "cpu_seconds": cpu, "latency": latency.tell(),
+        "ledger": [{"worker": worker, "rows": has, "sum": has * (has + 1) // 2}],
     }
 
 
+def write_rows(db, worker, has, n):
+    return db.execute_transaction([(INSERT_ENTRY, (worker, seq, BODY)) for seq in range(has + 1, has + n + 1)])
+
+
 def opens(job):
+    if job["warm_ns"] > 0:
+        opens_for(job, job["warm_ns"])
+    cpu = wait_for_start()
+    result = opens_for(job, job["duration_ns"])
+    result["cpu_seconds"] = time.process_time() - cpu
+    return result
+
+
+def opens_for(job, duration):
     latency = Histogram()
     done = busy = 0
-    end = time.perf_counter_ns() + job["duration_ns"]
+    end = time.perf_counter_ns() + duration
     while time.perf_counter_ns() < end or not done:
         begin = time.perf_counter_ns()
         db = open_database(job)
@@ -217,21 +260,24 @@ def end_with_parent():
     os._exit(1)
 
 
-def main():
-    job = json.loads(sys.argv[1])
-    db = None if job["operation"] == "open" else open_database(job)
+def wait_for_start():
+    """Everything is warm. Returns the CPU time that was used for it."""
     print("ready", flush=True)
     while os.read(0, 1) not in (b"\n", b""):
         pass
     threading.Thread(target=end_with_parent, daemon=True).start()
-    cpu = time.process_time()
+    return time.process_time()
+
+
+def main():
+    job = json.loads(sys.argv[1])
+    db = None if job["operation"] == "open" else open_database(job)
     if db is None:
         result = opens(job)
     elif job["operation"] == "bulk":
         result = bulk(job, db)
     else:
         result = loop(job, db)
-    result["cpu_seconds"] = time.process_time() - cpu
     print(json.dumps(result), flush=True)
     if db is not None:
         for conn in db.lock_manager.connection_pool:

@@ -38,9 +38,13 @@ func limit(s Sources) Contestant {
 			return ""
 		},
 		Command: func(ctx context.Context, j work.Job) (*exec.Cmd, error) {
-			number := func(n int) string { return strconv.Itoa(n) }
-			return exec.CommandContext(ctx, program, string(j.Operation), j.Settings.Path, j.Settings.Synchronous,
-				number(j.Rows), number(j.Goroutines), number(j.FirstWorker), strconv.FormatInt(int64(j.Duration), 10), number(cacheKiB)), nil
+			args := []string{string(j.Operation), j.Settings.Path, j.Settings.Synchronous}
+			for _, n := range []int64{
+				int64(j.Rows), int64(j.Goroutines), int64(j.FirstWorker), int64(j.Warm), int64(j.Duration), cacheKiB,
+			} {
+				args = append(args, strconv.FormatInt(n, 10))
+			}
+			return exec.CommandContext(ctx, program, args...), nil
 		},
 	}
 }

@@ -13,9 +13,21 @@ import (
 
 // opens opens the database again and again. Closing is not timed.
 func (j Job) opens(ctx context.Context, open Opener) (*Tally, error) {
+	if j.Warm > 0 {
+		if _, err := j.opensFor(ctx, open, j.Warm); err != nil {
+			return nil, err
+		}
+	}
+	if err := j.begin(); err != nil {
+		return nil, err
+	}
+	return j.opensFor(ctx, open, j.Duration)
+}
+
+func (j Job) opensFor(ctx context.Context, open Opener, duration time.Duration) (*Tally, error) {
 	t := new(Tally)
 	var busy time.Duration
-	for end := time.Now().Add(j.Duration); time.Now().Before(end) || t.Done == 0; {
+	for end := time.Now().Add(duration); time.Now().Before(end) || t.Done == 0; {
 		begin := time.Now()
 		db, err := open(ctx, j.Settings)
 		if err != nil {
@@ -87,41 +99,47 @@ func (j Job) creates(ctx context.Context, m Mapped) (*Tally, error) {
 
 // allocs runs op so many times and counts what it allocates on Go's heap. What
 // the process allocates besides is counted too, and so is shared out among many.
-func allocs(op func() error) (objects, bytes float64, err error) {
-	const warm, counted = 200, 5000
+func allocs(times int, op func() error) (objects, bytes float64, err error) {
 	var before, after runtime.MemStats
-	for i := range warm + counted {
-		if i == warm {
-			runtime.ReadMemStats(&before)
-		}
+	runtime.ReadMemStats(&before)
+	for range times {
 		if err := op(); err != nil {
 			return 0, 0, err
 		}
 	}
 	runtime.ReadMemStats(&after)
-	return float64(after.Mallocs-before.Mallocs) / counted, float64(after.TotalAlloc-before.TotalAlloc) / counted, nil
+	n := float64(times)
+	return float64(after.Mallocs-before.Mallocs) / n, float64(after.TotalAlloc-before.TotalAlloc) / n, nil
 }
 
 func (j Job) allocsOfGet(ctx context.Context, g Getter) (*Tally, error) {
 	w := j.lone()
-	return w.allocs(func() error { return read(ctx, g.Get, w.key(j.Rows)) })
+	return j.allocsOf(w, func() error { return read(ctx, g.Get, w.key(j.Rows)) })
 }
 
 func (j Job) allocsOfInsert(ctx context.Context, i Inserter) (*Tally, error) {
 	w := j.lone()
-	return w.allocs(func() error { return w.insert(ctx, i.Insert) })
+	return j.allocsOf(w, func() error { return w.insert(ctx, i.Insert) })
 }
 
-// allocs times op as well, for the table shows a latency in every row.
-func (w *worker) allocs(op func() error) (*Tally, error) {
-	start := time.Now()
-	var err error
-	w.tally.Allocs, w.tally.Bytes, err = allocs(func() error {
+// allocsOf times op as well, for the table shows a latency in every row.
+func (j Job) allocsOf(w *worker, op func() error) (*Tally, error) {
+	const warm, counted = 500, 5000
+	timed := func() error {
 		begin := time.Now()
 		err := op()
 		w.tally.count(time.Since(begin), err)
 		return err
-	})
+	}
+	_, _, err := allocs(warm, timed)
+	w.tally.forget()
+	if err == nil {
+		err = j.begin()
+	}
+	start := time.Now()
+	if err == nil {
+		w.tally.Allocs, w.tally.Bytes, err = allocs(counted, timed)
+	}
 	if err != nil {
 		return nil, errors.Join(errors.New("no operation may fail where allocations are counted"), err)
 	}

@@ -36,7 +36,10 @@ type Job struct {
 	Goroutines  int           `json:"goroutines"`
 	FirstWorker int           `json:"first_worker"`
 	Rows        int           `json:"rows"` // of the table item, or to be written at once
+	Warm        time.Duration `json:"warm_ns"`
 	Duration    time.Duration `json:"duration_ns"`
+
+	ready func() error // see begin
 }
 
 // Opener opens a database as a contestant does.
@@ -45,7 +48,12 @@ type Opener func(ctx context.Context, s Settings) (Database, error)
 // Run does the job on an open database; Open, which opens its own, needs only
 // the opener. A failed operation is counted. An error means that the job could
 // not be done, or was done wrong.
-func (j Job) Run(ctx context.Context, open Opener, db Database) (*Tally, error) {
+//
+// Before what counts, Run works for about as long as Warm says, on the same
+// goroutines, connections and statements, and calls ready in between, unless it
+// is nil: a process is slow at first, while its heap, stacks and caches grow.
+func (j Job) Run(ctx context.Context, open Opener, db Database, ready func() error) (*Tally, error) {
+	j.ready = ready
 	t, err := j.run(ctx, open, db)
 	if err != nil {
 		return nil, fmt.Errorf("%s %s: %w", j.Contestant, j.Operation, err)
@@ -88,6 +96,20 @@ func (j Job) run(ctx context.Context, open Opener, db Database) (*Tally, error) 
 		return does(db, func(i Inserter) (*Tally, error) { return j.allocsOfInsert(ctx, i) })
 	}
 	return nil, fmt.Errorf("no such operation")
+}
+
+// begin ends the part that does not count. It is called once.
+func (j Job) begin() error {
+	if j.ready == nil {
+		return nil
+	}
+	return j.ready()
+}
+
+// begun is the job where it has begun already, for a second part that counts.
+func (j Job) begun() Job {
+	j.Warm, j.ready = 0, nil
+	return j
 }
 
 // does runs f on what the database offers.

@@ -30,26 +30,43 @@ func (j Job) lone() *worker {
 	return w
 }
 
-// loop runs op on the job's goroutines until its time is up. An operation that
-// has begun then is finished. One that is refused is counted and the next one
-// begins; a WrongError ends the job.
-func (j Job) loop(ctx context.Context, op func(ctx context.Context, w *worker) error) (*Tally, error) {
+// operation is what loop repeats.
+type operation func(ctx context.Context, w *worker) error
+
+// loop runs op on the job's goroutines until its time is up, after a warm-up on
+// the same goroutines. An operation that has begun then is finished. One that is
+// refused is counted and the next one begins; a WrongError ends the job.
+func (j Job) loop(ctx context.Context, op operation) (*Tally, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	workers := make([]worker, j.Goroutines)
-	start := time.Now()
-	end := start.Add(j.Duration)
-	var wg sync.WaitGroup
+	var warm, done sync.WaitGroup
+	var start time.Time
+	started := make(chan struct{})
+	warm.Add(len(workers))
 	for i := range workers {
 		w := &workers[i]
 		w.start(j.FirstWorker + i)
-		wg.Go(func() {
-			if err := w.run(ctx, start, end, op); err != nil {
+		done.Go(func() {
+			if err := w.warmUp(ctx, j.Warm, op); err != nil {
+				cancel(err)
+			}
+			warm.Done()
+			<-started
+			if err := w.run(ctx, start, start.Add(j.Duration), op); err != nil {
 				cancel(err)
 			}
 		})
 	}
-	wg.Wait()
+	warm.Wait()
+	if ctx.Err() == nil {
+		if err := j.begin(); err != nil {
+			cancel(err)
+		}
+	}
+	start = time.Now()
+	close(started)
+	done.Wait()
 	if err := context.Cause(ctx); err != nil {
 		return nil, err
 	}
@@ -60,7 +77,27 @@ func (j Job) loop(ctx context.Context, op func(ctx context.Context, w *worker) e
 	return sum, nil
 }
 
-func (w *worker) run(ctx context.Context, start, end time.Time, op func(context.Context, *worker) error) error {
+// warmUp runs op for a time, once at least, and counts only what the database
+// is compared with afterwards.
+func (w *worker) warmUp(ctx context.Context, warm time.Duration, op operation) error {
+	if warm <= 0 {
+		return nil
+	}
+	for start := time.Now(); ; {
+		err := op(ctx, w)
+		if wrong, ok := errors.AsType[*WrongError](err); ok {
+			return wrong
+		}
+		now := time.Now()
+		w.tally.count(now.Sub(start), err)
+		if now.Sub(start) >= warm || ctx.Err() != nil {
+			w.tally.forget()
+			return nil
+		}
+	}
+}
+
+func (w *worker) run(ctx context.Context, start, end time.Time, op operation) error {
 	begin := start
 	for begin.Before(end) && ctx.Err() == nil {
 		err := op(ctx, w)
@@ -155,18 +192,35 @@ func (j Job) increments(ctx context.Context, i Incrementer) (*Tally, error) {
 	})
 }
 
-// bulk runs once, whatever the duration.
+// bulk runs once, whatever the duration, after a tenth as much that does not
+// count.
 func (j Job) bulk(ctx context.Context, b Bulker) (*Tally, error) {
 	t := new(Tally)
-	start := time.Now()
-	if err := b.Bulk(ctx, j.FirstWorker, 1, int64(j.Rows)); err != nil {
-		t.count(0, err)
-		return t, nil
+	var first int64
+	if j.Warm > 0 {
+		first = t.bulk(ctx, b, j.FirstWorker, 0, int64(j.Rows/10))
+		t.forget()
 	}
-	took := time.Since(start)
-	rows := int64(j.Rows)
-	t.Done, t.Rate = rows, float64(rows)/took.Seconds()
-	t.Latency.Add(took)
-	t.Ledger = []Account{{Worker: j.FirstWorker, Rows: rows, Sum: rows * (rows + 1) / 2}}
+	if err := j.begin(); err != nil {
+		return nil, err
+	}
+	start := time.Now()
+	if t.bulk(ctx, b, j.FirstWorker, first, int64(j.Rows)) > first {
+		t.Done = int64(j.Rows) // rows, not transactions
+		t.Rate = float64(j.Rows) / time.Since(start).Seconds()
+	}
 	return t, nil
+}
+
+// bulk writes n rows of a worker in one transaction behind those that it has,
+// and returns how many it has then.
+func (t *Tally) bulk(ctx context.Context, b Bulker, worker int, has, n int64) int64 {
+	begin := time.Now()
+	err := b.Bulk(ctx, worker, has+1, n)
+	t.count(time.Since(begin), err)
+	if err == nil {
+		has += n
+		t.Ledger = []Account{{Worker: worker, Rows: has, Sum: has * (has + 1) / 2}}
+	}
+	return has
 }

@@ -43,6 +43,12 @@ const (
 // pace, so that they don't wait for each other on few CPUs: what is measured is
 // how long a read takes, not how many there can be.
 func (j Job) latency(ctx context.Context, w watched) (*Tally, error) {
+	var writes Tally
+	var has int64
+	if j.Warm > 0 {
+		has = writes.bulk(ctx, w, j.FirstWorker, 0, bulkRows)
+		writes.forget()
+	}
 	half := j
 	half.Duration = j.Duration / 2
 	idle, err := half.paced(ctx, w)
@@ -50,10 +56,9 @@ func (j Job) latency(ctx context.Context, w watched) (*Tally, error) {
 		return nil, err
 	}
 	bulkCtx, stop := context.WithCancel(ctx)
-	var writes Tally
 	var wg sync.WaitGroup
-	wg.Go(func() { writes = j.bulkUntil(bulkCtx, w) })
-	t, err := half.paced(ctx, w)
+	wg.Go(func() { writes.bulkUntil(bulkCtx, w, j.FirstWorker, has) })
+	t, err := half.begun().paced(ctx, w)
 	stop()
 	wg.Wait()
 	if err != nil {
@@ -61,6 +66,7 @@ func (j Job) latency(ctx context.Context, w watched) (*Tally, error) {
 	}
 	t.Idle = idle.Latency
 	t.Failed += idle.Failed + writes.Failed
+	t.WarmFailed += idle.WarmFailed + writes.WarmFailed
 	t.Ledger = writes.Ledger
 	for _, e := range []string{idle.FirstError, writes.FirstError} {
 		if t.FirstError == "" {
@@ -90,18 +96,8 @@ func (j Job) paced(ctx context.Context, g Getter) (*Tally, error) {
 
 // bulkUntil writes one transaction after the other until ctx ends. The last
 // one is finished. Most that are refused at first get through later.
-func (j Job) bulkUntil(ctx context.Context, b Bulker) Tally {
-	var t Tally
-	account := Account{Worker: j.FirstWorker}
+func (t *Tally) bulkUntil(ctx context.Context, b Bulker, worker int, has int64) {
 	for ctx.Err() == nil {
-		begin := time.Now()
-		err := b.Bulk(context.WithoutCancel(ctx), j.FirstWorker, account.Rows+1, bulkRows)
-		t.count(time.Since(begin), err)
-		if err == nil {
-			account.Rows += bulkRows
-			account.Sum = account.Rows * (account.Rows + 1) / 2
-			t.Ledger = []Account{account}
-		}
+		has = t.bulk(context.WithoutCancel(ctx), b, worker, has, bulkRows)
 	}
-	return t
 }

@@ -10,12 +10,13 @@ import (
 	"io"
 	"os/exec"
 	"strings"
+	"time"
 )
 
 // Each job runs in a process of its own, so that no contestant meets another's
 // heap, engine or file locks, and a contestant need not be Go. The process
 //
-//	opens the database and prints "ready",
+//	opens the database, warms up and prints "ready",
 //	waits for a line on its standard input,
 //	does the job and prints its Tally as one line of JSON,
 //
@@ -32,6 +33,24 @@ func Child(ctx context.Context, j Job, open Opener, in io.Reader, out io.Writer)
 		}
 		defer func() { err = errors.Join(err, db.Close()) }()
 	}
+	var before time.Duration
+	t, err := j.Run(ctx, open, db, func() error {
+		if err := awaitStart(in, out, cancel); err != nil {
+			return err
+		}
+		before = cpuTime()
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	t.CPU = (cpuTime() - before).Seconds()
+	return json.NewEncoder(out).Encode(t)
+}
+
+// awaitStart tells the parent that everything is warm and waits until it lets
+// the job begin. When the parent goes away after that, it calls gone.
+func awaitStart(in io.Reader, out io.Writer, gone func()) error {
 	if _, err := fmt.Fprintln(out, "ready"); err != nil {
 		return err
 	}
@@ -41,15 +60,9 @@ func Child(ctx context.Context, j Job, open Opener, in io.Reader, out io.Writer)
 	}
 	go func() {
 		_, _ = lines.ReadByte() // returns when the parent is gone
-		cancel()
+		gone()
 	}()
-	before := cpuTime()
-	t, err := j.Run(ctx, open, db)
-	if err != nil {
-		return err
-	}
-	t.CPU = (cpuTime() - before).Seconds()
-	return json.NewEncoder(out).Encode(t)
+	return nil
 }
 
 // Process is the parent's side of one process.

@@ -8,8 +8,9 @@ import (
 // Tally is what one process has done, and what it says it was told. The loops
 // in C and Python print the same keys.
 type Tally struct {
-	Done       int64   `json:"done"`   // operations, or rows, that succeeded
-	Failed     int64   `json:"failed"` // operations that returned an error
+	Done       int64   `json:"done"`                  // operations, or rows, that succeeded
+	Failed     int64   `json:"failed"`                // operations that returned an error
+	WarmFailed int64   `json:"warm_failed,omitempty"` // the same in the warm-up
 	FirstError string  `json:"first_error,omitempty"`
 	Retries    int64   `json:"retries,omitempty"` // conflicts that the contestant itself got over, where it counts them
 	Rate       float64 `json:"rate"`              // Done per second
@@ -46,10 +47,17 @@ func (t *Tally) count(took time.Duration, err error) {
 	t.Latency.Add(took)
 }
 
+// forget ends a warm-up: what was done counts no longer, but what is in the
+// database because of it stays noted.
+func (t *Tally) forget() {
+	*t = Tally{Ledger: t.Ledger, Increments: t.Increments, WarmFailed: t.WarmFailed + t.Failed}
+}
+
 // Merge adds what another worker or process has done.
 func (t *Tally) Merge(other *Tally) {
 	t.Done += other.Done
 	t.Failed += other.Failed
+	t.WarmFailed += other.WarmFailed
 	t.Retries += other.Retries
 	t.Rate += other.Rate
 	t.CPU += other.CPU

@@ -40,7 +40,7 @@ func (f *fake) Insert(context.Context, Entry) error {
 func TestLoopCountsWhatWasAcknowledged(t *testing.T) {
 	f := &fake{refuse: 3}
 	j := Job{Operation: Insert, Goroutines: 4, FirstWorker: 8, Duration: 20 * time.Millisecond}
-	tally, err := j.Run(t.Context(), nil, f)
+	tally, err := j.Run(t.Context(), nil, f, nil)
 	must(t, err)
 	if tally.Done+tally.Failed != f.writes.Load() || tally.Failed != f.writes.Load()/3 {
 		t.Errorf("%d done and %d failed of %d", tally.Done, tally.Failed, f.writes.Load())
@@ -62,7 +62,7 @@ func TestLoopCountsWhatWasAcknowledged(t *testing.T) {
 
 func TestWrongAnswerEndsTheJob(t *testing.T) {
 	j := Job{Operation: Get, Goroutines: 2, Rows: 10, Duration: time.Hour}
-	_, err := j.Run(t.Context(), nil, &fake{wrong: true})
+	_, err := j.Run(t.Context(), nil, &fake{wrong: true}, nil)
 	if _, ok := errors.AsType[*WrongError](err); !ok {
 		t.Errorf("the error is %v", err)
 	}
@@ -70,7 +70,7 @@ func TestWrongAnswerEndsTheJob(t *testing.T) {
 
 func TestWhatIsNotOffered(t *testing.T) {
 	for _, o := range []Operation{Scan, Lease, "dance"} {
-		if _, err := (Job{Operation: o}).Run(t.Context(), nil, &fake{}); err == nil {
+		if _, err := (Job{Operation: o}).Run(t.Context(), nil, &fake{}, nil); err == nil {
 			t.Errorf("%s was done by a database that can't", o)
 		}
 	}
@@ -79,7 +79,7 @@ func TestWhatIsNotOffered(t *testing.T) {
 func TestMixReadsAndWrites(t *testing.T) {
 	f := &fake{}
 	j := Job{Operation: Mix, Goroutines: 2, Rows: 10, Duration: 20 * time.Millisecond}
-	tally, err := j.Run(t.Context(), nil, f)
+	tally, err := j.Run(t.Context(), nil, f, nil)
 	must(t, err)
 	writes := f.writes.Load()
 	if tally.Reads.Total()+writes != tally.Done || writes == 0 || float64(writes)/float64(tally.Done) > 0.2 {
