@@ -121,7 +121,7 @@ func TestRun(t *testing.T) {
 	var stdout, stderr bytes.Buffer
 	err := run(t.Context(), []string{
 		"--workloads", "W3/normal,W7/lease/1", "--contestants", "modernc-naive,spec-go", "--rounds", "2", "--duration", "10ms",
-		"--dir", dir, "--json", json, "--svg", svg,
+		"--dir", dir, "--json", json, "--svg", svg, "--profile", filepath.Join(dir, "profiles"),
 	}, &stdout, &stderr)
 	if err != nil {
 		t.Fatalf("%v\n%s", err, &stderr)
@@ -138,6 +138,13 @@ func TestRun(t *testing.T) {
 	must(t, err)
 	if len(r.Workloads) != 2 || len(r.Workloads[0].Contestants) != 3 || len(r.Workloads[0].Contestants[0].Runs) != 2 {
 		t.Errorf("the JSON does not have two workloads of three contestants with two runs each")
+	}
+	for _, name := range []string{"W3-normal.holdfast", "W7-lease-1.spec-go"} {
+		for _, ending := range []string{".cpu.pprof", ".allocs.pprof"} {
+			if info, err := os.Stat(filepath.Join(dir, "profiles", name+ending)); err != nil || info.Size() == 0 {
+				t.Errorf("the profile %s: %v", name+ending, err)
+			}
+		}
 	}
 	var again bytes.Buffer
 	must(t, run(t.Context(), []string{"--from", json, "--workloads", "W7"}, &again, io.Discard))

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/holdfastdb/holdfast/bench/internal/report"
@@ -22,6 +23,7 @@ type cell struct {
 	template   string
 	warm       time.Duration
 	duration   time.Duration
+	profiles   string // the directory for them; "" for none
 }
 
 // patience is what a cell may take beyond its duration before it is given up.
@@ -119,8 +121,21 @@ func (c cell) job(path string, process int) work.Job {
 		Operation:  w.Operation,
 		Settings:   work.Settings{Path: path, Synchronous: w.Synchronous, Readers: readers()},
 		Goroutines: w.Goroutines, FirstWorker: process * w.Goroutines, Rows: w.Rows,
-		Warm: c.warm, Duration: c.duration,
+		Warm: c.warm, Duration: c.duration, Profile: c.profilePath(process),
 	}
+}
+
+// profilePath is where a process leaves its profiles: W1-unprepared-8.holdfast.
+// Each round writes over those of the round before.
+func (c cell) profilePath(process int) string {
+	if c.profiles == "" {
+		return ""
+	}
+	name := strings.NewReplacer(" ", "-", "/", "-").Replace(c.workload.ID()) + "." + c.contestant.Name
+	if c.workload.Processes > 1 {
+		name += fmt.Sprintf(".%d", process+1)
+	}
+	return filepath.Join(c.profiles, name)
 }
 
 // workerArg makes this program a worker.
@@ -150,7 +165,8 @@ func (c cell) result(t *work.Tally) report.Run {
 		Bytes: t.Bytes,
 	}
 	if t.Done > 0 && c.workload.Operation != work.Latency { // there, most of it is for what is not counted
-		run.CPU = t.CPU / float64(t.Done)
+		done := float64(t.Done)
+		run.CPU, run.System, run.Faults = t.CPU/done, t.System/done, float64(t.Faults)/done
 	}
 	return run
 }

@@ -12,6 +12,7 @@ import (
 	"log"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 	"time"
 
@@ -90,6 +91,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if o.list {
 		return list(stdout, contests, all, o)
 	}
+	if o.profile, err = makeDir(o.profile); err != nil {
+		return err
+	}
 	result, err := measure(ctx, dir, contests, o, log.New(stderr, "", 0))
 	if err != nil {
 		return err
@@ -104,6 +108,19 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return errors.New("interrupted: this is not all")
 	}
 	return nil
+}
+
+// makeDir makes the directory of --profile and returns a path to it that is
+// good for processes which run elsewhere.
+func makeDir(name string) (string, error) {
+	if name == "" {
+		return "", nil
+	}
+	path, err := filepath.Abs(name)
+	if err != nil {
+		return "", err
+	}
+	return path, os.MkdirAll(path, 0o755)
 }
 
 func measure(ctx context.Context, dir string, contests []contest, o options, progress *log.Logger) (*report.Report, error) {

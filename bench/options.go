@@ -21,6 +21,7 @@ type options struct {
 	duration    time.Duration
 	dir         string
 	json, svg   string
+	profile     string
 	from        string
 	big         bool
 	quick       bool
@@ -49,6 +50,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	f.StringVar(&o.dir, "dir", "", "where the databases are made (default the user's cache directory)")
 	f.StringVar(&o.json, "json", "", "write the measurements to this file, - for standard output")
 	f.StringVar(&o.svg, "svg", "", "draw a chart into this file")
+	f.StringVar(&o.profile, "profile", "", "write profiles of each cell in Go, of what counts, into this directory")
 	f.StringVar(&o.from, "from", "", "measure nothing, and show what --json wrote before")
 	f.BoolVar(&o.big, "big", false, "with the tables that take minutes to make")
 	f.BoolVar(&o.quick, "quick", false, "a look that takes about a minute: "+quickWorkloads+", two rounds, short cells")

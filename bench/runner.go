@@ -24,6 +24,7 @@ type runner struct {
 	rounds    int
 	warm      time.Duration
 	duration  time.Duration
+	profiles  string // the directory for them; "" for none
 	progress  *log.Logger
 	templates map[string]string // by what is in them
 	missing   map[string]string // why a contestant can't take part; "" if it can
@@ -31,7 +32,7 @@ type runner struct {
 
 func newRunner(dir string, o options, progress *log.Logger) *runner {
 	return &runner{
-		dir: dir, rounds: o.rounds, warm: o.warm, duration: o.duration, progress: progress,
+		dir: dir, rounds: o.rounds, warm: o.warm, duration: o.duration, profiles: o.profile, progress: progress,
 		templates: map[string]string{}, missing: map[string]string{},
 	}
 }
@@ -89,7 +90,9 @@ func (r *runner) contest(ctx context.Context, c contest) (report.Workload, error
 	full := time.Duration(c.workload.Scale * float64(r.duration))
 	for round := 1; round <= r.rounds; round++ {
 		for i, rc := range c.contestants {
-			run := r.cell(ctx, cell{workload: c.workload, contestant: rc, template: path, warm: r.warm, duration: full})
+			run := r.cell(ctx, cell{
+				workload: c.workload, contestant: rc, template: path, warm: r.warm, duration: full, profiles: r.profiles,
+			})
 			if ctx.Err() != nil {
 				return w, nil // cut short, so it says nothing
 			}

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -31,7 +32,7 @@ struct tally {
     int64_t done;     /* operations, or rows */
     int64_t acked;    /* rows of each writer */
     double seconds;
-    int64_t cpu;      /* nanoseconds, since the start or in all */
+    struct rusage used; /* at the start */
     int64_t max;
     int64_t counts[BUCKETS];
 };
@@ -41,13 +42,13 @@ static void die(const char *what, sqlite3 *db) {
     exit(1);
 }
 
-static int64_t clock_of(clockid_t id) {
+static int64_t now(void) {
     struct timespec t;
-    clock_gettime(id, &t);
+    clock_gettime(CLOCK_MONOTONIC, &t);
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
-static int64_t now(void) { return clock_of(CLOCK_MONOTONIC); }
+static double seconds(struct timeval t) { return (double)t.tv_sec + (double)t.tv_usec / 1e6; }
 
 /* The histogram's bucket of a duration, as the benchmark has it. */
 static int bucket(int64_t ns) {
@@ -97,7 +98,7 @@ static void wait_for_start(struct tally *t) {
     fflush(stdout);
     while (c != '\n' && read(0, &c, 1) == 1) {}
     if (pthread_create(&watcher, 0, end_with_parent, 0) != 0) die("thread", 0);
-    t->cpu = clock_of(CLOCK_PROCESS_CPUTIME_ID);
+    getrusage(RUSAGE_SELF, &t->used);
 }
 
 /* What one operation needs, and what it leaves for the next. */
@@ -248,9 +249,13 @@ static void opens(const struct job *j, struct tally *t) {
 
 static void tell(const struct job *j, const struct tally *t) {
     const char *comma = "";
-    printf("{\"done\":%lld,\"rate\":%.17g,\"cpu_seconds\":%.9f,\"latency\":{\"max_ns\":%lld,\"buckets\":[",
-           (long long)t->done, t->seconds > 0 ? (double)t->done / t->seconds : 0, (double)t->cpu / 1e9,
-           (long long)t->max);
+    struct rusage used;
+    getrusage(RUSAGE_SELF, &used);
+    double system = seconds(used.ru_stime) - seconds(t->used.ru_stime), user = seconds(used.ru_utime) - seconds(t->used.ru_utime);
+    printf("{\"done\":%lld,\"rate\":%.17g,\"cpu_seconds\":%.6f,\"system_seconds\":%.6f,\"page_faults\":%ld,"
+           "\"latency\":{\"max_ns\":%lld,\"buckets\":[",
+           (long long)t->done, t->seconds > 0 ? (double)t->done / t->seconds : 0, user + system, system,
+           used.ru_minflt - t->used.ru_minflt, (long long)t->max);
     for (int i = 0; i < BUCKETS; i++) {
         if (!t->counts[i]) continue;
         printf("%s[%d,%lld]", comma, i, (long long)t->counts[i]);
@@ -277,7 +282,6 @@ int main(int argc, char **argv) {
     else if (!strcmp(j.operation, "insert")) inserts(&s, &t);
     else if (!strcmp(j.operation, "bulk")) bulk(&s, &t);
     else die("no such operation", 0);
-    t.cpu = clock_of(CLOCK_PROCESS_CPUTIME_ID) - t.cpu;
     tell(&j, &t);
     sqlite3_finalize(s.statement);
     sqlite3_finalize(s.begin);

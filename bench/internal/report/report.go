@@ -80,7 +80,9 @@ type Run struct {
 	Max     float64 `json:"max_seconds"`
 	ReadP99 float64 `json:"read_p99_seconds,omitempty"`
 	IdleP99 float64 `json:"idle_p99_seconds,omitempty"`
-	CPU     float64 `json:"cpu_per_operation_seconds"`
+	CPU     float64 `json:"cpu_per_operation_seconds"`                  // user and system
+	System  float64 `json:"system_cpu_per_operation_seconds,omitempty"` // its system part
+	Faults  float64 `json:"page_faults_per_operation,omitempty"`
 	WAL     int64   `json:"wal_bytes"`       // the largest that was seen
 	Share   float64 `json:"share,omitempty"` // the busiest process, as a multiple of the slowest
 	Bytes   float64 `json:"bytes_per_operation,omitempty"`

@@ -23,6 +23,8 @@ type Summary struct {
 	ReadP99 float64 `json:"read_p99_seconds,omitempty"`
 	IdleP99 float64 `json:"idle_p99_seconds,omitempty"`
 	CPU     float64 `json:"cpu_per_operation_seconds"`
+	System  float64 `json:"system_cpu_per_operation_seconds,omitempty"`
+	Faults  float64 `json:"page_faults_per_operation,omitempty"`
 	WAL     int64   `json:"wal_bytes"`
 	Share   float64 `json:"share,omitempty"`
 }
@@ -73,6 +75,8 @@ func summarize(runs []Run) Summary {
 	s.ReadP99 = median(of(func(r Run) float64 { return r.ReadP99 }))
 	s.IdleP99 = median(of(func(r Run) float64 { return r.IdleP99 }))
 	s.CPU = median(of(func(r Run) float64 { return r.CPU }))
+	s.System = median(of(func(r Run) float64 { return r.System }))
+	s.Faults = median(of(func(r Run) float64 { return r.Faults }))
 	s.Share = median(of(func(r Run) float64 { return r.Share }))
 	return s
 }

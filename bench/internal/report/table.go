@@ -29,6 +29,7 @@ var columns = []column{
 	{"busiest/slowest", false, func(c Contestant) string { return times(c.Summary.Share) }},
 	{"WAL", false, func(c Contestant) string { return size(c.Summary.WAL) }},
 	{"cpu/op", false, func(c Contestant) string { return seconds(c.Summary.CPU) }},
+	{"sys/op", false, func(c Contestant) string { return seconds(c.Summary.System) }},
 	{"retries", false, func(c Contestant) string { return unlessZero(c.Summary.Retries) }},
 	{"lost", false, func(c Contestant) string { return unlessZero(c.Summary.Lost) }},
 	{"errors", true, func(c Contestant) string { return count(c.Summary.Errors, c.Summary.Done) }},

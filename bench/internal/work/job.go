@@ -38,6 +38,7 @@ type Job struct {
 	Rows        int           `json:"rows"` // of the table item, or to be written at once
 	Warm        time.Duration `json:"warm_ns"`
 	Duration    time.Duration `json:"duration_ns"`
+	Profile     string        `json:"profile,omitempty"` // where to, without the ending; "" for none
 
 	ready func() error // see begin
 }

@@ -10,7 +10,6 @@ import (
 	"io"
 	"os/exec"
 	"strings"
-	"time"
 )
 
 // Each job runs in a process of its own, so that no contestant meets another's
@@ -26,6 +25,7 @@ import (
 func Child(ctx context.Context, j Job, open Opener, in io.Reader, out io.Writer) (err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	profile := withProfile(j.Profile)
 	var db Database
 	if j.Operation != Open {
 		if db, err = open(ctx, j.Settings); err != nil {
@@ -33,18 +33,21 @@ func Child(ctx context.Context, j Job, open Opener, in io.Reader, out io.Writer)
 		}
 		defer func() { err = errors.Join(err, db.Close()) }()
 	}
-	var before time.Duration
+	var before usage
 	t, err := j.Run(ctx, open, db, func() error {
-		if err := awaitStart(in, out, cancel); err != nil {
+		if err := errors.Join(awaitStart(in, out, cancel), profile.start()); err != nil {
 			return err
 		}
-		before = cpuTime()
+		before = used()
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	t.CPU = (cpuTime() - before).Seconds()
+	t.note(before)
+	if err := profile.stop(); err != nil {
+		return err
+	}
 	return json.NewEncoder(out).Encode(t)
 }
 

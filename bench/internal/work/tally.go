@@ -14,7 +14,9 @@ type Tally struct {
 	FirstError string  `json:"first_error,omitempty"`
 	Retries    int64   `json:"retries,omitempty"` // conflicts that the contestant itself got over, where it counts them
 	Rate       float64 `json:"rate"`              // Done per second
-	CPU        float64 `json:"cpu_seconds"`       // of the whole process while it worked
+	CPU        float64 `json:"cpu_seconds"`       // of the whole process while it worked, user and system
+	System     float64 `json:"system_seconds"`    // the system's part of that
+	Faults     int64   `json:"page_faults"`
 
 	Latency Histogram `json:"latency"`         // of what succeeded
 	Reads   Histogram `json:"reads,omitempty"` // the reads among them, where reads and writes are mixed
@@ -61,6 +63,8 @@ func (t *Tally) Merge(other *Tally) {
 	t.Retries += other.Retries
 	t.Rate += other.Rate
 	t.CPU += other.CPU
+	t.System += other.System
+	t.Faults += other.Faults
 	t.Increments += other.Increments
 	if t.FirstError == "" {
 		t.FirstError = other.FirstError
