@@ -162,7 +162,7 @@ func (c cell) result(t *work.Tally) report.Run {
 		Done:  t.Done, Errors: t.Failed, FirstError: t.FirstError, Retries: t.Retries,
 		P50: t.Latency.Quantile(0.5).Seconds(), P99: t.Latency.Quantile(0.99).Seconds(), Max: t.Latency.Max().Seconds(),
 		ReadP99: t.Reads.Quantile(0.99).Seconds(), IdleP99: t.Idle.Quantile(0.99).Seconds(),
-		Bytes: t.Bytes,
+		Least: t.Least.Seconds(), Allocs: t.Allocs, Bytes: t.Bytes,
 	}
 	if t.Done > 0 && c.workload.Operation != work.Latency { // there, most of it is for what is not counted
 		done := float64(t.Done)

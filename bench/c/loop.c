@@ -33,7 +33,7 @@ struct tally {
     int64_t acked;    /* rows of each writer */
     double seconds;
     struct rusage used; /* at the start */
-    int64_t max;
+    int64_t max, least;
     int64_t counts[BUCKETS];
 };
 
@@ -233,6 +233,7 @@ static void opens_for(const struct job *j, struct tally *t, int64_t duration) {
         sqlite3 *db = open_database(j);
         int64_t took = now() - begin;
         count(t, took, 1);
+        if (!t->done || took < t->least) t->least = took;
         t->done++;
         busy += took;
         sqlite3_close(db);
@@ -253,9 +254,9 @@ static void tell(const struct job *j, const struct tally *t) {
     getrusage(RUSAGE_SELF, &used);
     double system = seconds(used.ru_stime) - seconds(t->used.ru_stime), user = seconds(used.ru_utime) - seconds(t->used.ru_utime);
     printf("{\"done\":%lld,\"rate\":%.17g,\"cpu_seconds\":%.6f,\"system_seconds\":%.6f,\"page_faults\":%ld,"
-           "\"latency\":{\"max_ns\":%lld,\"buckets\":[",
+           "\"least_ns\":%lld,\"latency\":{\"max_ns\":%lld,\"buckets\":[",
            (long long)t->done, t->seconds > 0 ? (double)t->done / t->seconds : 0, user + system, system,
-           used.ru_minflt - t->used.ru_minflt, (long long)t->max);
+           used.ru_minflt - t->used.ru_minflt, (long long)t->least, (long long)t->max);
     for (int i = 0; i < BUCKETS; i++) {
         if (!t->counts[i]) continue;
         printf("%s[%d,%lld]", comma, i, (long long)t->counts[i]);

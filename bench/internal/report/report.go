@@ -85,6 +85,8 @@ type Run struct {
 	Faults  float64 `json:"page_faults_per_operation,omitempty"`
 	WAL     int64   `json:"wal_bytes"`       // the largest that was seen
 	Share   float64 `json:"share,omitempty"` // the busiest process, as a multiple of the slowest
+	Least   float64 `json:"least_seconds,omitempty"`
+	Allocs  float64 `json:"allocs_per_operation,omitempty"` // objects on Go's heap
 	Bytes   float64 `json:"bytes_per_operation,omitempty"`
 }
 

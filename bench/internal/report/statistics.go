@@ -27,6 +27,9 @@ type Summary struct {
 	Faults  float64 `json:"page_faults_per_operation,omitempty"`
 	WAL     int64   `json:"wal_bytes"`
 	Share   float64 `json:"share,omitempty"`
+	Least   float64 `json:"least_seconds,omitempty"` // of all rounds
+	Allocs  float64 `json:"allocs_per_operation,omitempty"`
+	Bytes   float64 `json:"bytes_per_operation,omitempty"`
 }
 
 // Summarize computes all summaries from the runs.
@@ -77,6 +80,9 @@ func summarize(runs []Run) Summary {
 	s.CPU = median(of(func(r Run) float64 { return r.CPU }))
 	s.System = median(of(func(r Run) float64 { return r.System }))
 	s.Faults = median(of(func(r Run) float64 { return r.Faults }))
+	s.Least = slices.Min(of(func(r Run) float64 { return r.Least }))
+	s.Allocs = median(of(func(r Run) float64 { return r.Allocs }))
+	s.Bytes = median(of(func(r Run) float64 { return r.Bytes }))
 	s.Share = median(of(func(r Run) float64 { return r.Share }))
 	return s
 }

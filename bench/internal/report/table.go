@@ -21,6 +21,7 @@ var columns = []column{
 	{"median", true, func(c Contestant) string { return number(c.Summary.Median) }},
 	{"min..max", true, func(c Contestant) string { return number(c.Summary.Min) + ".." + number(c.Summary.Max) }},
 	{"holdfast is", true, func(c Contestant) string { return times(c.Summary.Ratio) }},
+	{"least", false, func(c Contestant) string { return seconds(c.Summary.Least) }},
 	{"p50", false, func(c Contestant) string { return seconds(c.Summary.P50) }},
 	{"p99", false, func(c Contestant) string { return seconds(c.Summary.P99) }},
 	{"max", false, func(c Contestant) string { return seconds(c.Summary.Longest) }},
@@ -30,9 +31,19 @@ var columns = []column{
 	{"WAL", false, func(c Contestant) string { return size(c.Summary.WAL) }},
 	{"cpu/op", false, func(c Contestant) string { return seconds(c.Summary.CPU) }},
 	{"sys/op", false, func(c Contestant) string { return seconds(c.Summary.System) }},
+	{"allocs/op", false, func(c Contestant) string { return figure(c.Summary.Allocs) }},
+	{"bytes/op", false, func(c Contestant) string { return figure(c.Summary.Bytes) }},
 	{"retries", false, func(c Contestant) string { return unlessZero(c.Summary.Retries) }},
 	{"lost", false, func(c Contestant) string { return unlessZero(c.Summary.Lost) }},
 	{"errors", true, func(c Contestant) string { return count(c.Summary.Errors, c.Summary.Done) }},
+}
+
+// figure is a number that not every workload and contestant has.
+func figure(v float64) string {
+	if v == 0 {
+		return "-"
+	}
+	return number(v)
 }
 
 func unlessZero(n int64) string {

@@ -22,6 +22,9 @@ type Tally struct {
 	Reads   Histogram `json:"reads,omitempty"` // the reads among them, where reads and writes are mixed
 	Idle    Histogram `json:"idle,omitempty"`  // of reads before the bulk write began
 
+	// Least is the shortest time, where many are alike but for what disturbs them.
+	Least time.Duration `json:"least_ns,omitempty"`
+
 	Ledger     []Account `json:"ledger,omitempty"`     // rows that were acknowledged, by worker
 	Increments int64     `json:"increments,omitempty"` // of counters, acknowledged
 	Allocs     float64   `json:"allocs_per_op,omitempty"`
@@ -73,6 +76,7 @@ func (t *Tally) Merge(other *Tally) {
 	t.Reads.Merge(&other.Reads)
 	t.Idle.Merge(&other.Idle)
 	t.Ledger = slices.Concat(t.Ledger, other.Ledger)
+	t.Least = max(t.Least, other.Least) // one of them has it
 	t.Allocs = max(t.Allocs, other.Allocs)
 	t.Bytes = max(t.Bytes, other.Bytes)
 }

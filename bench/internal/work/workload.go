@@ -70,7 +70,7 @@ func (w Workload) Items() int {
 // needs a copy of its own.
 func (w Workload) Writes() bool {
 	switch w.Operation {
-	case Get, Prepared, Scan, Lease, AllocsGet:
+	case Get, Prepared, Scan, Open, Lease, AllocsGet:
 		return false
 	}
 	return true

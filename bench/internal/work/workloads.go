@@ -138,7 +138,7 @@ func manyWriters(sync string) []Workload {
 func costs() []Workload {
 	const short = 0.3
 	return []Workload{
-		{Variant: "open", Title: "Open, set up, one statement", Operation: Open, Scale: short, Unit: opened, Among: forCosts},
+		{Variant: "open", Title: "Open a WAL database, set up, one statement", Operation: Open, Scale: short, Unit: opened, Among: forCosts},
 		{Variant: "lease/1", Title: "Borrow a connection and return it, 1 goroutine", Operation: Lease, Scale: short, Unit: leased, Among: forCosts},
 		{Variant: "lease/8", Title: "Borrow a connection and return it, 8 goroutines", Operation: Lease, Goroutines: 8, Scale: short, Unit: leased, Among: forCosts},
 		{Variant: "allocs/read", Title: "Allocations of an unprepared point read", Operation: AllocsGet, Rows: smallTable, Unit: heap, Among: forCosts},
