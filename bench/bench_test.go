@@ -63,7 +63,7 @@ func TestEverybodyDoesEverything(t *testing.T) {
 			}
 			t.Run(w.ID()+"/"+c.Name, func(t *testing.T) {
 				t.Parallel()
-				run := r.cell(t.Context(), cell{workload: w, contestant: c, template: template, warm: 5 * time.Millisecond, duration: 20 * time.Millisecond})
+				run := r.cell(t.Context(), cell{workload: w, contestant: c, template: template, warm: 5 * time.Millisecond, duration: 20 * time.Millisecond, operations: 500})
 				checkRun(t, w, c, run)
 			})
 		}
@@ -227,7 +227,7 @@ func TestPlan(t *testing.T) {
 			t.Errorf("%s begins with %s and has %d contestants", c.workload.ID(), c.contestants[0].Name, len(c.contestants))
 		}
 	}
-	_, expected := estimate(contests, options{rounds: defaultRounds, warm: defaultWarm, duration: defaultDuration})
+	_, expected := estimate(contests, options{rounds: defaultRounds, warm: defaultWarm, duration: defaultDuration, operations: defaultOperations})
 	if expected > 15*time.Minute {
 		t.Errorf("a whole run takes about %s, more than 15 minutes", expected)
 	}

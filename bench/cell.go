@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -23,22 +24,31 @@ type cell struct {
 	template   string
 	warm       time.Duration
 	duration   time.Duration
+	operations int64  // where it is not a time that ends it
 	profiles   string // the directory for them; "" for none
 }
 
-// patience is what a cell may take beyond its duration before it is given up.
-// A design that waits 30 s for a lock, several times, has not come back by then.
-const patience = time.Minute
+const (
+	// patience is what a cell may take beyond its duration before it is given up.
+	// A design that waits 30 s for a lock, several times, has not come back by then.
+	patience = time.Minute
+	// slow is what an operation may take where it is their number that ends a cell.
+	slow = 200 * time.Microsecond
+)
+
+func (c cell) limit() time.Duration {
+	return c.warm + c.duration + time.Duration(c.operations)*slow + patience
+}
 
 // cell runs one. What goes wrong is part of the result: the others go on.
 func (r *runner) cell(ctx context.Context, c cell) report.Run {
-	limited, cancel := context.WithTimeout(ctx, c.duration+patience)
+	limited, cancel := context.WithTimeout(ctx, c.limit())
 	defer cancel()
 	run, err := r.tryCell(limited, c)
 	switch {
 	case err == nil:
 	case limited.Err() != nil && ctx.Err() == nil:
-		run.Problem = fmt.Sprintf("it was not done after %s", c.duration+patience)
+		run.Problem = fmt.Sprintf("it was not done after %s", c.limit())
 	default:
 		run.Problem = err.Error()
 	}
@@ -119,9 +129,11 @@ func (c cell) job(path string, process int) work.Job {
 	return work.Job{
 		Contestant: c.contestant.Name,
 		Operation:  w.Operation,
-		Settings:   work.Settings{Path: path, Synchronous: w.Synchronous, Readers: readers()},
+		Settings: work.Settings{
+			Path: path, Synchronous: w.Synchronous, Readers: cmp.Or(w.Readers, readers()), CacheKiB: w.CacheKiB,
+		},
 		Goroutines: w.Goroutines, FirstWorker: process * w.Goroutines, Rows: w.Rows,
-		Warm: c.warm, Duration: c.duration, Profile: c.profilePath(process),
+		Warm: c.warm, Duration: c.duration, Operations: c.operations, Profile: c.profilePath(process),
 	}
 }
 
@@ -163,8 +175,9 @@ func (c cell) result(t *work.Tally) report.Run {
 		P50: t.Latency.Quantile(0.5).Seconds(), P99: t.Latency.Quantile(0.99).Seconds(), Max: t.Latency.Max().Seconds(),
 		ReadP99: t.Reads.Quantile(0.99).Seconds(), IdleP99: t.Idle.Quantile(0.99).Seconds(),
 		Least: t.Least.Seconds(), Allocs: t.Allocs, Bytes: t.Bytes,
+		Resident: t.Memory.Resident, Live: t.Memory.Live, Growth: t.Memory.Growth, LiveGrowth: t.Memory.LiveGrowth,
 	}
-	if t.Done > 0 && c.workload.Operation != work.Latency { // there, most of it is for what is not counted
+	if t.Done > 0 && c.workload.CountsCPU() {
 		done := float64(t.Done)
 		run.CPU, run.System, run.Faults = t.CPU/done, t.System/done, float64(t.Faults)/done
 	}

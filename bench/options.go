@@ -19,6 +19,7 @@ type options struct {
 	rounds      int
 	warm        time.Duration
 	duration    time.Duration
+	operations  int64
 	dir         string
 	json, svg   string
 	profile     string
@@ -29,13 +30,14 @@ type options struct {
 }
 
 const (
-	defaultRounds   = 5
-	defaultWarm     = 150 * time.Millisecond
-	defaultDuration = 400 * time.Millisecond
-	quickRounds     = 2
-	quickWarm       = 50 * time.Millisecond
-	quickDuration   = 100 * time.Millisecond
-	quickWorkloads  = "W1,W3,W4,W6"
+	defaultRounds     = 5
+	defaultWarm       = 150 * time.Millisecond
+	defaultDuration   = 400 * time.Millisecond
+	defaultOperations = 500_000
+	quickRounds       = 2
+	quickWarm         = 50 * time.Millisecond
+	quickDuration     = 100 * time.Millisecond
+	quickWorkloads    = "W1,W3,W4/full/exec,W4/full/tx,W6"
 )
 
 func parse(args []string, stderr io.Writer) (options, error) {
@@ -47,6 +49,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	f.IntVar(&o.rounds, "rounds", defaultRounds, "rounds; in each, every contestant has its turn")
 	f.DurationVar(&o.duration, "duration", defaultDuration, "how long a cell runs; some take a part or a multiple of it")
 	f.DurationVar(&o.warm, "warm-up", defaultWarm, "how long each cell works before that, in the same process, without being measured")
+	f.Int64Var(&o.operations, "ops", defaultOperations, "how many operations W11 growth has")
 	f.StringVar(&o.dir, "dir", "", "where the databases are made (default the user's cache directory)")
 	f.StringVar(&o.json, "json", "", "write the measurements to this file, - for standard output")
 	f.StringVar(&o.svg, "svg", "", "draw a chart into this file")
@@ -66,8 +69,8 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	if o.quick {
 		o.hurry(given)
 	}
-	if o.rounds < 1 || o.duration <= 0 || o.warm < 0 {
-		return o, errors.New("--rounds and --duration must be above zero, and --warm-up not below")
+	if o.rounds < 1 || o.duration <= 0 || o.operations < 1 || o.warm < 0 {
+		return o, errors.New("--rounds, --duration and --ops must be above zero, and --warm-up not below")
 	}
 	return o, nil
 }

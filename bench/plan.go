@@ -48,14 +48,20 @@ func takesPart(name string, w work.Workload, named []rival.Contestant) bool {
 
 // overhead is about what a cell takes besides its duration: a copy, a process,
 // a check. It is for the estimate only.
-const overhead = 150 * time.Millisecond
+const overhead = 120 * time.Millisecond
+
+// usual is what an operation of W11 growth takes.
+const usual = 15 * time.Microsecond
 
 func estimate(contests []contest, o options) (cells int, total time.Duration) {
 	for _, c := range contests {
 		n := len(c.contestants)
 		cells += n
 		one := time.Duration(c.workload.Scale * float64(o.duration))
-		total += time.Duration(n*o.rounds) * (o.warm + one + overhead)
+		if c.workload.Operation == work.Growth {
+			one = time.Duration(o.operations) * usual
+		}
+		total += time.Duration(n*c.workload.RoundsOf(o.rounds)) * (o.warm + one + overhead)
 	}
 	return cells, total
 }

@@ -20,19 +20,20 @@ import (
 // runner measures. Its directory has the templates, and a directory for each
 // cell while it runs.
 type runner struct {
-	dir       string
-	rounds    int
-	warm      time.Duration
-	duration  time.Duration
-	profiles  string // the directory for them; "" for none
-	progress  *log.Logger
-	templates map[string]string // by what is in them
-	missing   map[string]string // why a contestant can't take part; "" if it can
+	dir        string
+	rounds     int
+	warm       time.Duration
+	duration   time.Duration
+	operations int64
+	profiles   string // the directory for them; "" for none
+	progress   *log.Logger
+	templates  map[string]string // by what is in them
+	missing    map[string]string // why a contestant can't take part; "" if it can
 }
 
 func newRunner(dir string, o options, progress *log.Logger) *runner {
 	return &runner{
-		dir: dir, rounds: o.rounds, warm: o.warm, duration: o.duration, profiles: o.profile, progress: progress,
+		dir: dir, rounds: o.rounds, warm: o.warm, duration: o.duration, operations: o.operations, profiles: o.profile, progress: progress,
 		templates: map[string]string{}, missing: map[string]string{},
 	}
 }
@@ -88,10 +89,12 @@ func (r *runner) contest(ctx context.Context, c contest) (report.Workload, error
 		return w, err
 	}
 	full := time.Duration(c.workload.Scale * float64(r.duration))
-	for round := 1; round <= r.rounds; round++ {
+	rounds := c.workload.RoundsOf(r.rounds)
+	for round := 1; round <= rounds; round++ {
 		for i, rc := range c.contestants {
 			run := r.cell(ctx, cell{
-				workload: c.workload, contestant: rc, template: path, warm: r.warm, duration: full, profiles: r.profiles,
+				workload: c.workload, contestant: rc, template: path, warm: r.warm, duration: full,
+				operations: r.operations, profiles: r.profiles,
 			})
 			if ctx.Err() != nil {
 				return w, nil // cut short, so it says nothing

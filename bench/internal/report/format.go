@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 )
@@ -52,6 +53,17 @@ func size(bytes int64) string {
 		return "-"
 	}
 	return fmt.Sprintf("%.1f MB", float64(bytes)/1e6)
+}
+
+// small writes a number of bytes, which may be less than one or below zero.
+func small(bytes float64) string {
+	switch {
+	case bytes == 0:
+		return "-"
+	case math.Abs(bytes) < 999.5:
+		return fmt.Sprintf("%.3g B", bytes)
+	}
+	return fmt.Sprintf("%.3g KB", bytes/1e3)
 }
 
 // times writes a ratio.

@@ -14,22 +14,26 @@ type Summary struct {
 	Ratio float64 `json:"base_is_better_by,omitempty"`
 	Done  int64   `json:"done"`
 
-	Errors  int64   `json:"errors"`
-	Retries int64   `json:"retries"`
-	Lost    int64   `json:"lost"`
-	P50     float64 `json:"p50_seconds"`
-	P99     float64 `json:"p99_seconds"`
-	Longest float64 `json:"max_seconds"` // of all rounds
-	ReadP99 float64 `json:"read_p99_seconds,omitempty"`
-	IdleP99 float64 `json:"idle_p99_seconds,omitempty"`
-	CPU     float64 `json:"cpu_per_operation_seconds"`
-	System  float64 `json:"system_cpu_per_operation_seconds,omitempty"`
-	Faults  float64 `json:"page_faults_per_operation,omitempty"`
-	WAL     int64   `json:"wal_bytes"`
-	Share   float64 `json:"share,omitempty"`
-	Least   float64 `json:"least_seconds,omitempty"` // of all rounds
-	Allocs  float64 `json:"allocs_per_operation,omitempty"`
-	Bytes   float64 `json:"bytes_per_operation,omitempty"`
+	Errors     int64   `json:"errors"`
+	Retries    int64   `json:"retries"`
+	Lost       int64   `json:"lost"`
+	P50        float64 `json:"p50_seconds"`
+	P99        float64 `json:"p99_seconds"`
+	Longest    float64 `json:"max_seconds"` // of all rounds
+	ReadP99    float64 `json:"read_p99_seconds,omitempty"`
+	IdleP99    float64 `json:"idle_p99_seconds,omitempty"`
+	CPU        float64 `json:"cpu_per_operation_seconds"`
+	System     float64 `json:"system_cpu_per_operation_seconds,omitempty"`
+	Faults     float64 `json:"page_faults_per_operation,omitempty"`
+	WAL        int64   `json:"wal_bytes"`
+	Share      float64 `json:"share,omitempty"`
+	Least      float64 `json:"least_seconds,omitempty"` // of all rounds
+	Allocs     float64 `json:"allocs_per_operation,omitempty"`
+	Bytes      float64 `json:"bytes_per_operation,omitempty"`
+	Resident   float64 `json:"resident_bytes,omitempty"`
+	Live       float64 `json:"live_heap_bytes,omitempty"`
+	Growth     float64 `json:"resident_growth_bytes,omitempty"`
+	LiveGrowth float64 `json:"live_heap_growth_bytes,omitempty"`
 }
 
 // Summarize computes all summaries from the runs.
@@ -83,6 +87,10 @@ func summarize(runs []Run) Summary {
 	s.Least = slices.Min(of(func(r Run) float64 { return r.Least }))
 	s.Allocs = median(of(func(r Run) float64 { return r.Allocs }))
 	s.Bytes = median(of(func(r Run) float64 { return r.Bytes }))
+	s.Resident = median(of(func(r Run) float64 { return float64(r.Resident) }))
+	s.Live = median(of(func(r Run) float64 { return float64(r.Live) }))
+	s.Growth = median(of(func(r Run) float64 { return r.Growth }))
+	s.LiveGrowth = median(of(func(r Run) float64 { return r.LiveGrowth }))
 	s.Share = median(of(func(r Run) float64 { return r.Share }))
 	return s
 }

@@ -3,6 +3,7 @@ package rival
 import (
 	"context"
 	"database/sql"
+	"slices"
 
 	"github.com/holdfastdb/holdfast"
 	"github.com/holdfastdb/holdfast/bench/internal/work"
@@ -12,13 +13,14 @@ func holdfasts() []Contestant {
 	return []Contestant{
 		{
 			Name: Base, Title: "Holdfast through its *sql.DB: Exec, sql.Tx",
-			Does: everything,
+			Does: append(slices.Clone(everything), work.Idle),
 			Open: func(ctx context.Context, s work.Settings) (work.Database, error) {
 				db, err := openHoldfast(ctx, s)
 				if err != nil {
 					return nil, err
 				}
-				return sqlDB{reader: db.DB, writer: db.DB}.prove(ctx)
+				proven, err := sqlDB{reader: db.DB, writer: db.DB}.prove(ctx)
+				return handle{proven, db}, err
 			},
 		},
 		{
@@ -40,10 +42,24 @@ func holdfasts() []Contestant {
 	}
 }
 
-// openHoldfast has no settings but the one that the workload asks for.
+// openHoldfast has no settings but those that the workload asks for.
 func openHoldfast(ctx context.Context, s work.Settings) (*holdfast.DB, error) {
-	return holdfast.Open(ctx, s.Path, holdfast.WithSynchronous(s.Synchronous))
+	return holdfast.Open(ctx, s.Path, holdfast.WithSynchronous(s.Synchronous), func(c *holdfast.Config) {
+		if s.CacheKiB > 0 {
+			c.Database.CacheSize = -s.CacheKiB
+			c.ConnectionPool.MaxConnections = s.Readers
+		}
+	})
 }
+
+// handle is the *sql.DB that Holdfast gives. What stands for a connection there
+// is a session, which takes a reader only when it reads.
+type handle struct {
+	sqlDB
+	db *holdfast.DB
+}
+
+func (h handle) OpenReaders() int { return h.db.Stats().Readers.Open }
 
 type updates struct{ *holdfast.DB }
 

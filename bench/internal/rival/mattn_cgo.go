@@ -18,7 +18,7 @@ func openMattn(s work.Settings, u setup, readOnly bool) (*sql.DB, error) {
 	query := url.Values{"_synchronous": {s.Synchronous}}
 	if u.tuned {
 		query.Set("_busy_timeout", fmt.Sprint(busyTimeout.Milliseconds()))
-		query.Set("_cache_size", fmt.Sprint(-cacheKiB))
+		query.Set("_cache_size", fmt.Sprint(-cacheOf(s)))
 		if !readOnly {
 			query.Set("_journal_mode", "WAL")
 		}

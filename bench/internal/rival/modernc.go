@@ -31,7 +31,7 @@ func pragmas(s work.Settings, u setup, readOnly bool) url.Values {
 		if !readOnly {
 			list = append(list, "journal_mode(WAL)")
 		}
-		list = append(list, fmt.Sprintf("cache_size(-%d)", cacheKiB))
+		list = append(list, fmt.Sprintf("cache_size(-%d)", cacheOf(s)))
 	}
 	list = append(list, "synchronous("+s.Synchronous+")")
 	if readOnly {

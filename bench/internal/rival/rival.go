@@ -77,8 +77,16 @@ const (
 	cacheKiB = 13 * 1024
 )
 
+// cacheOf is what a workload wants a connection's cache to be, in KiB.
+func cacheOf(s work.Settings) int {
+	if s.CacheKiB > 0 {
+		return s.CacheKiB
+	}
+	return cacheKiB
+}
+
 // everything is what a driver of database/sql can do.
 var everything = []work.Operation{
 	work.Get, work.Prepared, work.Scan, work.Insert, work.InsertTx, work.Increment, work.Bulk, work.Mix,
-	work.Latency, work.Open, work.Lease, work.Create, work.AllocsGet, work.AllocsPut,
+	work.Latency, work.Open, work.Lease, work.Create, work.Growth, work.AllocsGet, work.AllocsPut,
 }

@@ -34,10 +34,14 @@ type dialect func(s work.Settings, u setup, readOnly bool) (*sql.DB, error)
 func inSetups(driver, title string, open dialect, missing func(context.Context) string) []Contestant {
 	var all []Contestant
 	for _, u := range setups {
+		does := everything
+		if u.pools { // others keep no more than two idle connections
+			does = append(slices.Clone(does), work.Idle)
+		}
 		all = append(all, Contestant{
 			Name:  driver + "-" + u.name,
 			Title: fmt.Sprintf("%s, %s", title, u.title),
-			Does:  everything,
+			Does:  does,
 			Open: func(ctx context.Context, s work.Settings) (work.Database, error) {
 				return u.open(ctx, s, open)
 			},

@@ -1,6 +1,7 @@
 package rival
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -71,6 +72,28 @@ func (d sqlDB) Scan(ctx context.Context) (sum work.Sum, err error) {
 		sum.Add(id, name, qty, price)
 	}
 	return sum, rows.Err()
+}
+
+func (d sqlDB) Hold(ctx context.Context, n int) error {
+	held := make([]*sql.Rows, n)
+	for i := range held {
+		var err error
+		if held[i], err = d.reader.QueryContext(ctx, work.SelectItems); err != nil {
+			return err
+		}
+		defer held[i].Close()
+		if !held[i].Next() {
+			return cmp.Or(held[i].Err(), sql.ErrNoRows)
+		}
+	}
+	for _, rows := range held {
+		for rows.Next() {
+		}
+		if err := rows.Err(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (d sqlDB) Insert(ctx context.Context, e work.Entry) error {

@@ -15,21 +15,31 @@ func zombie() Contestant {
 		Name: "zombiezen", Title: "zombiezen.com/go/sqlite without database/sql: its pool of 10, its statement cache, immediate transactions",
 		Does: []work.Operation{
 			work.Get, work.Prepared, work.Scan, work.Insert, work.Increment, work.Bulk, work.Mix,
-			work.Latency, work.Open, work.Lease, work.AllocsGet, work.AllocsPut,
+			work.Latency, work.Open, work.Lease, work.Idle, work.Growth, work.AllocsGet, work.AllocsPut,
 		},
 		Open: openZombie,
 	}
+}
+
+// zombieConnections is the default of its pool where the workload is not about
+// the number of connections. It opens all of them at once.
+func zombieConnections(s work.Settings) int {
+	if s.CacheKiB > 0 {
+		return s.Readers
+	}
+	return 10
 }
 
 type zombieDB struct{ pool *sqlitex.Pool }
 
 func openZombie(ctx context.Context, s work.Settings) (work.Database, error) {
 	pool, err := sqlitex.NewPool(work.FileURI(s.Path, nil), sqlitex.PoolOptions{
+		PoolSize: zombieConnections(s),
 		PrepareConn: func(c *sqlite.Conn) error {
 			c.SetBusyTimeout(busyTimeout)
 			return errors.Join(
 				sqlitex.ExecuteTransient(c, "PRAGMA synchronous = "+s.Synchronous, nil),
-				sqlitex.ExecuteTransient(c, fmt.Sprintf("PRAGMA cache_size = -%d", cacheKiB), nil),
+				sqlitex.ExecuteTransient(c, fmt.Sprintf("PRAGMA cache_size = -%d", cacheOf(s)), nil),
 			)
 		},
 	})
@@ -126,6 +136,32 @@ func (d zombieDB) Scan(ctx context.Context) (sum work.Sum, err error) {
 		}
 	})
 	return sum, err
+}
+
+func (d zombieDB) Hold(ctx context.Context, n int) error {
+	held := make([]*sqlite.Stmt, n)
+	for i := range held {
+		c, err := d.pool.Take(ctx)
+		if err != nil {
+			return err
+		}
+		defer d.pool.Put(c)
+		if held[i], err = c.Prepare(work.SelectItems); err != nil {
+			return err
+		}
+		if _, err := held[i].Step(); err != nil {
+			return err
+		}
+	}
+	for _, s := range held {
+		for row := true; row; {
+			var err error
+			if row, err = s.Step(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 func insertEntry(c *sqlite.Conn, worker int, seq int64) error {

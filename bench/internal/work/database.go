@@ -8,9 +8,10 @@ import (
 
 // Settings is how a contestant opens a database.
 type Settings struct {
-	Path        string `json:"path"`        // an existing file; see Template
-	Synchronous string `json:"synchronous"` // FULL or NORMAL
-	Readers     int    `json:"readers"`     // connections for reading, where the set-up knows them
+	Path        string `json:"path"`                // an existing file; see Template
+	Synchronous string `json:"synchronous"`         // FULL or NORMAL
+	Readers     int    `json:"readers"`             // connections for reading, where the set-up knows them
+	CacheKiB    int    `json:"cache_kib,omitempty"` // of each connection; 0 for what the contestant has else
 }
 
 // Database is a database that a contestant has opened and proven with one

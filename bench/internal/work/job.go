@@ -2,6 +2,7 @@ package work
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -23,6 +24,8 @@ const (
 	Open      Operation = "open"      // open, one statement, close
 	Lease     Operation = "lease"     // Leaser
 	Create    Operation = "gorm"      // Mapped: Create through GORM
+	Idle      Operation = "idle"      // Holder
+	Growth    Operation = "growth"    // as Mix, Operations times
 	AllocsGet Operation = "allocs-get"
 	AllocsPut Operation = "allocs-insert"
 )
@@ -38,7 +41,8 @@ type Job struct {
 	Rows        int           `json:"rows"` // of the table item, or to be written at once
 	Warm        time.Duration `json:"warm_ns"`
 	Duration    time.Duration `json:"duration_ns"`
-	Profile     string        `json:"profile,omitempty"` // where to, without the ending; "" for none
+	Operations  int64         `json:"operations,omitempty"` // an end before that of Duration
+	Profile     string        `json:"profile,omitempty"`    // where to, without the ending; "" for none
 
 	ready func() error // see begin
 }
@@ -46,8 +50,11 @@ type Job struct {
 // Opener opens a database as a contestant does.
 type Opener func(ctx context.Context, s Settings) (Database, error)
 
-// Run does the job on an open database; Open, which opens its own, needs only
-// the opener. A failed operation is counted. An error means that the job could
+// opensItself tells that the job needs no open database, but the opener.
+func (j Job) opensItself() bool { return j.Operation == Open || j.Operation == Idle }
+
+// Run does the job on an open database; one that opens its own needs only the
+// opener. A failed operation is counted. An error means that the job could
 // not be done, or was done wrong.
 //
 // Before what counts, Run works for about as long as Warm says, on the same
@@ -91,6 +98,10 @@ func (j Job) run(ctx context.Context, open Opener, db Database) (*Tally, error) 
 		return does(db, func(m Mapped) (*Tally, error) { return j.creates(ctx, m) })
 	case Open:
 		return j.opens(ctx, open)
+	case Idle:
+		return j.idleReaders(ctx, open)
+	case Growth:
+		return does(db, func(m mixed) (*Tally, error) { return j.growth(ctx, m) })
 	case AllocsGet:
 		return does(db, func(g Getter) (*Tally, error) { return j.allocsOfGet(ctx, g) })
 	case AllocsPut:
@@ -113,11 +124,13 @@ func (j Job) begun() Job {
 	return j
 }
 
+var errNotOffered = errors.New("the contestant does not offer this")
+
 // does runs f on what the database offers.
 func does[T any](db Database, f func(T) (*Tally, error)) (*Tally, error) {
 	able, ok := db.(T)
 	if !ok {
-		return nil, fmt.Errorf("the contestant does not offer this")
+		return nil, errNotOffered
 	}
 	return f(able)
 }

@@ -12,6 +12,7 @@ import (
 type worker struct {
 	id     int
 	random *rand.Rand
+	most   int64 // operations; 0 for as many as there is time for
 	seq    int64 // of the entry it writes
 	tally  Tally
 }
@@ -47,6 +48,7 @@ func (j Job) loop(ctx context.Context, op operation) (*Tally, error) {
 	for i := range workers {
 		w := &workers[i]
 		w.start(j.FirstWorker + i)
+		w.most = (j.Operations + int64(j.Goroutines) - 1) / int64(j.Goroutines)
 		done.Go(func() {
 			if err := w.warmUp(ctx, j.Warm, op); err != nil {
 				cancel(err)
@@ -99,7 +101,7 @@ func (w *worker) warmUp(ctx context.Context, warm time.Duration, op operation) e
 
 func (w *worker) run(ctx context.Context, start, end time.Time, op operation) error {
 	begin := start
-	for begin.Before(end) && ctx.Err() == nil {
+	for n := int64(0); begin.Before(end) && ctx.Err() == nil && (w.most == 0 || n < w.most); n++ {
 		err := op(ctx, w)
 		now := time.Now()
 		if wrong, ok := errors.AsType[*WrongError](err); ok {

@@ -27,7 +27,7 @@ func Child(ctx context.Context, j Job, open Opener, in io.Reader, out io.Writer)
 	defer cancel()
 	profile := withProfile(j.Profile)
 	var db Database
-	if j.Operation != Open {
+	if !j.opensItself() {
 		if db, err = open(ctx, j.Settings); err != nil {
 			return fmt.Errorf("open: %w", err)
 		}

@@ -25,6 +25,8 @@ type Tally struct {
 	// Least is the shortest time, where many are alike but for what disturbs them.
 	Least time.Duration `json:"least_ns,omitempty"`
 
+	Memory Memory `json:"memory,omitzero"`
+
 	Ledger     []Account `json:"ledger,omitempty"`     // rows that were acknowledged, by worker
 	Increments int64     `json:"increments,omitempty"` // of counters, acknowledged
 	Allocs     float64   `json:"allocs_per_op,omitempty"`
@@ -76,7 +78,10 @@ func (t *Tally) Merge(other *Tally) {
 	t.Reads.Merge(&other.Reads)
 	t.Idle.Merge(&other.Idle)
 	t.Ledger = slices.Concat(t.Ledger, other.Ledger)
-	t.Least = max(t.Least, other.Least) // one of them has it
+	if other.Memory != (Memory{}) {
+		t.Memory = other.Memory // one of them has it
+	}
+	t.Least = max(t.Least, other.Least)
 	t.Allocs = max(t.Allocs, other.Allocs)
 	t.Bytes = max(t.Bytes, other.Bytes)
 }

@@ -20,6 +20,8 @@ var (
 	opened = Unit{Name: "us to open", Lower: true, value: func(t *Tally) float64 { return t.Latency.Quantile(0.5).Seconds() * 1e6 }}
 	leased = Unit{Name: "ns each", Lower: true, value: func(t *Tally) float64 { return 1e9 / t.Rate }}
 	heap   = Unit{Name: "allocs/op", Lower: true, value: func(t *Tally) float64 { return t.Allocs }}
+	kept   = Unit{Name: "KB each", Lower: true, value: func(t *Tally) float64 { return t.Memory.Growth / 1e3 }}
+	atEnd  = Unit{Name: "MB at the end", Lower: true, value: func(t *Tally) float64 { return float64(t.Memory.Resident) / 1e6 }}
 	late   = Unit{Name: "us at p99", Lower: true, value: func(t *Tally) float64 { return t.Latency.Quantile(0.99).Seconds() * 1e6 }}
 )
 
@@ -35,7 +37,7 @@ func (u Unit) Value(t *Tally) float64 {
 
 // Workload is one thing that is measured, for each contestant in the same way.
 type Workload struct {
-	Group       string // W1 to W10, as --workloads names them
+	Group       string // W1 to W11, as --workloads names them
 	Variant     string // what tells it from others of the group
 	Title       string
 	Operation   Operation
@@ -44,6 +46,9 @@ type Workload struct {
 	Goroutines  int     // of each process
 	Rows        int     // see Job
 	Scale       float64 // its share of --duration
+	Rounds      int     // at most; 0 for --rounds
+	Readers     int     // see Settings, as CacheKiB; 0 for what is usual
+	CacheKiB    int
 	Unit        Unit
 	Among       []string // contestants that take part unless they are named
 	Big         bool     // only if asked for
@@ -60,21 +65,33 @@ func (w Workload) ID() string {
 // Items is how many rows the table item needs.
 func (w Workload) Items() int {
 	switch w.Operation {
-	case Get, Prepared, Scan, Mix, Latency, AllocsGet:
+	case Get, Prepared, Scan, Mix, Latency, Idle, Growth, AllocsGet:
 		return w.Rows
 	}
 	return 0
+}
+
+// RoundsOf is how many of the rounds that others have it takes.
+func (w Workload) RoundsOf(rounds int) int {
+	if w.Rounds > 0 {
+		return min(w.Rounds, rounds)
+	}
+	return rounds
 }
 
 // Writes tells whether the database is different afterwards, so that each run
 // needs a copy of its own.
 func (w Workload) Writes() bool {
 	switch w.Operation {
-	case Get, Prepared, Scan, Open, Lease, AllocsGet:
+	case Get, Prepared, Scan, Open, Lease, Idle, AllocsGet:
 		return false
 	}
 	return true
 }
+
+// CountsCPU tells whether the CPU time is that of what is counted. Where only
+// latencies or memory are, most of it is for other things.
+func (w Workload) CountsCPU() bool { return w.Operation != Latency && w.Operation != Idle }
 
 // Matches reports whether a name from --workloads means this one: its group or
 // its ID, which may be written with a slash instead of the space.

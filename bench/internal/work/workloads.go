@@ -26,6 +26,7 @@ var (
 	forCosts     = names(`holdfast mattn-naive modernc-naive ncruces-naive zombiezen spec-go spec-python c`)
 	forMapper    = names(`holdfast mattn-naive modernc-naive ncruces-naive`)
 	forLatency   = names(`holdfast mattn-naive mattn-pools modernc-naive modernc-pools ncruces-pools zombiezen spec-go`)
+	forMemory    = names(`holdfast mattn-pools modernc-pools ncruces-pools zombiezen`)
 	forScaling   = names(`holdfast mattn-naive modernc-naive modernc-pools`)
 )
 
@@ -68,7 +69,7 @@ func All() []Workload {
 	}
 	add("W6", Workload{
 		Title:     "One row per statement, 4 processes x 4 goroutines, synchronous=FULL",
-		Operation: Insert, Processes: 4, Goroutines: 4, Scale: 3, Unit: writes, Among: forProcesses,
+		Operation: Insert, Processes: 4, Goroutines: 4, Scale: 2, Unit: writes, Among: forProcesses,
 	})
 	add("W7", costs()...)
 	add("W8", Workload{
@@ -79,6 +80,9 @@ func All() []Workload {
 		Operation: Latency, Goroutines: 4, Rows: smallTable, Scale: 2, Unit: late, Among: forLatency,
 	})
 	add("W10", scaling()...)
+	if MemoryIsTold {
+		add("W11", memory()...)
+	}
 	return all
 }
 
@@ -143,6 +147,20 @@ func costs() []Workload {
 		{Variant: "lease/8", Title: "Borrow a connection and return it, 8 goroutines", Operation: Lease, Goroutines: 8, Scale: short, Unit: leased, Among: forCosts},
 		{Variant: "allocs/read", Title: "Allocations of an unprepared point read", Operation: AllocsGet, Rows: smallTable, Unit: heap, Among: forCosts},
 		{Variant: "allocs/write", Title: "Allocations of a write of one row", Operation: AllocsPut, Synchronous: "NORMAL", Unit: heap, Among: forCosts},
+	}
+}
+
+// memory gives everybody the same small page caches, which are soon full.
+func memory() []Workload {
+	return []Workload{
+		{
+			Variant: "reader", Title: "Memory of an idle reader: 17 against 1, page caches of 64 KiB",
+			Operation: Idle, Rows: smallTable, Readers: 17, CacheKiB: 64, Unit: kept, Among: forMemory,
+		},
+		{
+			Variant: "growth", Title: "Memory after many mixed operations, 8 goroutines, page caches of 256 KiB, and its growth since the first tenth",
+			Operation: Growth, Synchronous: "NORMAL", Goroutines: 8, Rows: smallTable, CacheKiB: 256, Rounds: 1, Unit: atEnd, Among: forMemory,
+		},
 	}
 }
 
