@@ -165,6 +165,9 @@ func show(o options, stdout io.Writer) error {
 		}
 		result.Keep(ids)
 	}
+	if o.contestants != "" {
+		result.KeepContestants(split(o.contestants))
+	}
 	return write(result, o, stdout)
 }
 

@@ -3,116 +3,184 @@ package report
 import (
 	"fmt"
 	"io"
-	"math"
 	"slices"
 	"strings"
 )
 
-// The chart is one panel for each workload: horizontal bars on a logarithmic
-// scale, for the contestants are orders of magnitude apart.
+// The chart has a panel for each workload, two beside each other, with a bar for
+// each contestant. It is looked at as an image in a page, which may be light or
+// dark, so it brings both.
 const (
-	chartWidth  = 880
-	labelWidth  = 150 // names, to the left of the bars
-	valueWidth  = 150 // figures, to their right
-	barHeight   = 14
-	rowHeight   = 20
-	headHeight  = 46
-	footHeight  = 30
-	panelGap    = 18
+	chartWidth  = 960
 	margin      = 16
-	plotLeft    = margin + labelWidth
-	plotWidth   = chartWidth - 2*margin - labelWidth - valueWidth
-	headingRoom = 44
+	gutter      = 24
+	labelWidth  = 118 // names, to the left of the bars
+	valueWidth  = 112 // figures, to their right
+	barHeight   = 13
+	rowHeight   = 19
+	headHeight  = 60
+	footHeight  = 22
+	panelGap    = 20
+	headingRoom = 96
+	lineChars   = 140 // that fit into the chart's width
 )
 
-const (
-	colorText  = "#1b1f24"
-	colorQuiet = "#667080"
-	colorGrid  = "#e3e6ea"
-	colorOurs  = "#0b7285"
-	colorOther = "#9fb3c8"
-	colorLimit = "#495057"
-)
+const style = `<style>
+text { font-family: system-ui, -apple-system, 'Segoe UI', Helvetica, Arial, sans-serif; font-size: 12px; fill: #1b1f24 }
+.page { fill: #ffffff } .quiet { fill: #59636e } .head { font-size: 17px } .bold { font-weight: 600 } .end { text-anchor: end } .middle { text-anchor: middle }
+.grid { stroke: #d9dee3 } .spread { stroke: #1b1f24; stroke-width: 1.5 }
+.ours { fill: #0b7285 } .other { fill: #9fb3c8 } .limit { fill: #495057 }
+@media (prefers-color-scheme: dark) {
+text { fill: #e6edf3 }
+.page { fill: #0d1117 } .quiet { fill: #9aa4af }
+.grid { stroke: #30363d } .spread { stroke: #e6edf3 }
+.ours { fill: #1a97ad } .other { fill: #4b6075 } .limit { fill: #a9b1ba }
+}
+</style>
+`
+
+const chartTitle = "Holdfast and other ways to use SQLite, side by side"
+
+// canvas is an SVG while it is drawn.
+type canvas struct{ strings.Builder }
+
+func (c *canvas) text(x, y float64, class, s string) {
+	fmt.Fprintf(c, `<text x="%.1f" y="%.1f" class="%s">%s</text>`+"\n", x, y, class, escape.Replace(s))
+}
+
+func (c *canvas) rect(x, y, width, height float64, class string) {
+	fmt.Fprintf(c, `<rect x="%.1f" y="%.1f" width="%.1f" height="%.1f" class="%s"/>`+"\n", x, y, width, height, class)
+}
+
+func (c *canvas) line(x1, y1, x2, y2 float64, class string) {
+	fmt.Fprintf(c, `<line x1="%.1f" y1="%.1f" x2="%.1f" y2="%.1f" class="%s"/>`+"\n", x1, y1, x2, y2, class)
+}
+
+var escape = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;")
 
 // WriteSVG draws the chart.
 func (r *Report) WriteSVG(w io.Writer) error {
-	height := margin + headingRoom
-	for _, workload := range r.Workloads {
-		height += workload.panelHeight() + panelGap
+	pairs := slices.Collect(slices.Chunk(r.Workloads, 2))
+	height := headingRoom
+	for _, pair := range pairs {
+		height += panelHeight(pair) + panelGap
 	}
-	var b strings.Builder
-	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" viewBox="0 0 %d %d" role="img" `+
-		`aria-label="Holdfast and other ways to use SQLite, side by side" `+
-		`font-family="system-ui, -apple-system, 'Segoe UI', Helvetica, Arial, sans-serif" font-size="12">`+"\n",
-		chartWidth, height, chartWidth, height)
-	fmt.Fprintf(&b, `<rect width="%d" height="%d" fill="#ffffff"/>`+"\n", chartWidth, height)
-	text{x: margin, y: margin + 14, size: 17, weight: 600, color: colorText, s: "Holdfast and other ways to use SQLite, side by side"}.draw(&b)
-	text{x: margin, y: margin + 33, color: colorQuiet, s: r.caption()}.draw(&b)
-	y := margin + headingRoom
-	for _, workload := range r.Workloads {
-		workload.drawPanel(&b, y)
-		y += workload.panelHeight() + panelGap
+	var c canvas
+	fmt.Fprintf(&c, `<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" viewBox="0 0 %d %d" role="img" aria-label="%s">`+"\n",
+		chartWidth, height, chartWidth, height, chartTitle)
+	c.WriteString(style)
+	c.rect(0, 0, chartWidth, float64(height), "page")
+	r.drawHeading(&c)
+	const width = (chartWidth - 2*margin - gutter) / 2
+	y := headingRoom
+	for _, pair := range pairs {
+		for i, workload := range pair {
+			workload.draw(&c, panel{left: margin + float64(i)*(width+gutter), top: float64(y), width: width})
+		}
+		y += panelHeight(pair) + panelGap
 	}
-	b.WriteString("</svg>\n")
-	_, err := io.WriteString(w, b.String())
+	c.WriteString("</svg>\n")
+	_, err := io.WriteString(w, c.String())
 	return err
 }
 
-func (r *Report) caption() string {
-	return "Medians, and lines from the least to the most; " + r.Environment.line()
+// panelHeight is the height of the higher of two panels.
+func panelHeight(pair []Workload) int {
+	rows := 0
+	for _, w := range pair {
+		rows = max(rows, len(w.Contestants))
+	}
+	return headHeight + rowHeight*rows + footHeight
 }
 
-func (w Workload) panelHeight() int { return headHeight + rowHeight*len(w.Contestants) + footHeight }
+func (r *Report) drawHeading(c *canvas) {
+	c.text(margin, 30, "head bold", chartTitle)
+	x := float64(margin)
+	for _, key := range []struct{ class, means string }{
+		{"ours", "Holdfast"}, {"other", "others"}, {"limit", "the limit: a loop in C"},
+	} {
+		c.rect(x, 42, 11, 11, key.class)
+		c.text(x+16, 52, "", key.means)
+		x += 34 + 6.5*float64(len(key.means))
+	}
+	c.text(x, 52, "quiet", "Medians; lines from the least to the most; in brackets how many times better Holdfast is.")
+	for i, line := range wrap(r.Environment.line(), lineChars) {
+		c.text(margin, 70+16*float64(i), "quiet", line)
+	}
+}
 
-func (w Workload) drawPanel(b *strings.Builder, top int) {
+// wrap breaks a list after commas.
+func wrap(s string, width int) []string {
+	var lines []string
+	for part := range strings.SplitSeq(s, ", ") {
+		if n := len(lines); n > 0 && len(lines[n-1])+len(part)+2 <= width {
+			lines[n-1] += ", " + part
+		} else {
+			lines = append(lines, part)
+		}
+	}
+	return lines
+}
+
+// panel is where a workload is drawn.
+type panel struct{ left, top, width float64 }
+
+func (p panel) plotLeft() float64  { return p.left + labelWidth }
+func (p panel) plotWidth() float64 { return p.width - labelWidth - valueWidth }
+
+func (w Workload) draw(c *canvas, p panel) {
 	better := "longer is better"
 	if w.Lower {
 		better = "shorter is better"
 	}
-	text{x: margin, y: float64(top) + 16, size: 14, weight: 600, color: colorText, s: w.ID + ": " + w.Title}.draw(b)
-	text{x: margin, y: float64(top) + 34, color: colorQuiet, s: fmt.Sprintf("%s, logarithmic scale, %s; in brackets how many times better Holdfast is", w.Unit, better)}.draw(b)
-	scale := scaleOf(w.Contestants)
-	bottom := top + headHeight + rowHeight*len(w.Contestants)
-	for e := scale.low; e <= scale.high; e++ {
-		v := math.Pow10(e)
-		x := scale.x(v)
-		fmt.Fprintf(b, `<line x1="%.1f" y1="%d" x2="%.1f" y2="%d" stroke="%s"/>`+"\n", x, top+headHeight-4, x, bottom, colorGrid)
-		text{x: x, y: float64(bottom) + 14, size: 11, anchor: "middle", color: colorQuiet, s: tick(v)}.draw(b)
+	s := scaleOf(w.Contestants)
+	c.text(p.left, p.top+14, "bold", w.ID)
+	c.text(p.left, p.top+30, "", w.Title)
+	c.text(p.left, p.top+46, "quiet", fmt.Sprintf("%s, %s, %s", w.Unit, s.name(), better))
+	top := p.top + headHeight
+	bottom := top + rowHeight*float64(len(w.Contestants))
+	for _, v := range s.ticks() {
+		x := p.x(s, v)
+		c.line(x, top-4, x, bottom, "grid")
+		c.text(x, bottom+14, "quiet middle", tick(v))
 	}
-	for i, c := range w.Contestants {
-		c.drawBar(b, scale, top+headHeight+rowHeight*i)
+	for i, contestant := range w.Contestants {
+		contestant.draw(c, p, s, top+rowHeight*float64(i))
 	}
 }
 
-func (c Contestant) drawBar(b *strings.Builder, scale scale, y int) {
-	weight, color := 400, colorOther
+func (p panel) x(s scale, v float64) float64 { return p.plotLeft() + p.plotWidth()*s.part(v) }
+
+func (c Contestant) draw(on *canvas, p panel, scale scale, y float64) {
+	class, weight := "other", ""
 	switch {
 	case c.Ours:
-		weight, color = 600, colorOurs
+		class, weight = "ours", "bold"
 	case c.Limit:
-		color = colorLimit
+		class = "limit"
 	}
-	base := float64(y) + barHeight - 3
-	text{x: plotLeft - 8, y: base, anchor: "end", weight: weight, color: colorText, s: c.Name}.draw(b)
+	base := y + barHeight - 2
+	on.text(p.plotLeft()-8, base, "end "+weight, c.Name)
 	s := c.Summary
 	if s.Median <= 0 {
-		text{x: plotLeft + 4, y: base, color: colorQuiet, s: c.nothing()}.draw(b)
+		on.text(p.plotLeft()+4, base, "quiet", c.nothing())
 		return
 	}
-	fmt.Fprintf(b, `<rect x="%d" y="%d" width="%.1f" height="%d" rx="2" fill="%s"/>`+"\n",
-		plotLeft, y, scale.x(s.Median)-plotLeft, barHeight, color)
-	end := scale.x(s.Median)
+	end := p.x(scale, s.Median)
+	on.rect(p.plotLeft(), y, end-p.plotLeft(), barHeight, class)
 	if s.Min > 0 && s.Max > s.Min {
-		middle := float64(y) + barHeight/2.0
-		fmt.Fprintf(b, `<line x1="%.1f" y1="%.1f" x2="%.1f" y2="%.1f" stroke="%s" stroke-width="1.5"/>`+"\n",
-			scale.x(s.Min), middle, scale.x(s.Max), middle, colorText)
-		end = max(end, scale.x(s.Max))
+		middle := y + barHeight/2.0
+		on.line(p.x(scale, s.Min), middle, p.x(scale, s.Max), middle, "spread")
+		end = max(end, p.x(scale, s.Max))
 	}
 	label := number(s.Median)
+	if s.Median >= 1e6 {
+		label = tick(s.Median)
+	}
 	if !c.Base && s.Ratio > 0 {
 		label += " (" + times(s.Ratio) + ")"
 	}
-	text{x: end + 6, y: base, weight: weight, color: colorText, s: label}.draw(b)
+	on.text(end+6, base, weight, label)
 }
 
 // nothing says why there is no bar.
@@ -122,69 +190,3 @@ func (c Contestant) nothing() string {
 	}
 	return "no run counts"
 }
-
-// scale maps values between two powers of ten to the width of the plot.
-type scale struct{ low, high int }
-
-func scaleOf(all []Contestant) scale {
-	low, high := math.Inf(1), math.Inf(-1)
-	for _, c := range all {
-		if s := c.Summary; s.Median > 0 {
-			low = min(low, s.Median)
-			high = max(high, s.Max)
-			if s.Min > 0 {
-				low = min(low, s.Min)
-			}
-		}
-	}
-	if low > high { // nobody got anything done
-		return scale{0, 1}
-	}
-	// The smallest bar keeps some length, so that it can be seen.
-	s := scale{int(math.Floor(math.Log10(low * 0.7))), int(math.Ceil(math.Log10(high)))}
-	s.high = max(s.high, s.low+1)
-	return s
-}
-
-func (s scale) x(v float64) float64 {
-	part := (math.Log10(v) - float64(s.low)) / float64(s.high-s.low)
-	return plotLeft + plotWidth*min(max(part, 0), 1)
-}
-
-// tick writes a power of ten shortly.
-func tick(v float64) string {
-	switch {
-	case v >= 1e9:
-		return fmt.Sprintf("%.0fG", v/1e9)
-	case v >= 1e6:
-		return fmt.Sprintf("%.0fM", v/1e6)
-	case v >= 1e3:
-		return fmt.Sprintf("%.0fk", v/1e3)
-	}
-	return fmt.Sprintf("%g", v)
-}
-
-// text is a piece of text at a place.
-type text struct {
-	x, y         float64
-	s            string
-	color        string
-	anchor       string // "start" if empty
-	size, weight int    // the chart's own if 0
-}
-
-func (t text) draw(b *strings.Builder) {
-	fmt.Fprintf(b, `<text x="%.1f" y="%.1f" fill="%s"`, t.x, t.y, t.color)
-	if t.anchor != "" {
-		fmt.Fprintf(b, ` text-anchor="%s"`, t.anchor)
-	}
-	if t.size != 0 {
-		fmt.Fprintf(b, ` font-size="%d"`, t.size)
-	}
-	if t.weight > 400 {
-		fmt.Fprintf(b, ` font-weight="%d"`, t.weight)
-	}
-	fmt.Fprintf(b, ">%s</text>\n", escape.Replace(t.s))
-}
-
-var escape = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;")

@@ -119,6 +119,14 @@ func (r *Report) Keep(ids []string) {
 	r.Workloads = slices.DeleteFunc(r.Workloads, func(w Workload) bool { return !slices.Contains(ids, w.ID) })
 }
 
+// KeepContestants leaves only those of these names, and the base.
+func (r *Report) KeepContestants(names []string) {
+	for i := range r.Workloads {
+		w := &r.Workloads[i]
+		w.Contestants = slices.DeleteFunc(w.Contestants, func(c Contestant) bool { return !c.Base && !slices.Contains(names, c.Name) })
+	}
+}
+
 // Problems counts the runs that count for nothing, and those that lost rows.
 func (r *Report) Problems() int {
 	n := 0

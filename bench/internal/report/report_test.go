@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -132,7 +133,7 @@ func TestChartIsXML(t *testing.T) {
 	var b bytes.Buffer
 	must(t, sample().WriteSVG(&b))
 	text := b.String()
-	for _, want := range []string{"nothing got done", "Writes &amp; more", "shorter is better", ">1k<"} {
+	for _, want := range []string{"nothing got done", "Writes &amp; more", "shorter is better", ">1k<", "logarithmic", "from zero"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the chart lacks %q", want)
 		}
@@ -154,18 +155,39 @@ func TestScale(t *testing.T) {
 		return Contestant{Summary: Summary{Median: middle, Min: lowest, Max: highest}}
 	}
 	for _, test := range []struct {
-		all  []Contestant
-		want scale
+		all   []Contestant
+		want  scale
+		ticks int
 	}{
-		{nil, scale{0, 1}},
-		{[]Contestant{c(0, 0, 0)}, scale{0, 1}},
-		{[]Contestant{c(150, 200, 300)}, scale{2, 3}},
-		{[]Contestant{c(100, 200, 300)}, scale{1, 3}},
-		{[]Contestant{c(0, 5, 9)}, scale{0, 1}},
-		{[]Contestant{c(20, 30, 40), c(3e5, 4e5, 2e6)}, scale{1, 7}},
+		{nil, scale{high: 1, step: 1}, 2},
+		{[]Contestant{c(0, 0, 0)}, scale{high: 1, step: 1}, 2},
+		{[]Contestant{c(150, 200, 300)}, scale{high: 300, step: 100}, 4},
+		{[]Contestant{c(150, 160, 180)}, scale{high: 180, step: 50}, 4},
+		{[]Contestant{c(0, 5, 9)}, scale{high: 9, step: 2}, 5},
+		{[]Contestant{c(20, 30, 40), c(3e5, 4e5, 2e6)}, scale{low: 10, high: 1e7}, 7},
+		{[]Contestant{c(10, 10, 10), c(400, 400, 400)}, scale{low: 1, high: 1000}, 4},
 	} {
-		if got := scaleOf(test.all); got != test.want {
-			t.Errorf("the scale is %v, want %v", got, test.want)
+		got := scaleOf(test.all)
+		if got != test.want || len(got.ticks()) != test.ticks {
+			t.Errorf("the scale is %+v with ticks at %v", got, got.ticks())
+		}
+		if got.part(got.high) != 1 || got.part(got.low) != 0 {
+			t.Errorf("%+v does not fill the plot", got)
+		}
+	}
+}
+
+func TestWrap(t *testing.T) {
+	for _, c := range []struct {
+		s    string
+		want []string
+	}{
+		{"", []string{""}},
+		{"one, two", []string{"one, two"}},
+		{"one, two, three, four", []string{"one, two", "three", "four"}},
+	} {
+		if got := wrap(c.s, 8); !slices.Equal(got, c.want) {
+			t.Errorf("%q becomes %q", c.s, got)
 		}
 	}
 }

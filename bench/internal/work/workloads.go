@@ -158,7 +158,7 @@ func memory() []Workload {
 			Operation: Idle, Rows: smallTable, Readers: 17, CacheKiB: 64, Unit: kept, Among: forMemory,
 		},
 		{
-			Variant: "growth", Title: "Memory after many mixed operations, 8 goroutines, page caches of 256 KiB, and its growth since the first tenth",
+			Variant: "growth", Title: "Memory after many mixed operations, 8 goroutines, small page caches",
 			Operation: Growth, Synchronous: "NORMAL", Goroutines: 8, Rows: smallTable, CacheKiB: 256, Rounds: 1, Unit: atEnd, Among: forMemory,
 		},
 	}
