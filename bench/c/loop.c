@@ -1,9 +1,10 @@
 /*
 ** The limit: the same statements on the same SQLite, without Go, drivers or
 ** pools, on one thread and one connection. Many writers are one thread that
-** puts as many rows as there are writers into each COMMIT.
+** puts as many rows as there are writers into each COMMIT; many readers are a
+** thread and a connection for each CPU.
 **
-**     loop OPERATION PATH SYNCHRONOUS ROWS WRITERS FIRST_WORKER WARM_NS NANOSECONDS CACHE_KIB
+**     loop OPERATION PATH SYNCHRONOUS ROWS WORKERS FIRST_WORKER WARM_NS NANOSECONDS CACHE_KIB
 **
 ** It opens the database, warms up and prints "ready", waits for a line on its
 ** standard input, does the job, and prints what it did as one line of JSON.
@@ -25,12 +26,12 @@
 
 struct job {
     const char *operation, *path, *synchronous;
-    int64_t rows, writers, first_worker, warm, duration, cache_kib;
+    int64_t rows, workers, first_worker, warm, duration, cache_kib;
 };
 
 struct tally {
     int64_t done;     /* operations, or rows */
-    int64_t acked;    /* rows of each writer */
+    int64_t acked;    /* rows of each worker */
     double seconds;
     struct rusage used; /* at the start */
     int64_t max, least;
@@ -107,7 +108,8 @@ struct state {
     const struct job *job;
     sqlite3_stmt *statement, *begin, *commit;
     uint64_t random;
-    int64_t acked;    /* rows of each writer */
+    int64_t answered; /* callers that wait for one operation */
+    int64_t acked;    /* rows of each worker */
     int64_t want_qty; /* of a scan */
 };
 
@@ -117,7 +119,7 @@ static void repeat(struct state *s, struct tally *t, int64_t duration, int64_t (
     while (begin < start + duration) {
         int64_t n = operation(s);
         int64_t end = now();
-        count(t, end - begin, s->job->writers);
+        count(t, end - begin, s->answered);
         t->done += n;
         begin = end;
     }
@@ -147,10 +149,56 @@ static int64_t get(struct state *s) {
     return 1;
 }
 
-static void gets(struct state *s, struct tally *t) {
-    s->random = 88172645463325252u;
-    s->statement = prepare(s->db, "SELECT name, qty, price FROM item WHERE id = ?");
-    loop(s, t, get);
+/* One thread that reads. */
+struct reader {
+    pthread_t thread;
+    struct state state;
+    struct tally tally;
+    int64_t duration;
+};
+
+static void *read_for(void *argument) {
+    struct reader *r = argument;
+    repeat(&r->state, &r->tally, r->duration, get);
+    return 0;
+}
+
+static void read_together(struct reader *readers, int64_t n, int64_t duration) {
+    for (int64_t i = 0; i < n; i++) {
+        readers[i].duration = duration;
+        memset(&readers[i].tally, 0, sizeof readers[i].tally);
+        if (pthread_create(&readers[i].thread, 0, read_for, &readers[i]) != 0) die("thread", 0);
+    }
+    for (int64_t i = 0; i < n; i++) pthread_join(readers[i].thread, 0);
+}
+
+static void gets(const struct job *j, struct tally *t) {
+    int64_t cpus = sysconf(_SC_NPROCESSORS_ONLN), n = j->workers < cpus ? j->workers : cpus;
+    struct reader *readers = calloc((size_t)n, sizeof *readers);
+    if (!readers) die("memory", 0);
+    for (int64_t i = 0; i < n; i++) {
+        struct state *s = &readers[i].state;
+        s->job = j;
+        s->answered = 1;
+        s->random = 88172645463325252u + (uint64_t)i;
+        s->db = open_database(j);
+        s->statement = prepare(s->db, "SELECT name, qty, price FROM item WHERE id = ?");
+    }
+    read_together(readers, n, j->warm);
+    wait_for_start(t);
+    read_together(readers, n, j->duration);
+    double rate = 0;
+    for (int64_t i = 0; i < n; i++) {
+        const struct tally *one = &readers[i].tally;
+        rate += (double)one->done / one->seconds;
+        t->done += one->done;
+        if (one->max > t->max) t->max = one->max;
+        for (int b = 0; b < BUCKETS; b++) t->counts[b] += one->counts[b];
+        sqlite3_finalize(readers[i].state.statement);
+        sqlite3_close(readers[i].state.db);
+    }
+    t->seconds = (double)t->done / rate;
+    free(readers);
 }
 
 static int64_t scan(struct state *state) {
@@ -191,19 +239,20 @@ static void insert(struct state *s, int64_t worker, int64_t seq) {
 }
 
 static int64_t insert_each(struct state *s) {
-    int64_t writers = s->job->writers, seq = ++s->acked;
-    if (writers > 1 && sqlite3_step(s->begin) != SQLITE_DONE) die("begin", s->db);
-    for (int64_t w = 0; w < writers; w++) insert(s, s->job->first_worker + w, seq);
-    if (writers > 1 && sqlite3_step(s->commit) != SQLITE_DONE) die("commit", s->db);
+    int64_t workers = s->job->workers, seq = ++s->acked;
+    if (workers > 1 && sqlite3_step(s->begin) != SQLITE_DONE) die("begin", s->db);
+    for (int64_t w = 0; w < workers; w++) insert(s, s->job->first_worker + w, seq);
+    if (workers > 1 && sqlite3_step(s->commit) != SQLITE_DONE) die("commit", s->db);
     sqlite3_reset(s->begin);
     sqlite3_reset(s->commit);
-    return writers;
+    return workers;
 }
 
 static void inserts(struct state *s, struct tally *t) {
     s->statement = prepare_insert(s->db);
     s->begin = prepare(s->db, "BEGIN IMMEDIATE");
     s->commit = prepare(s->db, "COMMIT");
+    s->answered = s->job->workers;
     loop(s, t, insert_each);
 }
 
@@ -263,30 +312,32 @@ static void tell(const struct job *j, const struct tally *t) {
         comma = ",";
     }
     printf("]},\"ledger\":[");
-    for (int64_t w = 0; t->acked && w < j->writers; w++)
+    for (int64_t w = 0; t->acked && w < j->workers; w++)
         printf("%s{\"worker\":%lld,\"rows\":%lld,\"sum\":%lld}", w ? "," : "", (long long)(j->first_worker + w),
                (long long)t->acked, (long long)(t->acked * (t->acked + 1) / 2));
     printf("]}\n");
     fflush(stdout);
 }
 
-int main(int argc, char **argv) {
-    static struct tally t;
-    if (argc != 10) die("nine arguments are needed", 0);
-    struct job j = {argv[1], argv[2], argv[3], atoll(argv[4]), atoll(argv[5]), atoll(argv[6]), atoll(argv[7]), atoll(argv[8]), atoll(argv[9])};
-    struct state s = {.job = &j};
-    int only_open = !strcmp(j.operation, "open");
-    if (!only_open) s.db = open_database(&j);
-    if (only_open) opens(&j, &t);
-    else if (!strcmp(j.operation, "get") || !strcmp(j.operation, "prepared")) gets(&s, &t);
-    else if (!strcmp(j.operation, "scan")) scans(&s, &t);
-    else if (!strcmp(j.operation, "insert")) inserts(&s, &t);
-    else if (!strcmp(j.operation, "bulk")) bulk(&s, &t);
+static void one_connection(const struct job *j, struct tally *t) {
+    struct state s = {.db = open_database(j), .job = j, .answered = 1};
+    if (!strcmp(j->operation, "scan")) scans(&s, t);
+    else if (!strcmp(j->operation, "insert")) inserts(&s, t);
+    else if (!strcmp(j->operation, "bulk")) bulk(&s, t);
     else die("no such operation", 0);
-    tell(&j, &t);
     sqlite3_finalize(s.statement);
     sqlite3_finalize(s.begin);
     sqlite3_finalize(s.commit);
     sqlite3_close(s.db);
+}
+
+int main(int argc, char **argv) {
+    static struct tally t;
+    if (argc != 10) die("nine arguments are needed", 0);
+    struct job j = {argv[1], argv[2], argv[3], atoll(argv[4]), atoll(argv[5]), atoll(argv[6]), atoll(argv[7]), atoll(argv[8]), atoll(argv[9])};
+    if (!strcmp(j.operation, "open")) opens(&j, &t);
+    else if (!strcmp(j.operation, "get") || !strcmp(j.operation, "prepared")) gets(&j, &t);
+    else one_connection(&j, &t);
+    tell(&j, &t);
     _exit(0); /* the watcher would see the input end, and call that a failure */
 }

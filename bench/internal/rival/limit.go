@@ -27,9 +27,8 @@ var Compiler = []string{"gcc", "-O2", "-DSQLITE_THREADSAFE=2", "-DSQLITE_DEFAULT
 func limit(s Sources) Contestant {
 	var program string // set by Missing
 	return Contestant{
-		Name: Limit, Title: "the limit: a loop in C on the same SQLite, one thread, one connection, 32 rows a COMMIT where 32 write",
-		Does:  []work.Operation{work.Get, work.Prepared, work.Scan, work.Insert, work.Bulk, work.Open},
-		Alone: true,
+		Name: Limit, Title: "the limit: a loop in C on the same SQLite, one thread and one connection; 32 rows a COMMIT where 32 write, a thread and a connection for each CPU where many read",
+		Does: []work.Operation{work.Get, work.Prepared, work.Scan, work.Insert, work.Bulk, work.Open},
 		Missing: func(ctx context.Context) string {
 			var err error
 			if program, err = compileLimit(ctx, s); err != nil {

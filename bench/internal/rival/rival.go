@@ -24,10 +24,6 @@ type Contestant struct {
 	Name  string
 	Title string
 	Does  []work.Operation
-	// Alone: what it reads, it reads on one thread, so it takes no part where
-	// several goroutines read.
-	Alone bool
-
 	// Open opens a database, for contestants in Go.
 	Open work.Opener
 	// Command makes the command that does the job, for others.
@@ -56,8 +52,7 @@ func All(s Sources) []Contestant {
 // Can reports whether the contestant takes part in a workload, if it is not
 // missing.
 func (c Contestant) Can(w work.Workload) bool {
-	return slices.Contains(c.Does, w.Operation) &&
-		(!c.Alone || w.Goroutines == 1 || w.Operation == work.Insert)
+	return slices.Contains(c.Does, w.Operation)
 }
 
 // Find returns the contestant of a name.
