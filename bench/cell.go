@@ -172,10 +172,16 @@ func (c cell) result(t *work.Tally) report.Run {
 	run := report.Run{
 		Value: c.workload.Unit.Value(t),
 		Done:  t.Done, Errors: t.Failed, FirstError: t.FirstError, Retries: t.Retries,
-		P50: t.Latency.Quantile(0.5).Seconds(), P99: t.Latency.Quantile(0.99).Seconds(), Max: t.Latency.Max().Seconds(),
-		ReadP99: t.Reads.Quantile(0.99).Seconds(), IdleP99: t.Idle.Quantile(0.99).Seconds(),
-		Least: t.Least.Seconds(), Allocs: t.Allocs, Bytes: t.Bytes,
-		Resident: t.Memory.Resident, Live: t.Memory.Live, Growth: t.Memory.Growth, LiveGrowth: t.Memory.LiveGrowth,
+		Times: report.Times{
+			P50: t.Latency.Quantile(0.5).Seconds(), P99: t.Latency.Quantile(0.99).Seconds(), Max: t.Latency.Max().Seconds(),
+			Least:   t.Least.Seconds(),
+			ReadP99: t.Reads.Quantile(0.99).Seconds(), IdleP99: t.Idle.Quantile(0.99).Seconds(),
+		},
+		Costs: report.Costs{Allocs: t.Allocs, Bytes: t.Bytes},
+		Memory: report.Memory{
+			Resident: float64(t.Memory.Resident), Live: float64(t.Memory.Live),
+			Growth: t.Memory.Growth, LiveGrowth: t.Memory.LiveGrowth,
+		},
 	}
 	if t.Done > 0 && c.workload.CountsCPU() {
 		done := float64(t.Done)

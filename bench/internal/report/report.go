@@ -75,22 +75,38 @@ type Run struct {
 	Lost       int64   `json:"lost"`              // acknowledged and not there
 	Surplus    int64   `json:"surplus"`           // refused and there all the same
 
-	P50        float64 `json:"p50_seconds"`
-	P99        float64 `json:"p99_seconds"`
-	Max        float64 `json:"max_seconds"`
-	ReadP99    float64 `json:"read_p99_seconds,omitempty"`
-	IdleP99    float64 `json:"idle_p99_seconds,omitempty"`
-	CPU        float64 `json:"cpu_per_operation_seconds"`                  // user and system
-	System     float64 `json:"system_cpu_per_operation_seconds,omitempty"` // its system part
-	Faults     float64 `json:"page_faults_per_operation,omitempty"`
-	WAL        int64   `json:"wal_bytes"`       // the largest that was seen
-	Share      float64 `json:"share,omitempty"` // the busiest process, as a multiple of the slowest
-	Least      float64 `json:"least_seconds,omitempty"`
-	Allocs     float64 `json:"allocs_per_operation,omitempty"` // objects on Go's heap
-	Bytes      float64 `json:"bytes_per_operation,omitempty"`
-	Resident   int64   `json:"resident_bytes,omitempty"`
-	Live       int64   `json:"live_heap_bytes,omitempty"`
-	Growth     float64 `json:"resident_growth_bytes,omitempty"` // for each operation or reader
+	WAL   int64   `json:"wal_bytes"`       // the largest that was seen
+	Share float64 `json:"share,omitempty"` // the busiest process, as a multiple of the slowest
+	Times
+	Costs
+	Memory
+}
+
+// Times are latencies in seconds, of operations that succeeded.
+type Times struct {
+	P50     float64 `json:"p50_seconds"`
+	P99     float64 `json:"p99_seconds"`
+	Max     float64 `json:"max_seconds"`
+	Least   float64 `json:"least_seconds,omitempty"`
+	ReadP99 float64 `json:"read_p99_seconds,omitempty"`
+	IdleP99 float64 `json:"idle_p99_seconds,omitempty"`
+}
+
+// Costs are what one operation takes besides time.
+type Costs struct {
+	CPU    float64 `json:"cpu_per_operation_seconds"`                  // user and system
+	System float64 `json:"system_cpu_per_operation_seconds,omitempty"` // its system part
+	Faults float64 `json:"page_faults_per_operation,omitempty"`
+	Allocs float64 `json:"allocs_per_operation,omitempty"` // objects on Go's heap
+	Bytes  float64 `json:"bytes_per_operation,omitempty"`
+}
+
+// Memory is what the process has in bytes, and how much more than before, for
+// each operation or reader.
+type Memory struct {
+	Resident   float64 `json:"resident_bytes,omitempty"`
+	Live       float64 `json:"live_heap_bytes,omitempty"`
+	Growth     float64 `json:"resident_growth_bytes,omitempty"`
 	LiveGrowth float64 `json:"live_heap_growth_bytes,omitempty"`
 }
 

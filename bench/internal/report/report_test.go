@@ -17,7 +17,7 @@ func sample() *Report {
 	runs := func(values ...float64) []Run {
 		all := make([]Run, len(values))
 		for i, v := range values {
-			all[i] = Run{Round: i + 1, Value: v, Done: int64(v), P50: 1e-5, P99: 2e-4, Max: float64(i+1) / 1000}
+			all[i] = Run{Round: i + 1, Value: v, Done: int64(v), Times: Times{P50: 1e-5, P99: 2e-4, Max: float64(i+1) / 1000}}
 		}
 		return all
 	}
@@ -63,7 +63,7 @@ func TestRatiosAreOfEachRound(t *testing.T) {
 
 func TestSummary(t *testing.T) {
 	s := sample().Workloads[0].Contestants[1].Summary
-	if s.Median != 250 || s.Min != 50 || s.Max != 400 || s.Done != 700 || s.Longest != 0.003 {
+	if s.Median != 250 || s.Min != 50 || s.Max != 400 || s.Done != 700 || s.Times.Max != 0.003 {
 		t.Errorf("the summary is %+v", s)
 	}
 	s = sample().Workloads[0].Contestants[2].Summary

@@ -14,26 +14,14 @@ type Summary struct {
 	Ratio float64 `json:"base_is_better_by,omitempty"`
 	Done  int64   `json:"done"`
 
-	Errors     int64   `json:"errors"`
-	Retries    int64   `json:"retries"`
-	Lost       int64   `json:"lost"`
-	P50        float64 `json:"p50_seconds"`
-	P99        float64 `json:"p99_seconds"`
-	Longest    float64 `json:"max_seconds"` // of all rounds
-	ReadP99    float64 `json:"read_p99_seconds,omitempty"`
-	IdleP99    float64 `json:"idle_p99_seconds,omitempty"`
-	CPU        float64 `json:"cpu_per_operation_seconds"`
-	System     float64 `json:"system_cpu_per_operation_seconds,omitempty"`
-	Faults     float64 `json:"page_faults_per_operation,omitempty"`
-	WAL        int64   `json:"wal_bytes"`
-	Share      float64 `json:"share,omitempty"`
-	Least      float64 `json:"least_seconds,omitempty"` // of all rounds
-	Allocs     float64 `json:"allocs_per_operation,omitempty"`
-	Bytes      float64 `json:"bytes_per_operation,omitempty"`
-	Resident   float64 `json:"resident_bytes,omitempty"`
-	Live       float64 `json:"live_heap_bytes,omitempty"`
-	Growth     float64 `json:"resident_growth_bytes,omitempty"`
-	LiveGrowth float64 `json:"live_heap_growth_bytes,omitempty"`
+	Errors  int64   `json:"errors"`
+	Retries int64   `json:"retries"`
+	Lost    int64   `json:"lost"`
+	WAL     int64   `json:"wal_bytes"`
+	Share   float64 `json:"share,omitempty"`
+	Times           // medians, but Max and Least are of all rounds
+	Costs
+	Memory
 }
 
 // Summarize computes all summaries from the runs.
@@ -76,22 +64,28 @@ func summarize(runs []Run) Summary {
 		s.Lost += r.Lost
 		s.WAL = max(s.WAL, r.WAL)
 	}
-	s.P50 = median(of(func(r Run) float64 { return r.P50 }))
-	s.P99 = median(of(func(r Run) float64 { return r.P99 }))
-	s.Longest = slices.Max(of(func(r Run) float64 { return r.Max }))
-	s.ReadP99 = median(of(func(r Run) float64 { return r.ReadP99 }))
-	s.IdleP99 = median(of(func(r Run) float64 { return r.IdleP99 }))
-	s.CPU = median(of(func(r Run) float64 { return r.CPU }))
-	s.System = median(of(func(r Run) float64 { return r.System }))
-	s.Faults = median(of(func(r Run) float64 { return r.Faults }))
-	s.Least = slices.Min(of(func(r Run) float64 { return r.Least }))
-	s.Allocs = median(of(func(r Run) float64 { return r.Allocs }))
-	s.Bytes = median(of(func(r Run) float64 { return r.Bytes }))
-	s.Resident = median(of(func(r Run) float64 { return float64(r.Resident) }))
-	s.Live = median(of(func(r Run) float64 { return float64(r.Live) }))
-	s.Growth = median(of(func(r Run) float64 { return r.Growth }))
-	s.LiveGrowth = median(of(func(r Run) float64 { return r.LiveGrowth }))
 	s.Share = median(of(func(r Run) float64 { return r.Share }))
+	s.Times = Times{
+		P50:     median(of(func(r Run) float64 { return r.P50 })),
+		P99:     median(of(func(r Run) float64 { return r.P99 })),
+		Max:     slices.Max(of(func(r Run) float64 { return r.Max })),
+		Least:   slices.Min(of(func(r Run) float64 { return r.Least })),
+		ReadP99: median(of(func(r Run) float64 { return r.ReadP99 })),
+		IdleP99: median(of(func(r Run) float64 { return r.IdleP99 })),
+	}
+	s.Costs = Costs{
+		CPU:    median(of(func(r Run) float64 { return r.CPU })),
+		System: median(of(func(r Run) float64 { return r.System })),
+		Faults: median(of(func(r Run) float64 { return r.Faults })),
+		Allocs: median(of(func(r Run) float64 { return r.Allocs })),
+		Bytes:  median(of(func(r Run) float64 { return r.Bytes })),
+	}
+	s.Memory = Memory{
+		Resident:   median(of(func(r Run) float64 { return r.Resident })),
+		Live:       median(of(func(r Run) float64 { return r.Live })),
+		Growth:     median(of(func(r Run) float64 { return r.Growth })),
+		LiveGrowth: median(of(func(r Run) float64 { return r.LiveGrowth })),
+	}
 	return s
 }
 

@@ -24,7 +24,7 @@ var columns = []column{
 	{"least", false, func(c Contestant) string { return seconds(c.Summary.Least) }},
 	{"p50", false, func(c Contestant) string { return seconds(c.Summary.P50) }},
 	{"p99", false, func(c Contestant) string { return seconds(c.Summary.P99) }},
-	{"max", false, func(c Contestant) string { return seconds(c.Summary.Longest) }},
+	{"max", false, func(c Contestant) string { return seconds(c.Summary.Times.Max) }},
 	{"read p99", false, func(c Contestant) string { return seconds(c.Summary.ReadP99) }},
 	{"idle p99", false, func(c Contestant) string { return seconds(c.Summary.IdleP99) }},
 	{"busiest/slowest", false, func(c Contestant) string { return times(c.Summary.Share) }},
