@@ -42,18 +42,18 @@ text { fill: #e6edf3 }
 const chartTitle = "Holdfast and other ways to use SQLite, side by side"
 
 // canvas is an SVG while it is drawn.
-type canvas struct{ strings.Builder }
+type canvas struct{ b strings.Builder }
 
 func (c *canvas) text(x, y float64, class, s string) {
-	fmt.Fprintf(c, `<text x="%.1f" y="%.1f" class="%s">%s</text>`+"\n", x, y, class, escape.Replace(s))
+	fmt.Fprintf(&c.b, `<text x="%.1f" y="%.1f" class="%s">%s</text>`+"\n", x, y, class, escape.Replace(s))
 }
 
 func (c *canvas) rect(x, y, width, height float64, class string) {
-	fmt.Fprintf(c, `<rect x="%.1f" y="%.1f" width="%.1f" height="%.1f" class="%s"/>`+"\n", x, y, width, height, class)
+	fmt.Fprintf(&c.b, `<rect x="%.1f" y="%.1f" width="%.1f" height="%.1f" class="%s"/>`+"\n", x, y, width, height, class)
 }
 
 func (c *canvas) line(x1, y1, x2, y2 float64, class string) {
-	fmt.Fprintf(c, `<line x1="%.1f" y1="%.1f" x2="%.1f" y2="%.1f" class="%s"/>`+"\n", x1, y1, x2, y2, class)
+	fmt.Fprintf(&c.b, `<line x1="%.1f" y1="%.1f" x2="%.1f" y2="%.1f" class="%s"/>`+"\n", x1, y1, x2, y2, class)
 }
 
 var escape = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;")
@@ -66,9 +66,9 @@ func (r *Report) WriteSVG(w io.Writer) error {
 		height += panelHeight(pair) + panelGap
 	}
 	var c canvas
-	fmt.Fprintf(&c, `<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" viewBox="0 0 %d %d" role="img" aria-label="%s">`+"\n",
+	fmt.Fprintf(&c.b, `<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" viewBox="0 0 %d %d" role="img" aria-label="%s">`+"\n",
 		chartWidth, height, chartWidth, height, chartTitle)
-	c.WriteString(style)
+	c.b.WriteString(style)
 	c.rect(0, 0, chartWidth, float64(height), "page")
 	r.drawHeading(&c)
 	const width = (chartWidth - 2*margin - gutter) / 2
@@ -79,8 +79,8 @@ func (r *Report) WriteSVG(w io.Writer) error {
 		}
 		y += panelHeight(pair) + panelGap
 	}
-	c.WriteString("</svg>\n")
-	_, err := io.WriteString(w, c.String())
+	c.b.WriteString("</svg>\n")
+	_, err := io.WriteString(w, c.b.String())
 	return err
 }
 

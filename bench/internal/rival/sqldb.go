@@ -75,16 +75,17 @@ func (d sqlDB) Scan(ctx context.Context) (sum work.Sum, err error) {
 }
 
 func (d sqlDB) Hold(ctx context.Context, n int) error {
-	held := make([]*sql.Rows, n)
-	for i := range held {
-		var err error
-		if held[i], err = d.reader.QueryContext(ctx, work.SelectItems); err != nil {
+	var held []*sql.Rows
+	for range n {
+		rows, err := d.reader.QueryContext(ctx, work.SelectItems)
+		if err != nil {
 			return err
 		}
-		defer held[i].Close()
-		if !held[i].Next() {
-			return cmp.Or(held[i].Err(), sql.ErrNoRows)
+		defer rows.Close()
+		if !rows.Next() {
+			return cmp.Or(rows.Err(), sql.ErrNoRows)
 		}
+		held = append(held, rows)
 	}
 	for _, rows := range held {
 		for rows.Next() {
