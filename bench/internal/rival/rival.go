@@ -44,7 +44,7 @@ type Sources struct {
 // All lists the contestants, the base first.
 func All(s Sources) []Contestant {
 	return slices.Concat(
-		holdfasts(), mattns(), moderncs(), ncruceses(),
+		holdfasts(), []Contestant{holdfastRows()}, mattns(), moderncs(), ncruceses(),
 		[]Contestant{zombie(), spec(), specInPython(s), limit(s)},
 	)
 }

@@ -17,15 +17,16 @@ const (
 var (
 	forReads = names(`holdfast mattn-naive mattn-pools modernc-naive modernc-pools ncruces-pools
 		zombiezen spec-go spec-python c`)
-	forUnprepared = append(names("mattn-prepared modernc-prepared"), forReads...)
+	forUnprepared = append(names("holdfast-rows mattn-prepared modernc-prepared"), forReads...)
+	forScans      = append(names("holdfast-rows"), forReads...)
 	forOneWriter  = names(`holdfast holdfast-batch mattn-naive modernc-naive ncruces-naive
 		zombiezen spec-go spec-python c`)
 	forBulk      = names(`holdfast holdfast-batch mattn-naive modernc-naive ncruces-naive zombiezen spec-go spec-python c`)
-	forMix       = names(`holdfast mattn-naive mattn-pools modernc-naive modernc-pools ncruces-naive ncruces-pools zombiezen spec-go spec-python`)
+	forMix       = names(`holdfast holdfast-rows mattn-naive mattn-pools modernc-naive modernc-pools ncruces-naive ncruces-pools zombiezen spec-go spec-python`)
 	forProcesses = names(`holdfast mattn-naive mattn-pools modernc-naive modernc-pools zombiezen spec-go spec-python`)
 	forCosts     = names(`holdfast mattn-naive modernc-naive ncruces-naive zombiezen spec-go spec-python c`)
 	forMapper    = names(`holdfast mattn-naive modernc-naive ncruces-naive`)
-	forLatency   = names(`holdfast mattn-naive mattn-pools modernc-naive modernc-pools ncruces-pools zombiezen spec-go`)
+	forLatency   = names(`holdfast holdfast-rows mattn-naive mattn-pools modernc-naive modernc-pools ncruces-pools zombiezen spec-go`)
 	forMemory    = names(`holdfast mattn-pools modernc-pools ncruces-pools zombiezen`)
 	forScaling   = names(`holdfast mattn-naive modernc-naive modernc-pools`)
 )
@@ -43,7 +44,7 @@ func All() []Workload {
 	}
 	add("W1", pointReads()...)
 	add("W2", Workload{
-		Title: "Scan of 100,000 rows x 4 columns", Operation: Scan, Rows: largeTable, Scale: 0.5, Unit: rows, Among: forReads,
+		Title: "Scan of 100,000 rows x 4 columns", Operation: Scan, Rows: largeTable, Scale: 0.5, Unit: rows, Among: forScans,
 	})
 	for _, sync := range []string{"FULL", "NORMAL"} {
 		add("W3", Workload{
