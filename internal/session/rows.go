@@ -23,6 +23,7 @@ type Rows struct {
 	*shape
 
 	ahead  []driver.Value // rows read ahead, one after the other
+	few    [4]driver.Value
 	next   int            // index in ahead of the next row
 	shown  []driver.Value // the row that Next returned last, for column types
 	done   bool           // the statement has no more rows
@@ -136,6 +137,9 @@ func shapeOf(st *sqlite.Stmt) *shape {
 
 // take appends the current row to those read ahead and returns its size.
 func (r *Rows) take() (size int) {
+	if r.ahead == nil {
+		r.ahead = r.few[:0] // a row by key has few columns
+	}
 	r.ahead = slices.Grow(r.ahead, len(r.columns))
 	for i := range r.columns {
 		v := r.boxes.column(r.stmt, i, r.times[i])
