@@ -2,6 +2,7 @@ package holdfast
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/holdfastdb/holdfast/internal/sqlite"
@@ -135,15 +136,15 @@ var knownBugs = []knownBug{{
 
 // checkEngine refuses an engine that can't keep the promises.
 func checkEngine(allowUnsafe bool) error {
-	e := Engine()
-	switch {
-	case allowUnsafe:
+	bugs := slices.ContainsFunc(knownBugs, func(b knownBug) bool { return b.affects(sqlite.VersionNumber()) })
+	if allowUnsafe || sqlite.Threadsafe() != 0 && !bugs {
 		return nil
+	}
+	switch e := Engine(); { // with the compile options, which take longer than the check
 	case e.Threadsafe == 0:
 		return newError("open", ErrRefused, sqlite.ResultMisuse, "the engine was built with THREADSAFE=0", e.Recommendations[0])
-	case len(e.KnownBugs) > 0:
+	default:
 		return newError("open", ErrRefused, sqlite.ResultMisuse,
 			fmt.Sprintf("SQLite %s has a known bug: %s", e.Version, strings.Join(e.KnownBugs, "; ")), e.Recommendations[len(e.Recommendations)-1])
 	}
-	return nil
 }

@@ -10,19 +10,44 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func fileSystem(path string) (FS, error) {
-	for ; path != "/"; path = filepath.Dir(path) {
-		if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+// local reports whether the driver of the file system itself says that it is a
+// local one. Nothing in the mount table can be held against that: statfs
+// follows the path as opening the file does, and a driver that could hand the
+// file on to others (FUSE, a network client, a layer of a virtual machine)
+// answers with a number of its own, known or not. What the table knows beyond
+// statfs is which of these it is.
+func local(path string) bool {
+	if !filepath.IsAbs(path) {
+		return false
+	}
+	witness, _, err := askKernel(path)
+	return err == nil && (witness.Class == Local || witness.Class == Memory)
+}
+
+// askKernel asks statfs(2) about path, or its nearest parent that exists, and
+// returns which that was.
+func askKernel(path string) (witness FS, existing string, err error) {
+	var st unix.Statfs_t
+	for {
+		err = unix.Statfs(path, &st)
+		if !errors.Is(err, fs.ErrNotExist) || path == "/" {
 			break
 		}
+		path = filepath.Dir(path)
 	}
-	var st unix.Statfs_t
-	if err := unix.Statfs(path, &st); err != nil {
-		return FS{}, &fs.PathError{Op: "statfs", Path: path, Err: err}
+	if err != nil {
+		return FS{}, path, &fs.PathError{Op: "statfs", Path: path, Err: err}
 	}
-	witness := FS{ReadOnly: st.Flags&unix.ST_RDONLY != 0}
+	witness.ReadOnly = st.Flags&unix.ST_RDONLY != 0
 	witness.Class, witness.Type = classifyMagic(uint32(st.Type))
+	return witness, path, nil
+}
 
+func fileSystem(path string) (FS, error) {
+	witness, path, err := askKernel(path)
+	if err != nil {
+		return FS{}, err
+	}
 	table, err := readMounts()
 	if err != nil {
 		if witness.Class == Unknown {

@@ -53,8 +53,32 @@ func TestRealMounts(t *testing.T) {
 		if got, err := FileSystem(path); err != nil || got != want {
 			t.Errorf("%q:\n got %+v, %v\nwant %+v", path, got, err, want)
 		}
+		if err := CheckWAL(path); err != nil || !local(path) {
+			t.Errorf("%q: %v; local %v", path, err, local(path))
+		}
 	}
 }
+
+// statfs alone decides only for file systems that it knows to be local.
+func TestStatfsAlone(t *testing.T) {
+	if local("/proc/self/app.db") || local("app.db") || local("") || local("/tmp/a\x00b") {
+		t.Error("taken for local without a witness")
+	}
+	if err := CheckWAL("/proc/self/app.db"); err != nil { // the mount table doesn't know better
+		t.Errorf("an unknown file system: %v", err)
+	}
+	if err := CheckWAL(""); !errors.Is(err, ErrBadName) {
+		t.Errorf("empty path: %v", err)
+	}
+	for magic := range magics {
+		class, name := classifyMagic(magic)
+		if alone := class == Local || class == Memory; alone && !table(name).WALSafe() {
+			t.Errorf("%s: statfs alone lets it pass, the table would not", name)
+		}
+	}
+}
+
+func table(fstype string) FS { return FS{Class: classify(fstype), Type: fstype} }
 
 func TestReadOnlyMount(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "m")
@@ -134,6 +158,7 @@ func TestNothingDropsLocks(t *testing.T) {
 			"Resolve":       func() error { _, err := Resolve(file); return err },
 			"Identify":      func() error { _, _, err := Identify(file); return err },
 			"FileSystem":    func() error { _, err := FileSystem(file); return err },
+			"CheckWAL":      func() error { return CheckWAL(file) },
 			"Writable":      func() error { return Writable(path) },
 			"CreatePrivate": func() error { _, err := CreatePrivate(file, 0); return err },
 			"SyncDir":       func() error { return SyncDir(dir) },

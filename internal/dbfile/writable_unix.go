@@ -39,13 +39,15 @@ const readOnlyMountHint = "remount it writable, or, if nobody else writes the fi
 
 func directoryWritable(path string) error {
 	dir := filepath.Dir(path)
+	// The dot makes a plain file in the place of the directory an error.
+	err := access(dir+"/.", unix.W_OK|unix.X_OK)
+	if err == nil {
+		return nil
+	}
 	if _, err := resolveDir(dir); err != nil {
 		return err
 	}
-	err := access(dir, unix.W_OK|unix.X_OK)
 	switch {
-	case err == nil:
-		return nil
 	case errors.Is(err, unix.EROFS):
 		return denied(dir, "is on a read-only mount", readOnlyMountHint, err)
 	case errors.Is(err, fs.ErrPermission):
