@@ -19,11 +19,8 @@ const (
 	reading
 )
 
-// pragma is one setting and what the engine must answer for it.
-type pragma struct {
-	name, value string
-	want        string // "" if there is nothing to read back
-}
+// pragma is one setting; the engine must answer the same value for it.
+type pragma struct{ name, value string }
 
 // connect opens one connection, gives it every setting, reads them back, and
 // refuses to hand it out if one differs.
@@ -64,10 +61,8 @@ func (d *database) connect(ctx context.Context, r role) (_ *sqlite.Conn, err err
 			return nil, err
 		}
 	}
-	for _, p := range d.pragmas(r) {
-		if err := set(c, p); err != nil {
-			return nil, err
-		}
+	if err := d.profile.scripts[r].run(c); err != nil {
+		return nil, err
 	}
 	if d.fenced.Load() {
 		return nil, d.fence()
@@ -172,56 +167,87 @@ func (d *database) pragmas(r role) []pragma {
 	mmap := strconv.FormatInt(c.MmapSize, 10)
 	limit := strconv.FormatInt(c.JournalSizeLimit, 10)
 	list := []pragma{
-		{"foreign_keys", fk, fk},
-		{"synchronous", sync, sync},
-		{"trusted_schema", "0", "0"},
-		{"temp_store", temp, temp},
-		{"cache_size", cache, cache},
-		{"mmap_size", mmap, mmap},
-		{"journal_size_limit", limit, limit},
+		{"foreign_keys", fk},
+		{"synchronous", sync},
+		{"trusted_schema", "0"},
+		{"temp_store", temp},
+		{"cache_size", cache},
+		{"mmap_size", mmap},
+		{"journal_size_limit", limit},
 	}
 	if r == reading {
-		list = append(list, pragma{"query_only", "1", "1"})
+		list = append(list, pragma{"query_only", "1"})
 	}
 	return list
 }
 
-// set makes one setting and proves it.
-func set(c *sqlite.Conn, p pragma) error {
-	if err := c.Exec("PRAGMA " + p.name + "=" + p.value); err != nil {
-		return err
+// profile is what all connections of a database have in common.
+type profile struct {
+	journalMode string    // of the file, lower case
+	scripts     [2]script // by role
+}
+
+// script makes settings and reads them back, all in one text that is made once
+// for all connections.
+type script struct {
+	pragmas []pragma
+	sql     string
+}
+
+func newScript(pragmas []pragma) script {
+	var sets, gets strings.Builder
+	for _, p := range pragmas {
+		fmt.Fprintf(&sets, "PRAGMA %s=%s;", p.name, p.value)
+		fmt.Fprintf(&gets, "PRAGMA %s;", p.name)
 	}
-	got, err := c.QueryText("PRAGMA " + p.name)
+	return script{pragmas, sets.String() + gets.String()}
+}
+
+// run makes the settings on c and proves them.
+func (s script) run(c *sqlite.Conn) error {
+	n := len(s.pragmas)
+	answers, err := c.ExecTexts(s.sql, make([]string, 0, 2*n))
 	if err != nil {
 		return err
 	}
-	// An engine without memory mapping answers nothing at all.
-	if got == p.want || got == "" && p.want == "0" {
-		return nil
+	for i, p := range s.pragmas {
+		// An engine without memory mapping answers nothing at all.
+		if got := answers[n+i]; got != p.value && (got != "" || p.value != "0") {
+			return newError("open", ErrRefused, sqlite.ResultError,
+				fmt.Sprintf("the engine answers %s = %q where %q was set", p.name, got, p.value),
+				"report this with the output of holdfast version")
+		}
 	}
-	return newError("open", ErrRefused, sqlite.ResultError,
-		fmt.Sprintf("the engine answers %s = %q where %q was set", p.name, got, p.want),
-		"report this with the output of holdfast version")
+	return nil
 }
 
 func (d *database) pragmaDefaults() map[string]string {
 	m := make(map[string]string)
-	for _, p := range d.pragmas(writing) {
-		m[p.name] = p.want
+	for _, p := range d.profile.scripts[writing].pragmas {
+		m[p.name] = p.value
 	}
 	return m
 }
 
 func (d *database) setLimits(c *sqlite.Conn) {
 	l := d.cfg.Limits
-	for id, v := range map[sqlite.Limit]int{
-		sqlite.LimitLength: l.ValueLength, sqlite.LimitSQLLength: l.SQLLength, sqlite.LimitColumn: l.Column,
-		sqlite.LimitExprDepth: l.ExprDepth, sqlite.LimitCompoundSelect: l.CompoundSelect, sqlite.LimitVDBEOp: l.VDBEOp,
-		sqlite.LimitFunctionArg: l.FunctionArg, sqlite.LimitLikePatternLength: l.LikePatternLength,
-		sqlite.LimitVariableNumber: l.VariableNumber, sqlite.LimitTriggerDepth: l.TriggerDepth,
+	for _, limit := range [...]struct {
+		id sqlite.Limit
+		v  int
+	}{
+		{sqlite.LimitLength, l.ValueLength},
+		{sqlite.LimitSQLLength, l.SQLLength},
+		{sqlite.LimitColumn, l.Column},
+		{sqlite.LimitExprDepth, l.ExprDepth},
+		{sqlite.LimitCompoundSelect, l.CompoundSelect},
+		{sqlite.LimitVDBEOp, l.VDBEOp},
+		{sqlite.LimitFunctionArg, l.FunctionArg},
+		{sqlite.LimitLikePatternLength, l.LikePatternLength},
+		{sqlite.LimitVariableNumber, l.VariableNumber},
+		{sqlite.LimitTriggerDepth, l.TriggerDepth},
 	} {
-		if v > 0 {
-			c.Limit(id, v)
+		if limit.v > 0 {
+			c.Limit(limit.id, limit.v)
 		}
 	}
 	switch {

@@ -37,7 +37,7 @@ type database struct {
 	turn     *sidelock.Lock
 	registry locks.Registry
 	counters stats.Counters
-	mode     string // journal mode of the file
+	profile  profile
 	fenced   atomic.Bool
 
 	first   *sqlite.Conn // opened by open, taken by the writer's or pool's first use
@@ -328,15 +328,18 @@ func (d *database) open(ctx context.Context) error {
 		}
 		d.memory, d.path = m, m.path
 	}
+	for _, r := range []role{writing, reading} {
+		d.profile.scripts[r] = newScript(d.pragmas(r))
+	}
 	first, err := d.connectFirst(ctx)
 	if err != nil {
 		return err
 	}
 	d.first = first
-	if d.mode, err = first.QueryText("PRAGMA journal_mode"); err != nil {
+	if d.profile.journalMode, err = first.QueryText("PRAGMA journal_mode"); err != nil {
 		return err
 	}
-	if d.mode == "wal" && !d.cfg.Database.EnableWALMode.Enabled() { // it was before; else locate has looked
+	if d.profile.journalMode == "wal" && !d.cfg.Database.EnableWALMode.Enabled() { // it was before; else locate has looked
 		if err := d.checkFileSystem(); err != nil {
 			return err
 		}
@@ -402,7 +405,7 @@ func (d *database) buildRooms() {
 		IdleTime:   c.ConnectionPool.IdleTimeout,
 		CheckEvery: c.ConnectionPool.HealthCheckInterval,
 		Wait:       c.Database.ConnectionTimeout,
-		Warm:       d.mode == "wal" && !d.name.Immutable,
+		Warm:       d.profile.journalMode == "wal" && !d.name.Immutable,
 		OnClose:    d.connClosed,
 	})
 	if c.Database.ReadOnly {
@@ -468,7 +471,7 @@ func (d *database) engine(readOnly bool) *session.Engine {
 		ReadAheadBytes: int(max(d.cfg.ConnectionPool.ReadAheadBytes, 1)),
 		AllowUnsafe:    d.cfg.Limits.AllowUnsafe,
 		Defaults:       d.pragmaDefaults(),
-		JournalMode:    d.mode,
+		JournalMode:    d.profile.journalMode,
 	}
 	if readOnly {
 		cfg.Writer = nil

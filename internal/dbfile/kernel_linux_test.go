@@ -70,16 +70,7 @@ func TestStatfsAlone(t *testing.T) {
 	if err := CheckWAL(""); !errors.Is(err, ErrBadName) {
 		t.Errorf("empty path: %v", err)
 	}
-	for magic := range magics {
-		class, name := classifyMagic(magic)
-		if alone := class == Local || class == Memory; alone && !table(name).WALSafe() {
-			t.Errorf("%s: statfs alone lets it pass, the table would not", name)
-		}
-	}
 }
-
-func table(fstype string) FS { return FS{Class: classify(fstype), Type: fstype} }
-
 func TestReadOnlyMount(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "m")
 	mountAt(t, "ro", dir, "tmpfs", 0, "size=1m")

@@ -200,6 +200,17 @@ func closedError(op string) error { return misuse(op, "the connection is closed"
 // Exec runs every statement of sql in turn, without arguments, to its end; rows
 // are discarded. It stops at the first error. Statements are not cached.
 func (c *Conn) Exec(sql string) error {
+	return c.exec(sql, nil)
+}
+
+// ExecTexts is [Conn.Exec] that appends to answers what each statement says: the
+// first column of its first row as text, or "" without a row.
+func (c *Conn) ExecTexts(sql string, answers []string) ([]string, error) {
+	err := c.exec(sql, &answers)
+	return answers, err
+}
+
+func (c *Conn) exec(sql string, answers *[]string) error {
 	if c.db == 0 {
 		return closedError("exec")
 	}
@@ -217,7 +228,7 @@ func (c *Conn) Exec(sql string) error {
 		if stmt == 0 {
 			continue
 		}
-		if err := c.drain(stmt); err != nil {
+		if err := c.drain(stmt, answers); err != nil {
 			return err
 		}
 	}
@@ -225,8 +236,15 @@ func (c *Conn) Exec(sql string) error {
 }
 
 // drain steps stmt to its end and finalizes it.
-func (c *Conn) drain(stmt uintptr) error {
-	rc := int32(sqlite3.SQLITE_ROW)
+func (c *Conn) drain(stmt uintptr, answers *[]string) error {
+	rc := sqlite3.Xsqlite3_step(c.tls, stmt)
+	if answers != nil {
+		text := ""
+		if rc == sqlite3.SQLITE_ROW {
+			text = goString(sqlite3.Xsqlite3_column_text(c.tls, stmt, 0))
+		}
+		*answers = append(*answers, text)
+	}
 	for rc == sqlite3.SQLITE_ROW && c.panicked == nil {
 		rc = sqlite3.Xsqlite3_step(c.tls, stmt)
 	}

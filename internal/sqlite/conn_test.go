@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -363,4 +364,21 @@ func TestInterruptWhileClosing(t *testing.T) {
 		close(stop)
 		wg.Wait()
 	}
+}
+
+func TestExecTexts(t *testing.T) {
+	c := newConn(t, "CREATE TABLE t(a); INSERT INTO t VALUES('x'),('y')")
+	got, err := c.ExecTexts("SELECT a, 1 FROM t ORDER BY a; ; PRAGMA cache_size=7; PRAGMA cache_size; SELECT NULL; -- end", []string{"before"})
+	must(t, err)
+	if want := []string{"before", "x", "", "7", ""}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	got, err = c.ExecTexts("SELECT 'kept'; SELECT abs(-9223372036854775808); SELECT 'never'", nil)
+	wantCode(t, err, ResultError)
+	if want := []string{"kept", ""}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	must(t, c.Close())
+	_, err = c.ExecTexts("SELECT 1", nil)
+	wantCode(t, err, ResultMisuse)
 }
