@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -61,8 +62,13 @@ func (d *database) connect(ctx context.Context, r role) (_ *sqlite.Conn, err err
 			return nil, err
 		}
 	}
-	if err := d.profile.scripts[r].run(c); err != nil {
+	if err := d.profile.settings.run(c); err != nil {
 		return nil, err
+	}
+	if r == reading {
+		if err := d.profile.readOnly.run(c); err != nil {
+			return nil, err
+		}
 	}
 	if d.fenced.Load() {
 		return nil, d.fence()
@@ -128,7 +134,11 @@ func (d *database) layOut(c *sqlite.Conn) error {
 			fmt.Sprintf("%s stays in journal mode %s and can't be switched to WAL", d.path, mode),
 			"set database.enable_wal_mode to false to use it as it is")
 	}
-	return nil
+	// The switch doesn't open the log, the next read does. It is done here so
+	// that Open proves the log too, as page_count did where there was one, and
+	// that the connection has it even if the file is renamed a moment later.
+	_, err = c.QueryInt64("PRAGMA schema_version")
+	return err
 }
 
 // autocheckpoint is how many frames in the log make a commit copy them to the
@@ -151,56 +161,55 @@ func (d *database) checkpointItself(c *sqlite.Conn) error {
 	return nil
 }
 
-// pragmas are the settings of every connection, in the order they are made.
-func (d *database) pragmas(r role) []pragma {
-	c := d.cfg.Database
-	sync := map[string]string{"OFF": "0", "NORMAL": "1", "FULL": "2", "EXTRA": "3"}[c.Synchronous]
-	if d.memory != nil {
-		sync = "0" // it ends with the process anyway
-	}
-	temp := map[string]string{"FILE": "1", "MEMORY": "2"}[c.TempStore]
-	fk := "0"
-	if c.EnableForeignKeys.Enabled() {
-		fk = "1"
-	}
-	cache := strconv.Itoa(d.cfg.cachePragma())
-	mmap := strconv.FormatInt(c.MmapSize, 10)
-	limit := strconv.FormatInt(c.JournalSizeLimit, 10)
-	list := []pragma{
-		{"foreign_keys", fk},
-		{"synchronous", sync},
-		{"trusted_schema", "0"},
-		{"temp_store", temp},
-		{"cache_size", cache},
-		{"mmap_size", mmap},
-		{"journal_size_limit", limit},
-	}
-	if r == reading {
-		list = append(list, pragma{"query_only", "1"})
-	}
-	return list
-}
-
-// profile is what all connections of a database have in common.
+// profile is what the connections of a database have in common.
 type profile struct {
-	journalMode string    // of the file, lower case
-	scripts     [2]script // by role
+	journalMode string // of the file, lower case
+	settings    script // of every connection
+	readOnly    script // of a reader besides
 }
 
-// script makes settings and reads them back, all in one text that is made once
-// for all connections.
+// script is settings in the order they are made, and the text that makes them
+// all and then reads them all back.
 type script struct {
 	pragmas []pragma
 	sql     string
 }
 
-func newScript(pragmas []pragma) script {
-	var sets, gets strings.Builder
+func newScript(pragmas ...pragma) script {
+	sql := make([]byte, 0, 64*len(pragmas))
 	for _, p := range pragmas {
-		fmt.Fprintf(&sets, "PRAGMA %s=%s;", p.name, p.value)
-		fmt.Fprintf(&gets, "PRAGMA %s;", p.name)
+		sql = append(append(append(append(append(sql, "PRAGMA "...), p.name...), '='), p.value...), ';')
 	}
-	return script{pragmas, sets.String() + gets.String()}
+	for _, p := range pragmas {
+		sql = append(append(append(sql, "PRAGMA "...), p.name...), ';')
+	}
+	return script{pragmas, string(sql)}
+}
+
+// newProfile is all that can be told before the file is open.
+func newProfile(cfg Config, inMemory bool) profile {
+	c := cfg.Database
+	sync := slices.Index([]string{"OFF", "NORMAL", "FULL", "EXTRA"}, c.Synchronous)
+	if inMemory {
+		sync = 0 // it ends with the process anyway
+	}
+	temp := slices.Index([]string{"", "FILE", "MEMORY"}, c.TempStore)
+	foreignKeys := 0
+	if c.EnableForeignKeys.Enabled() {
+		foreignKeys = 1
+	}
+	return profile{
+		settings: newScript(
+			pragma{"foreign_keys", strconv.Itoa(foreignKeys)},
+			pragma{"synchronous", strconv.Itoa(sync)},
+			pragma{"trusted_schema", "0"},
+			pragma{"temp_store", strconv.Itoa(temp)},
+			pragma{"cache_size", strconv.Itoa(cfg.cachePragma())},
+			pragma{"mmap_size", strconv.FormatInt(c.MmapSize, 10)},
+			pragma{"journal_size_limit", strconv.FormatInt(c.JournalSizeLimit, 10)},
+		),
+		readOnly: newScript(pragma{"query_only", "1"}),
+	}
 }
 
 // run makes the settings on c and proves them.
@@ -223,7 +232,7 @@ func (s script) run(c *sqlite.Conn) error {
 
 func (d *database) pragmaDefaults() map[string]string {
 	m := make(map[string]string)
-	for _, p := range d.profile.scripts[writing].pragmas {
+	for _, p := range d.profile.settings.pragmas {
 		m[p.name] = p.value
 	}
 	return m

@@ -40,7 +40,7 @@ type database struct {
 	profile  profile
 	fenced   atomic.Bool
 
-	first   *sqlite.Conn // opened by open, taken by the writer's or pool's first use
+	first   *sqlite.Conn // opened by open, taken by the writer's or the pool's first use
 	engines map[*session.Engine]struct{}
 	mu      sync.Mutex // guards first and engines
 
@@ -328,9 +328,7 @@ func (d *database) open(ctx context.Context) error {
 		}
 		d.memory, d.path = m, m.path
 	}
-	for _, r := range []role{writing, reading} {
-		d.profile.scripts[r] = newScript(d.pragmas(r))
-	}
+	d.profile = newProfile(d.cfg, d.memory != nil)
 	first, err := d.connectFirst(ctx)
 	if err != nil {
 		return err
@@ -428,18 +426,28 @@ func (d *database) buildRooms() {
 	d.writer = writer.New(w)
 }
 
-// take opens a connection, or hands out the one that proved the file.
+// take opens a connection, or hands out the one that proved the file to whoever
+// is first. That is mostly a reader, and then a program that only reads has
+// opened one connection and not two.
 func (d *database) take(ctx context.Context, r role) (*sqlite.Conn, error) {
-	if r == d.mainRole() {
-		d.mu.Lock()
-		first := d.first
-		d.first = nil
-		d.mu.Unlock()
-		if first != nil {
-			return first, nil
-		}
+	d.mu.Lock()
+	first := d.first
+	d.first = nil
+	d.mu.Unlock()
+	if first == nil {
+		return d.connect(ctx, r)
 	}
-	return d.connect(ctx, r)
+	var err error
+	if r != d.mainRole() {
+		err = d.profile.readOnly.run(first)
+	}
+	if err == nil && d.fenced.Load() {
+		err = d.fence()
+	}
+	if err != nil {
+		return nil, single(errors.Join(err, first.Close()))
+	}
+	return first, nil
 }
 
 func (d *database) connClosed(reason string) {

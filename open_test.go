@@ -325,6 +325,27 @@ func TestEveryConnectionHasItsPragmas(t *testing.T) {
 	}
 }
 
+// A program that only reads gets by with the connection that Open proved the
+// file with, turned into a reader.
+func TestFirstReadTakesTheConnectionOfOpen(t *testing.T) {
+	t.Parallel()
+	db := open(t)
+	if got := number(t, db, "PRAGMA query_only"); got != 1 {
+		t.Errorf("query_only of a reader: %d", got)
+	}
+	if got := db.Stats().ConnectionsCreated; got != 1 {
+		t.Errorf("%d connections for one reader", got)
+	}
+	must(t, db, "CREATE TABLE t(a)")
+	must(t, db, "INSERT INTO t VALUES (7)")
+	if got := number(t, db, "SELECT a FROM t"); got != 7 {
+		t.Errorf("read %d after the write", got)
+	}
+	if got := db.Stats().ConnectionsCreated; got != 2 {
+		t.Errorf("%d connections for a reader and the writer", got)
+	}
+}
+
 func TestOpenOfALockedFileIsBusy(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "app.db")
