@@ -23,6 +23,55 @@ const (
 // pragma is one setting; the engine must answer the same value for it.
 type pragma struct{ name, value string }
 
+// connectFirst opens the connection that proves the file, within
+// connection_timeout.
+func (d *database) connectFirst(ctx context.Context) (*sqlite.Conn, error) {
+	limit := d.cfg.Database.ConnectionTimeout
+	if limit <= 0 {
+		return d.connect(ctx, d.mainRole())
+	}
+	limited, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	c, err := d.connect(limited, d.mainRole())
+	if err != nil && limited.Err() != nil && ctx.Err() == nil {
+		return nil, newError("open", ErrBusy, sqlite.ResultBusy,
+			fmt.Sprintf("database is locked (5) (SQLITE_BUSY): %s could not be opened within %s", d.path, limit),
+			"see who has the file open, or raise connection_timeout")
+	}
+	return c, err
+}
+
+func (d *database) mainRole() role {
+	if d.cfg.Database.ReadOnly {
+		return reading
+	}
+	return writing
+}
+
+// take opens a connection, or hands out the one that proved the file to whoever
+// is first. That is mostly a reader, and then a program that only reads has
+// opened one connection and not two.
+func (d *database) take(ctx context.Context, r role) (*sqlite.Conn, error) {
+	d.mu.Lock()
+	first := d.first
+	d.first = nil
+	d.mu.Unlock()
+	if first == nil {
+		return d.connect(ctx, r)
+	}
+	var err error
+	if r != d.mainRole() {
+		err = d.profile.readOnly.run(first)
+	}
+	if err == nil && d.fenced.Load() {
+		err = d.fence()
+	}
+	if err != nil {
+		return nil, single(errors.Join(err, first.Close()))
+	}
+	return first, nil
+}
+
 // connect opens one connection, gives it every setting, reads them back, and
 // refuses to hand it out if one differs.
 func (d *database) connect(ctx context.Context, r role) (_ *sqlite.Conn, err error) {

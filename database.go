@@ -23,7 +23,7 @@ import (
 )
 
 // database is one file that this process has open, however many handles lead
-// to it. It owns the writer, the readers and one goroutine, the watch.
+// to it. It owns the writer, the readers and one timer, the watch.
 type database struct {
 	cfg    Config // complete
 	name   dbfile.Name
@@ -46,8 +46,7 @@ type database struct {
 
 	handles int           // guarded by opened.mu
 	settled chan struct{} // the same; non-nil while it is being opened or closed
-	stop    chan struct{}
-	stopped chan struct{}
+	watch   watch
 }
 
 // opened is every file that the process has open, by device and inode. It is
@@ -72,7 +71,7 @@ func acquire(ctx context.Context, cfg Config) (d *database, readOnly bool, err e
 		if err := ctx.Err(); err != nil {
 			return nil, false, err
 		}
-		d = &database{cfg: cfg, name: name, log: cfg.Logger, stop: make(chan struct{}), stopped: make(chan struct{})}
+		d = &database{cfg: cfg, name: name, log: cfg.Logger}
 		if d.log == nil {
 			d.log = slog.New(slog.DiscardHandler)
 		}
@@ -133,7 +132,7 @@ func (d *database) begin(ctx context.Context) error {
 	if err != nil {
 		_ = d.close(ctx) // the error that matters is the one of open
 	} else {
-		go d.watch()
+		d.startWatch()
 	}
 	d.settle(err == nil)
 	return err
@@ -213,8 +212,7 @@ func (d *database) release() error {
 		return nil
 	}
 	defer d.settle(false)
-	close(d.stop)
-	<-d.stopped
+	d.watch.stop()
 	// Whoever still has rows or a transaction loses them: their connections
 	// must be closed, or the file stays open behind the caller's back.
 	d.registry.EvictOlder(time.Now(), 0)
@@ -351,31 +349,6 @@ func (d *database) open(ctx context.Context) error {
 	return nil
 }
 
-// connectFirst opens the connection that proves the file, within
-// connection_timeout.
-func (d *database) connectFirst(ctx context.Context) (*sqlite.Conn, error) {
-	limit := d.cfg.Database.ConnectionTimeout
-	if limit <= 0 {
-		return d.connect(ctx, d.mainRole())
-	}
-	limited, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
-	c, err := d.connect(limited, d.mainRole())
-	if err != nil && limited.Err() != nil && ctx.Err() == nil {
-		return nil, newError("open", ErrBusy, sqlite.ResultBusy,
-			fmt.Sprintf("database is locked (5) (SQLITE_BUSY): %s could not be opened within %s", d.path, limit),
-			"see who has the file open, or raise connection_timeout")
-	}
-	return c, err
-}
-
-func (d *database) mainRole() role {
-	if d.cfg.Database.ReadOnly {
-		return reading
-	}
-	return writing
-}
-
 // openLockFile opens the lock that makes processes take turns. Without it they
 // still exclude each other, only less fairly, so a failure is no reason not to
 // open the database.
@@ -424,30 +397,6 @@ func (d *database) buildRooms() {
 		w.Turn = d.turn
 	}
 	d.writer = writer.New(w)
-}
-
-// take opens a connection, or hands out the one that proved the file to whoever
-// is first. That is mostly a reader, and then a program that only reads has
-// opened one connection and not two.
-func (d *database) take(ctx context.Context, r role) (*sqlite.Conn, error) {
-	d.mu.Lock()
-	first := d.first
-	d.first = nil
-	d.mu.Unlock()
-	if first == nil {
-		return d.connect(ctx, r)
-	}
-	var err error
-	if r != d.mainRole() {
-		err = d.profile.readOnly.run(first)
-	}
-	if err == nil && d.fenced.Load() {
-		err = d.fence()
-	}
-	if err != nil {
-		return nil, single(errors.Join(err, first.Close()))
-	}
-	return first, nil
 }
 
 func (d *database) connClosed(reason string) {
@@ -538,26 +487,42 @@ func (d *database) fenceOff(what string) error {
 	return fenced(d.path, what)
 }
 
-// watch retires readers, reports leaks, ends what is too old, and looks after
-// the fence. It is the only goroutine of a database; release stops it.
-func (d *database) watch() {
-	defer close(d.stopped)
+// watch is the clock of a database. A timer and not a goroutine of its own:
+// starting one wakes another thread, which was a twentieth of Open.
+type watch struct {
+	mu    sync.Mutex // guards the rest, and is held for a whole round
+	timer *time.Timer
+	over  bool
+}
+
+// startWatch retires readers, reports leaks, ends what is too old, and looks
+// after the fence from now on, until stop.
+func (d *database) startWatch() {
 	every := time.Second
 	for _, t := range []time.Duration{d.cfg.Writer.FenceInterval, d.cfg.ConnectionPool.LeakThreshold, d.cfg.ConnectionPool.MaxLeaseAge, d.cfg.Writer.MaxTransactionAge} {
 		if t > 0 {
 			every = min(every, max(t/2, time.Millisecond))
 		}
 	}
-	tick := time.NewTicker(every)
-	defer tick.Stop()
-	for {
-		select {
-		case <-d.stop:
-			return
-		case now := <-tick.C:
-			d.round(now)
+	w := &d.watch
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.timer = time.AfterFunc(every, func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if !w.over {
+			d.round(time.Now())
+			w.timer.Reset(every)
 		}
-	}
+	})
+}
+
+// stop waits for a round that is running.
+func (w *watch) stop() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.over = true
+	w.timer.Stop()
 }
 
 func (d *database) round(now time.Time) {
