@@ -324,7 +324,9 @@ func (d *database) open(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		opened.mu.Lock() // sidecarOf looks at d already
 		d.memory, d.path = m, m.path
+		opened.mu.Unlock()
 	}
 	d.profile = newProfile(d.cfg, d.memory != nil)
 	first, err := d.connectFirst(ctx)

@@ -7,7 +7,9 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -240,6 +242,30 @@ func TestMemoryDatabases(t *testing.T) {
 	if n := number(t, c, "SELECT count(*) FROM t"); n != 2 {
 		t.Errorf("%d rows", n)
 	}
+}
+
+// Each Open looks at all databases that are open or being opened (the race
+// detector decides).
+func TestMemoryAndFileOpenedAtOnce(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	var all sync.WaitGroup
+	for i := range 8 {
+		path := ":memory:"
+		if i%2 == 0 {
+			path = filepath.Join(dir, strconv.Itoa(i)+".db")
+		}
+		all.Go(func() {
+			db, err := holdfast.Open(ctx(), path)
+			if err == nil {
+				err = db.Close()
+			}
+			if err != nil {
+				t.Errorf("%s: %v", path, err)
+			}
+		})
+	}
+	all.Wait()
 }
 
 func TestFencing(t *testing.T) {
