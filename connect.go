@@ -50,7 +50,8 @@ func (d *database) mainRole() role {
 
 // take opens a connection, or hands out the one that proved the file to whoever
 // is first. That is mostly a reader, and then a program that only reads has
-// opened one connection and not two.
+// opened one connection and not two. What a writing connection has besides, a
+// hook on its commits, is idle on one that makes none.
 func (d *database) take(ctx context.Context, r role) (*sqlite.Conn, error) {
 	d.mu.Lock()
 	first := d.first
