@@ -15,7 +15,7 @@ func (w *Writer) begin(t *task) error {
 	if w.lastGroup > 1 {
 		// The callers that were just answered are about to queue again. One
 		// yield lets them, and the group is five times larger for it.
-		runtime.Gosched()
+		w.yield()
 	}
 	if err := w.ready(t); err != nil {
 		return err
@@ -42,7 +42,31 @@ func (w *Writer) begin(t *task) error {
 		return err
 	}
 	w.group = &group{began: time.Now()}
+	if w.lastGroup > 1 {
+		w.group.expected = w.lastGroup + w.Queued()
+	}
 	return nil
+}
+
+// A yield takes microseconds, unless the processors are busy with something
+// else. After one that took longer than slowYield, this many are left out: the
+// writer, and perhaps the lock on the file, would be held for nothing.
+const (
+	slowYield   = time.Millisecond
+	yieldsSaved = 100
+)
+
+// yield lets the goroutines run that are ready to.
+func (w *Writer) yield() {
+	if w.noYields > 0 {
+		w.noYields--
+		return
+	}
+	start := time.Now()
+	runtime.Gosched()
+	if time.Since(start) > slowYield {
+		w.noYields = yieldsSaved
+	}
 }
 
 // ready proves the fence, opens the connection and takes the fair lock.

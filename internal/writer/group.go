@@ -15,6 +15,20 @@ type group struct {
 	tasks  []*task // executed, waiting for COMMIT
 	began  time.Time
 	sealed bool // takes no more units
+
+	expected int // units that were about to come when it began
+	gathered int // units it had at its last yield
+}
+
+// lacks tells whether to let others run before the COMMIT: those who were
+// answered by the last one, as a rule, are on their way back. It is worth it as
+// long as each yield brings somebody, so a group waits for nobody who thinks.
+func (g *group) lacks() bool {
+	if n := len(g.tasks); n < g.expected && n > g.gathered {
+		g.gathered = n
+		return true
+	}
+	return false
 }
 
 // perform runs a statement unit in the current group, or opens one for it.
@@ -204,6 +218,8 @@ func (w *Writer) proceed() {
 			w.perform(t)
 		case doCommit:
 			w.commit()
+		case doYield:
+			w.yield()
 		case doHandOver:
 			t.ready <- struct{}{}
 			return
@@ -221,6 +237,7 @@ type step int
 const (
 	doRun step = iota
 	doCommit
+	doYield
 	doHandOver
 	doClose
 	doRest
@@ -234,6 +251,8 @@ func (w *Writer) decide() (*task, step) {
 		full := w.group.sealed || len(w.group.tasks) >= w.cfg.MaxGroup ||
 			w.cfg.MaxGroupTime > 0 && time.Since(w.group.began) >= w.cfg.MaxGroupTime
 		switch {
+		case t == nil && !full && w.group.lacks():
+			return nil, doYield
 		case t == nil || full || t.alone || t.kind == hold || t.kind == statement && w.apart[t.sql]:
 			return nil, doCommit
 		case t.kind == interactive && !w.joins(t.site):

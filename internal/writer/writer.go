@@ -128,6 +128,7 @@ type Writer struct {
 	stop      *atomic.Bool    // so does this, when somebody evicts a transaction
 	group     *group
 	lastGroup int
+	noYields  int       // yields to leave out
 	turn      bool      // the fair lock is held
 	turnAgain time.Time // before then it is not asked for
 	closeErr  error     // of the connection, before idle is closed
