@@ -137,6 +137,18 @@ func (c *Conn) Status(op DBStatus, reset bool) (current, high int64, err error) 
 	return load[int64](p), load[int64](p + 8), nil
 }
 
+// DeferredViolations reports whether COMMIT would be refused for foreign keys: it
+// is [DBStatusDeferredFKs] for those who ask after each statement.
+func (c *Conn) DeferredViolations() bool {
+	if c.db == 0 {
+		return false
+	}
+	// What sqlite3_db_status looks at. The field names are checked by the
+	// compiler and the effect by a test.
+	db := (*sqlite3.Tsqlite3)(pointer(c.db))
+	return db.FnDeferredCons > 0 || db.FnDeferredImmCons > 0
+}
+
 // CheckpointMode is how far a checkpoint goes.
 // See https://www.sqlite.org/c3ref/wal_checkpoint_v2.html.
 type CheckpointMode int

@@ -187,6 +187,9 @@ func TestStatus(t *testing.T) {
 		if n, _, err := c.Status(DBStatusDeferredFKs, false); n != want || err != nil {
 			t.Error(n, err)
 		}
+		if c.DeferredViolations() != (want == 1) {
+			t.Error(c.DeferredViolations())
+		}
 	}
 	deferred(1)
 	wantCode(t, c.Exec("COMMIT"), ResultConstraintForeignKey)

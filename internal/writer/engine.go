@@ -41,9 +41,14 @@ func (w *Writer) begin(t *task) error {
 	case err != nil:
 		return err
 	}
-	w.group = &group{began: time.Now()}
+	w.now = time.Now()
+	g := w.spare
+	if w.spare = nil; g == nil {
+		g = new(group)
+	}
+	g.began, w.group = w.now, g
 	if w.lastGroup > 1 {
-		w.group.expected = w.lastGroup + w.Queued()
+		g.expected = w.lastGroup + w.Queued()
 	}
 	return nil
 }
@@ -64,7 +69,8 @@ func (w *Writer) yield() {
 	}
 	start := time.Now()
 	runtime.Gosched()
-	if time.Since(start) > slowYield {
+	w.now = time.Now()
+	if w.now.Sub(start) > slowYield {
 		w.noYields = yieldsSaved
 	}
 }
@@ -169,10 +175,7 @@ func (w *Writer) control(sql string) error {
 	return err
 }
 
-func (w *Writer) deferredViolations() bool {
-	n, _, err := w.conn.Status(sqlite.DBStatusDeferredFKs, false)
-	return err == nil && n != 0
-}
+func (w *Writer) deferredViolations() bool { return w.conn.DeferredViolations() }
 
 func errForeignKey() error {
 	return &sqlite.Error{Code: sqlite.ResultConstraintForeignKey, Op: "commit", Msg: "FOREIGN KEY constraint failed", Offset: -1}

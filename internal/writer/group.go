@@ -18,6 +18,15 @@ type group struct {
 
 	expected int // units that were about to come when it began
 	gathered int // units it had at its last yield
+	marked   int // units that are known to be executed
+}
+
+// mark notes that its units wait for the COMMIT. Called with mu held.
+func (g *group) mark() {
+	for _, t := range g.tasks[g.marked:] {
+		t.state = executed
+	}
+	g.marked = len(g.tasks)
 }
 
 // lacks tells whether to let others run before the COMMIT: those who were
@@ -42,21 +51,19 @@ func (w *Writer) perform(t *task) {
 			w.answer(t, err)
 			return
 		}
-		w.group.sealed = t.alone
+		w.mu.Lock()
+		w.group.sealed = t.alone || w.apart[t.sql]
+		w.holder = Holder{Kind: kindStatement, SQL: t.sql, Since: w.now}
+		w.mu.Unlock()
 	}
-	now := time.Now()
-	w.cfg.Counters.AddQueueWait(now.Sub(t.since))
-	w.mu.Lock()
-	w.group.sealed = w.group.sealed || w.apart[t.sql]
-	t.state = running
-	w.holder = Holder{Kind: kindStatement, SQL: t.sql, Since: now}
-	w.mu.Unlock()
-
+	start := w.now
+	w.cfg.Counters.AddQueueWait(start.Sub(t.since))
 	w.ctx = t.ctx
 	before := w.conn.TotalChanges()
 	err := w.runIsolated(t)
 	w.ctx = nil
-	if time.Since(now) > slowStatement {
+	w.now = time.Now()
+	if w.now.Sub(start) > slowStatement {
 		w.setApart(t.sql)
 	}
 	w.settle(t, err, before)
@@ -145,10 +152,9 @@ func (w *Writer) settle(t *task, err error, before int64) {
 	}
 }
 
+// executed puts t into the group. Its state follows in decide, which takes mu
+// anyway: nobody asks for it before the baton goes on.
 func (w *Writer) executed(t *task) {
-	w.mu.Lock()
-	t.state = executed
-	w.mu.Unlock()
 	w.group.tasks = append(w.group.tasks, t)
 }
 
@@ -247,11 +253,12 @@ func (w *Writer) decide() (*task, step) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	t := w.queue.first()
-	if w.group != nil {
-		full := w.group.sealed || len(w.group.tasks) >= w.cfg.MaxGroup ||
-			w.cfg.MaxGroupTime > 0 && time.Since(w.group.began) >= w.cfg.MaxGroupTime
+	if g := w.group; g != nil {
+		g.mark()
+		full := g.sealed || len(g.tasks) >= w.cfg.MaxGroup ||
+			w.cfg.MaxGroupTime > 0 && w.now.Sub(g.began) >= w.cfg.MaxGroupTime
 		switch {
-		case t == nil && !full && w.group.lacks():
+		case t == nil && !full && g.lacks():
 			return nil, doYield
 		case t == nil || full || t.alone || t.kind == hold || t.kind == statement && w.apart[t.sql]:
 			return nil, doCommit
@@ -261,6 +268,7 @@ func (w *Writer) decide() (*task, step) {
 		w.queue.remove(t)
 		if t.kind == statement {
 			t.state = granted
+			w.holder = Holder{Kind: kindStatement, SQL: t.sql, Since: w.now}
 			return t, doRun
 		}
 		w.grant(t)
@@ -311,6 +319,9 @@ func (w *Writer) commit() {
 		w.cfg.Counters.Groups.Add(1)
 		w.cfg.Counters.GroupedUnits.Add(int64(len(g.tasks)))
 		w.answerAll(g.tasks)
+		clear(g.tasks)
+		*g = group{tasks: g.tasks[:0]}
+		w.spare = g
 		return
 	}
 	w.commitFailed(g, err)

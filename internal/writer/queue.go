@@ -3,6 +3,7 @@ package writer
 import (
 	"context"
 	"errors"
+	"iter"
 	"time"
 
 	"github.com/holdfastdb/holdfast/internal/locks"
@@ -32,7 +33,6 @@ type state uint8
 const (
 	queued   state = iota
 	granted        // has the baton, or is in the hands of who has it
-	running        // its statement runs
 	executed       // in a group, waiting for COMMIT
 	answered
 )
@@ -67,6 +67,27 @@ type task struct {
 
 // left is what remains of the wait budget.
 func (t *task) left() time.Duration { return t.budget - time.Since(t.since) }
+
+func (t *task) deadline() time.Time { return t.since.Add(t.budget) }
+
+// newTask returns a task in its first state. Under load each write needs one,
+// and its channel.
+func (w *Writer) newTask() *task {
+	if t, ok := w.tasks.Get().(*task); ok {
+		return t
+	}
+	return &task{ready: make(chan struct{}, 1)}
+}
+
+// recycle takes a task back that has been answered and whose answer was
+// received: nobody else knows it any more. One whose caller has gone is still
+// in its group.
+func (w *Writer) recycle(t *task) {
+	if !t.gone {
+		*t = task{ready: t.ready}
+		w.tasks.Put(t)
+	}
+}
 
 // errPanicked marks a unit that panicked; nobody sees it.
 var errPanicked = errors.New("the unit panicked")
@@ -129,6 +150,21 @@ func (q *queue) first() *task {
 	return nil
 }
 
+// all goes through the queue in its order; the one it is at may be removed.
+func (q *queue) all() iter.Seq[*task] {
+	return func(yield func(*task) bool) {
+		for i := range q.lists {
+			for t := q.lists[i].head; t != nil; {
+				next := t.next
+				if !yield(t) {
+					return
+				}
+				t = next
+			}
+		}
+	}
+}
+
 func (q *queue) remove(t *task) {
 	if !t.in {
 		return
@@ -155,19 +191,4 @@ func (q *queue) drain() []*task {
 		out = append(out, t)
 	}
 	return out
-}
-
-// acquireTimer reuses timers: under load every unit that queues needs one.
-func (w *Writer) acquireTimer(d time.Duration) *time.Timer {
-	t, ok := w.timers.Get().(*time.Timer)
-	if !ok {
-		return time.NewTimer(d)
-	}
-	t.Reset(d)
-	return t
-}
-
-func (w *Writer) releaseTimer(t *time.Timer) {
-	t.Stop()
-	w.timers.Put(t)
 }

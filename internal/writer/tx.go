@@ -224,7 +224,8 @@ func (tx *Tx) lost(cause error) (*sqlite.Conn, error) {
 func (tx *Tx) end() {
 	tx.ended = true
 	tx.w.ctx, tx.w.stop = nil, nil
-	tx.w.learn(tx.t.site, time.Since(tx.began))
+	tx.w.now = time.Now()
+	tx.w.learn(tx.t.site, tx.w.now.Sub(tx.began))
 }
 
 // finish lets the owner of the baton go on and waits for the COMMIT.

@@ -120,6 +120,7 @@ type Writer struct {
 	idle   chan struct{} // closed when the baton has come back after Close and the connection is closed
 	sites  map[locks.Site]time.Duration
 	apart  map[string]bool // statements that commit alone
+	expiry expiry
 
 	// Owned by whoever has the baton.
 	conn      *sqlite.Conn
@@ -127,13 +128,15 @@ type Writer struct {
 	ctx       context.Context // ends the statement that is running
 	stop      *atomic.Bool    // so does this, when somebody evicts a transaction
 	group     *group
+	spare     *group    // an ended one, for the next
+	now       time.Time // when the owner of the baton last read the clock
 	lastGroup int
 	noYields  int       // yields to leave out
 	turn      bool      // the fair lock is held
 	turnAgain time.Time // before then it is not asked for
 	closeErr  error     // of the connection, before idle is closed
 
-	timers sync.Pool // of *time.Timer
+	tasks sync.Pool
 }
 
 // New returns a writer. Nothing is opened until the first unit.
@@ -159,7 +162,10 @@ type Unit struct {
 // unit that has begun is waited for, so that the answer is the truth. Errors
 // of Run are returned as they are, with nothing of the unit in the database.
 func (w *Writer) Do(ctx context.Context, u Unit) error {
-	t := &task{ctx: ctx, kind: statement, run: u.Run, atomic: u.Atomic, prio: u.Priority, sql: u.SQL, budget: u.Budget, ready: make(chan struct{}, 1)}
+	t := w.newTask()
+	t.ctx, t.kind, t.run, t.atomic = ctx, statement, u.Run, u.Atomic
+	t.prio, t.sql, t.budget = u.Priority, u.SQL, u.Budget
+	defer w.recycle(t)
 	if err := w.enter(t); err != nil {
 		return err
 	}
@@ -201,38 +207,92 @@ func (w *Writer) enter(t *task) error {
 	case w.cfg.QueueLimit > 0 && w.queue.len >= w.cfg.QueueLimit:
 		w.mu.Unlock()
 		return ErrQueueFull
+	case t.budget <= 0:
+		err := w.outOfBudget(t, t.since)
+		w.mu.Unlock()
+		return err
 	}
 	w.queue.push(t)
+	w.expireBy(t.deadline(), t.budget)
 	w.mu.Unlock()
 	return w.await(t)
+}
+
+// outOfBudget is the answer to a unit that may not wait, or not any longer.
+// Called with mu held.
+func (w *Writer) outOfBudget(t *task, now time.Time) error {
+	w.cfg.Counters.LockConflicts.Add(1)
+	return &BusyError{Waited: now.Sub(t.since), Attempts: 1, Holder: w.holder}
+}
+
+// expiry ends the waits whose budget is spent. It is one timer for the whole
+// queue, and under load it fires once in a budget: a timer for each unit cost
+// more than the rest of the queue.
+type expiry struct {
+	timer *time.Timer // nil until the first unit queues
+	at    time.Time   // when it fires; zero while it is not set
+}
+
+// expireBy makes expire run at the deadline of a unit, which is in d, or before.
+// Called with mu held.
+func (w *Writer) expireBy(deadline time.Time, d time.Duration) {
+	e := &w.expiry
+	switch {
+	case !e.at.IsZero() && !deadline.Before(e.at):
+		return
+	case e.timer == nil:
+		e.timer = time.AfterFunc(d, w.expire)
+	default:
+		e.timer.Reset(d)
+	}
+	e.at = deadline
+}
+
+// expire answers the units whose budget is spent.
+func (w *Writer) expire() {
+	w.mu.Lock()
+	now := time.Now()
+	var late []*task
+	var next *task
+	for t := range w.queue.all() {
+		switch {
+		case !now.Before(t.deadline()):
+			w.queue.remove(t)
+			t.state = answered
+			t.err = w.outOfBudget(t, now)
+			late = append(late, t)
+		case next == nil || t.deadline().Before(next.deadline()):
+			next = t
+		}
+	}
+	w.expiry.at = time.Time{}
+	if next != nil {
+		w.expireBy(next.deadline(), next.deadline().Sub(now))
+	}
+	w.mu.Unlock()
+	for _, t := range late {
+		t.ready <- struct{}{}
+	}
 }
 
 // await returns when t has been answered or has the baton. An error means that
 // t left the queue without having begun.
 func (w *Writer) await(t *task) error {
-	select {
-	case <-t.ready:
+	done := t.ctx.Done()
+	if done == nil {
+		<-t.ready
 		return nil
-	default:
 	}
-	timer := w.acquireTimer(t.budget)
-	defer w.releaseTimer(timer)
 	select {
 	case <-t.ready:
 		return nil
-	case <-t.ctx.Done():
-	case <-timer.C:
+	case <-done:
 	}
 	w.mu.Lock()
 	if t.state == queued {
 		w.queue.remove(t)
-		holder := w.holder
 		w.mu.Unlock()
-		if err := t.ctx.Err(); err != nil {
-			return err
-		}
-		w.cfg.Counters.LockConflicts.Add(1)
-		return &BusyError{Waited: time.Since(t.since), Attempts: 1, Holder: holder}
+		return t.ctx.Err()
 	}
 	w.mu.Unlock()
 	return w.awaitOutcome(t)
@@ -248,13 +308,12 @@ const hostageGrace = 30 * time.Millisecond
 // transaction keeps open for longer than its call site ever did.
 func (w *Writer) awaitOutcome(t *task) error {
 	for {
-		grace := w.acquireTimer(hostageGrace)
+		grace := time.NewTimer(hostageGrace)
 		select {
 		case <-t.ready:
-			w.releaseTimer(grace)
+			grace.Stop()
 			return nil
 		case <-grace.C:
-			w.releaseTimer(grace)
 		}
 		err := t.ctx.Err()
 		w.mu.Lock()
@@ -307,6 +366,9 @@ func (w *Writer) Close(ctx context.Context) error {
 	w.closed = true
 	waiting := w.queue.drain()
 	free := !w.owned
+	if w.expiry.timer != nil {
+		w.expiry.timer.Stop()
+	}
 	w.mu.Unlock()
 	for _, t := range waiting {
 		w.answer(t, ErrClosed)
