@@ -3,7 +3,6 @@ package session
 import (
 	"context"
 	"database/sql/driver"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -25,14 +24,7 @@ type Conn struct {
 
 	unread atomic.Int32 // results not closed yet
 
-	mu       sync.Mutex // guards the check-out, which the watchdog reads
-	out      bool
-	outSince time.Time // when the watchdog first saw it out, or zero
-	site     locks.Site
-	busyWith int // transactions and rows that are reported themselves
-	reported bool
-	round    uint64 // of the watchdog, for which
-	sites    int    // so many call sites have been captured
+	checkOut
 }
 
 var (
@@ -50,52 +42,12 @@ var (
 // in one session, whatever connection its statements run on.
 type counters struct{ lastRowID, changes, total int64 }
 
-// sitesPerRound is how many check-outs of one session are noted with their call
-// site between two rounds of the watchdog, which are a second apart at most. To
-// capture one costs 0.6 to 0.9 us, a third of a read by key; a session that is
-// taken more often than this is not one that is kept by mistake, except for the
-// last time, and a mistake that is made again is made within these, too.
-const sitesPerRound = 256
-
-// checkOut notes who takes the session from database/sql's pool. It asks no
-// clock, as every statement comes through here: the watchdog has one.
-func (c *Conn) checkOut() {
-	round := c.e.round.Load()
-	if round != c.round {
-		c.round, c.sites = round, 0
-	}
-	var site locks.Site
-	if c.sites < sitesPerRound {
-		c.sites++
-		site = locks.Here(2, locks.Shallow)
-	}
-	c.mu.Lock()
-	c.out, c.outSince, c.site, c.reported = true, time.Time{}, site, false
-	c.mu.Unlock()
-}
-
 func (c *Conn) idleLeak(now time.Time, age time.Duration) (locks.Lease, bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.out && c.outSince.IsZero() {
-		c.outSince = now
-	}
-	if !c.out || c.reported || c.busyWith > 0 || now.Sub(c.outSince) < age {
-		return locks.Lease{}, false
-	}
-	c.reported = true
-	kind := locks.Conn
+	l, ok := c.leak(now, age)
 	if c.unread.Load() > 0 {
-		kind = locks.Rows // all read ahead, so they hold nothing but the session
+		l.Kind = locks.Rows // all read ahead, so they hold nothing but the session
 	}
-	return locks.Lease{Kind: kind, Site: c.site, Since: c.outSince}, true
-}
-
-// occupied counts the leases of this session that are on record themselves.
-func (c *Conn) occupied(n int) {
-	c.mu.Lock()
-	c.busyWith += n
-	c.mu.Unlock()
+	return l, ok
 }
 
 // ResetSession is called when database/sql hands the session out again. State
@@ -105,7 +57,7 @@ func (c *Conn) ResetSession(context.Context) error {
 	if c.bad.Load() {
 		return driver.ErrBadConn
 	}
-	c.checkOut()
+	c.take(c.e.round.Load())
 	return nil
 }
 
@@ -113,9 +65,7 @@ func (c *Conn) ResetSession(context.Context) error {
 // transaction stays open, also after an error in it: ended here, the program's
 // next statements would commit by themselves, and its ROLLBACK undo nothing.
 func (c *Conn) IsValid() bool {
-	c.mu.Lock()
-	c.out = false
-	c.mu.Unlock()
+	c.giveBack()
 	return !c.bad.Load()
 }
 

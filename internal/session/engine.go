@@ -83,7 +83,7 @@ func (e *Engine) Connect(ctx context.Context) (driver.Conn, error) {
 		return nil, err
 	}
 	c := &Conn{e: e, budget: e.cfg.Budget}
-	c.checkOut()
+	c.take(e.round.Load())
 	e.mu.Lock()
 	e.sessions[c] = struct{}{}
 	e.mu.Unlock()

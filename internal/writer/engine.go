@@ -54,24 +54,25 @@ func (w *Writer) begin(t *task) error {
 }
 
 // A yield takes microseconds, unless the processors are busy with something
-// else. After one that took longer than slowYield, this many are left out: the
-// writer, and perhaps the lock on the file, would be held for nothing.
+// else. Then the writer, and perhaps the lock on the file, would be held for
+// nothing: after one that took longer than slowYield there is none for
+// yieldPause times as long.
 const (
-	slowYield   = time.Millisecond
-	yieldsSaved = 100
+	slowYield  = time.Millisecond
+	yieldPause = 4
 )
 
 // yield lets the goroutines run that are ready to.
 func (w *Writer) yield() {
-	if w.noYields > 0 {
-		w.noYields--
+	start := time.Now()
+	w.now = start
+	if start.Before(w.yieldAgain) {
 		return
 	}
-	start := time.Now()
 	runtime.Gosched()
 	w.now = time.Now()
-	if w.now.Sub(start) > slowYield {
-		w.noYields = yieldsSaved
+	if took := w.now.Sub(start); took > slowYield {
+		w.yieldAgain = w.now.Add(yieldPause * took)
 	}
 }
 

@@ -123,18 +123,18 @@ type Writer struct {
 	expiry expiry
 
 	// Owned by whoever has the baton.
-	conn      *sqlite.Conn
-	busy      busy.Handler
-	ctx       context.Context // ends the statement that is running
-	stop      *atomic.Bool    // so does this, when somebody evicts a transaction
-	group     *group
-	spare     *group    // an ended one, for the next
-	now       time.Time // when the owner of the baton last read the clock
-	lastGroup int
-	noYields  int       // yields to leave out
-	turn      bool      // the fair lock is held
-	turnAgain time.Time // before then it is not asked for
-	closeErr  error     // of the connection, before idle is closed
+	conn       *sqlite.Conn
+	busy       busy.Handler
+	ctx        context.Context // ends the statement that is running
+	stop       *atomic.Bool    // so does this, when somebody evicts a transaction
+	group      *group
+	spare      *group    // an ended one, for the next
+	now        time.Time // when the owner of the baton last read the clock
+	lastGroup  int
+	yieldAgain time.Time // before then it does not yield
+	turn       bool      // the fair lock is held
+	turnAgain  time.Time // before then it is not asked for
+	closeErr   error     // of the connection, before idle is closed
 
 	tasks sync.Pool
 }
