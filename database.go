@@ -470,13 +470,14 @@ func (d *database) fence() error {
 	if d.memory != nil {
 		return nil
 	}
-	id, _, err := dbfile.Identify(d.path)
+	id, err := dbfile.Look(d.path)
 	switch {
+	case err == nil && id == d.id:
 	case errors.Is(err, fs.ErrNotExist):
 		return d.fenceOff("was removed or renamed")
 	case err != nil:
 		return err
-	case id != d.id:
+	default:
 		return d.fenceOff("was replaced by another file")
 	}
 	return nil

@@ -30,6 +30,9 @@ func TestIdentify(t *testing.T) {
 	if info.Size != 5 || !info.IsRegular() || info.Links != 1 || !info.ModTime.Equal(then) || info.Owner != os.Geteuid() {
 		t.Errorf("Info %+v", info)
 	}
+	if same, err := Look(path); err != nil || same != id {
+		t.Errorf("Look: %v, %v; want %v", same, err, id)
+	}
 	if err := CheckLinks(info, path); err != nil {
 		t.Errorf("one name: %v", err)
 	}
@@ -50,6 +53,9 @@ func TestIdentify(t *testing.T) {
 	}
 	if _, _, err := Identify(filepath.Join(dir, "none")); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("missing file: %v", err)
+	}
+	if _, err := Look(filepath.Join(dir, "none")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("Look at a missing file: %v", err)
 	}
 }
 

@@ -32,3 +32,9 @@ func identify(path string, _ fs.FileInfo, info *Info) (ID, error) {
 		Ino: uint64(by.FileIndexHigh)<<32 | uint64(by.FileIndexLow),
 	}, nil
 }
+
+// Look returns the identity of the file at path and nothing else.
+func Look(path string) (ID, error) {
+	id, _, err := Identify(path)
+	return id, err
+}
