@@ -208,24 +208,23 @@ type BatchResult struct {
 // (BEGIN, ATTACH, PRAGMA that sets, VACUUM) are ErrRefused. It blocks in the
 // write queue until ctx ends or busy_timeout is over (ErrBusy).
 func (db *DB) Batch(ctx context.Context, stmts []Statement, opts ...BatchOption) (BatchResult, error) {
-	var o writeOptions
-	for _, opt := range opts {
-		opt.batch(&o)
-	}
+	o := batchOptions(opts)
 	ctx = o.context(ctx)
-	converted, err := convert(stmts)
+	b, err := db.newBatch(stmts)
 	if err != nil {
 		return BatchResult{}, translate("batch", "", locks.Site{}, nil, err)
 	}
-	b := keyedBatch{d: db.h.d, key: o.key}
+	var key *keyedBatch
 	if o.key != "" {
-		b.digest = digest(converted)
+		key = &keyedBatch{d: db.h.d, key: o.key, digest: digest(b.Statements())}
 	}
 	for n := 0; ; n++ {
-		results, err := db.h.Batch(ctx, converted, b.hooks())
+		results, err := b.Run(ctx, key.hooks())
 		if err == nil {
 			db.h.d.counters.Succeeded.Add(1)
-			return b.result(results), nil
+			r := key.result(results)
+			b.Release()
+			return r, nil
 		}
 		db.h.d.counters.Failed.Add(1)
 		if cerr := ctx.Err(); cerr != nil && (err == cerr || busy.Classify(sqlite.Code(err)) == busy.Cancelled) {
@@ -239,15 +238,27 @@ func (db *DB) Batch(ctx context.Context, stmts []Statement, opts ...BatchOption)
 	}
 }
 
-// convert gives arguments the types that a driver takes, as database/sql does.
-func convert(stmts []Statement) ([]session.Statement, error) {
-	out := make([]session.Statement, len(stmts))
+// batchOptions keeps the options off the heap where there are none.
+func batchOptions(opts []BatchOption) (o writeOptions) {
+	if len(opts) == 0 {
+		return o
+	}
+	set := new(writeOptions)
+	for _, opt := range opts {
+		opt.batch(set)
+	}
+	return *set
+}
+
+// newBatch gives arguments the types that a driver takes, as database/sql does.
+func (db *DB) newBatch(stmts []Statement) (*session.Batch, error) {
+	n := 0
+	for _, s := range stmts {
+		n += len(s.Args)
+	}
+	b := db.h.NewBatch(len(stmts), n)
 	for i, s := range stmts {
-		out[i].SQL = s.SQL
-		if len(s.Args) == 0 {
-			continue
-		}
-		args := make([]driver.NamedValue, len(s.Args))
+		args := b.Add(s.SQL, len(s.Args))
 		for j, a := range s.Args {
 			args[j].Ordinal = j + 1
 			if n, ok := a.(sql.NamedArg); ok {
@@ -259,9 +270,8 @@ func convert(stmts []Statement) ([]session.Statement, error) {
 			}
 			args[j].Value = v
 		}
-		out[i].Args = args
 	}
-	return out, nil
+	return b, nil
 }
 
 // digest identifies the statements of a batch, so that a key used for another
@@ -283,7 +293,8 @@ func digest(stmts []session.Statement) []byte {
 	return h.Sum(nil)
 }
 
-// keyedBatch surrounds a batch with the look-up and the record of its key.
+// keyedBatch surrounds a batch with the look-up and the record of its key. It is
+// nil where there is none.
 type keyedBatch struct {
 	d        *database
 	key      string
@@ -293,7 +304,7 @@ type keyedBatch struct {
 }
 
 func (b *keyedBatch) hooks() session.Hooks {
-	if b.key == "" {
+	if b == nil {
 		return session.Hooks{}
 	}
 	return session.Hooks{
@@ -306,7 +317,7 @@ func (b *keyedBatch) hooks() session.Hooks {
 }
 
 func (b *keyedBatch) result(results []session.Result) BatchResult {
-	if b.repeated {
+	if b != nil && b.repeated {
 		return BatchResult{Results: b.stored, Repeated: true}
 	}
 	return BatchResult{Results: publicResults(results)}

@@ -3,8 +3,8 @@ package session
 import (
 	"context"
 	"database/sql/driver"
-	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/holdfastdb/holdfast/internal/sqlite"
 	"github.com/holdfastdb/holdfast/internal/writer"
@@ -43,52 +43,112 @@ type Hooks struct {
 	After func(*sqlite.Conn, []Result) error
 }
 
-// Batch runs statements as one unit of the writer: all or nothing. It returns
-// when their COMMIT has.
-func (e *Engine) Batch(ctx context.Context, stmts []Statement, hooks Hooks) ([]Result, error) {
-	w := e.cfg.Writer
+// Batch is a list of statements that run as one unit of the writer: all or
+// nothing. It is for one goroutine, and for one run at a time.
+type Batch struct {
+	e     *Engine
+	stmts []Statement
+	args  []driver.NamedValue // of all statements, one after the other
+	hooks Hooks
+
+	results []Result
+	work    func(*sqlite.Conn) error // run, made once
+}
+
+// A batch larger than this is not kept for the next.
+const (
+	keptStatements = 256
+	keptArguments  = 1024
+)
+
+// NewBatch returns an empty batch with room for some statements and arguments.
+func (e *Engine) NewBatch(stmts, args int) *Batch {
+	b, ok := e.batches.Get().(*Batch)
+	if !ok {
+		b = &Batch{e: e}
+		b.work = b.run
+	}
+	b.stmts = slices.Grow(b.stmts, stmts)
+	b.args = slices.Grow(b.args, args)
+	return b
+}
+
+// Add appends a statement with n arguments and returns where these go.
+func (b *Batch) Add(sql string, n int) []driver.NamedValue {
+	first := len(b.args)
+	b.args = slices.Grow(b.args, n)[:first+n]
+	args := b.args[first : first+n : first+n]
+	b.stmts = append(b.stmts, Statement{SQL: sql, Args: args})
+	return args
+}
+
+// Statements returns those that were added.
+func (b *Batch) Statements() []Statement { return b.stmts }
+
+// Run runs the statements and returns when their COMMIT has. After an error it
+// may be called again. The results are valid until Release.
+func (b *Batch) Run(ctx context.Context, hooks Hooks) ([]Result, error) {
+	w := b.e.cfg.Writer
 	if w == nil {
 		return nil, ErrReadOnly
 	}
-	for i, s := range stmts {
+	for i, s := range b.stmts {
 		if err := checkText(s.SQL); err != nil {
 			return nil, &BatchError{Index: i, SQL: s.SQL, Err: err}
 		}
 	}
-	results := make([]Result, len(stmts))
 	label := ""
-	if len(stmts) > 0 {
-		label = stmts[0].SQL
+	if len(b.stmts) > 0 {
+		label = b.stmts[0].SQL
 	}
+	b.hooks = hooks
+	b.results = slices.Grow(b.results[:0], len(b.stmts))[:len(b.stmts)]
 	err := w.Do(ctx, writer.Unit{
-		Atomic:   len(stmts) == 1 && hooks.Before == nil && hooks.After == nil,
-		Priority: priority(ctx),
-		SQL:      label,
-		Run: func(conn *sqlite.Conn) error {
-			if hooks.Before != nil {
-				if done, err := hooks.Before(conn); done || err != nil {
-					return err
-				}
-			}
-			if err := e.runBatch(conn, stmts, results); err != nil {
-				return err
-			}
-			if hooks.After != nil {
-				return hooks.After(conn, results)
-			}
-			return nil
-		},
+		Atomic:   len(b.stmts) == 1 && hooks.Before == nil && hooks.After == nil,
+		Priority: priority(ctx), SQL: label, Run: b.work,
 	})
 	if err != nil {
 		return nil, err
 	}
-	return results, nil
+	return b.results, nil
 }
 
-func (e *Engine) runBatch(conn *sqlite.Conn, stmts []Statement, results []Result) error {
+// Release gives back a batch that has succeeded. An error may still hold the
+// arguments of one that has not.
+func (b *Batch) Release() {
+	if cap(b.stmts) > keptStatements || cap(b.args) > keptArguments {
+		return
+	}
+	clear(b.stmts)
+	clear(b.args)
+	b.stmts, b.args, b.hooks = b.stmts[:0], b.args[:0], Hooks{}
+	b.e.batches.Put(b)
+}
+
+// run is the batch as work for the writer.
+func (b *Batch) run(conn *sqlite.Conn) error {
+	if b.hooks.Before != nil {
+		if done, err := b.hooks.Before(conn); done || err != nil {
+			return err
+		}
+	}
+	if err := b.runStatements(conn); err != nil {
+		return err
+	}
+	if b.hooks.After != nil {
+		return b.hooks.After(conn, b.results)
+	}
+	return nil
+}
+
+func (b *Batch) runStatements(conn *sqlite.Conn) error {
 	var last counters
-	for i, s := range stmts {
-		v, err := e.batchVerdict(conn, s.SQL)
+	var v *verdict
+	for i, s := range b.stmts {
+		var err error
+		if v == nil || s.SQL != b.stmts[i-1].SQL { // most batches repeat one text
+			v, err = b.e.batchVerdict(conn, s.SQL)
+		}
 		if err == nil {
 			var a answer
 			if a, err = runWrite(conn, statement{text: s.SQL, v: v, args: s.Args}, last); err == nil {
@@ -97,7 +157,7 @@ func (e *Engine) runBatch(conn *sqlite.Conn, stmts []Statement, results []Result
 				if v.dml {
 					last.changes = a.affected
 				}
-				results[i] = Result{LastInsertID: a.lastRowID, RowsAffected: a.affected}
+				b.results[i] = Result{LastInsertID: a.lastRowID, RowsAffected: a.affected}
 			}
 		}
 		if err != nil {
@@ -125,11 +185,4 @@ func (e *Engine) batchVerdict(conn *sqlite.Conn, sql string) (*verdict, error) {
 		return nil, refused(firstWord(sql) + " can't be part of a batch; run it by itself")
 	}
 	return v, nil
-}
-
-// IsBatch returns the BatchError in err, if there is one.
-func IsBatch(err error) (*BatchError, bool) {
-	var b *BatchError
-	ok := errors.As(err, &b)
-	return b, ok
 }

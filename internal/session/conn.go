@@ -19,6 +19,7 @@ type Conn struct {
 	pin *pinned // a connection of its own, or nil
 
 	counters
+	unit *unit // for the next statement that goes to the writer
 
 	bad atomic.Bool // must not go back to database/sql's pool; the evictor may say so
 

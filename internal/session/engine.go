@@ -66,6 +66,7 @@ type Config struct {
 type Engine struct {
 	cfg      Config
 	verdicts verdicts
+	batches  sync.Pool
 
 	mu       sync.Mutex // guards sessions
 	sessions map[*Conn]struct{}

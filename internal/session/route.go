@@ -259,23 +259,36 @@ func (c *Conn) runOnWriter(ctx context.Context, s statement) (answer, error) {
 	if w == nil {
 		return answer{}, ErrReadOnly
 	}
-	var a answer
-	before := c.counters
-	err := w.Do(ctx, writer.Unit{
-		Atomic:   true,
-		Priority: priority(ctx),
-		SQL:      s.text,
-		Budget:   c.writeBudget(),
-		Run: func(conn *sqlite.Conn) (err error) {
-			a, err = runWrite(conn, s, before)
-			return err
-		},
-	})
+	u := c.unit
+	if u == nil {
+		u = new(unit)
+		u.work = u.run
+	}
+	u.s, u.before = s, c.counters
+	c.unit = nil // until it is known that nobody will run it again
+	err := w.Do(ctx, writer.Unit{Atomic: true, Priority: priority(ctx), SQL: s.text, Budget: c.writeBudget(), Run: u.work})
+	a := u.a
+	*u = unit{work: u.work}
+	c.unit = u
 	if err != nil {
 		return answer{}, err
 	}
 	c.note(s.v, a.result)
 	return a, nil
+}
+
+// unit is one statement as work for the writer. A session has one at a time,
+// so it keeps it, and the function value that would be made for each.
+type unit struct {
+	s      statement
+	before counters
+	a      answer
+	work   func(*sqlite.Conn) error
+}
+
+func (u *unit) run(conn *sqlite.Conn) (err error) {
+	u.a, err = runWrite(conn, u.s, u.before)
+	return err
 }
 
 // runWrite runs a statement to its end on a connection that writes. It touches
