@@ -12,7 +12,7 @@ import (
 
 // begin opens a group for t: the fence, the fair lock, BEGIN IMMEDIATE.
 func (w *Writer) begin(t *task) error {
-	if w.lastGroup > 1 {
+	if w.pace.last > 1 {
 		// The callers that were just answered are about to queue again. One
 		// yield lets them, and the group is five times larger for it.
 		w.yield()
@@ -41,14 +41,14 @@ func (w *Writer) begin(t *task) error {
 	case err != nil:
 		return err
 	}
-	w.now = time.Now()
-	g := w.spare
-	if w.spare = nil; g == nil {
+	w.clock.now = time.Now()
+	g := w.spare.group
+	if w.spare.group = nil; g == nil {
 		g = new(group)
 	}
-	g.began, w.group = w.now, g
-	if w.lastGroup > 1 {
-		g.expected = w.lastGroup + w.Queued()
+	g.began, w.group = w.clock.now, g
+	if w.pace.last > 1 {
+		g.expected = w.pace.last + w.Queued()
 	}
 	return nil
 }
@@ -65,21 +65,23 @@ const (
 // yield lets the goroutines run that are ready to.
 func (w *Writer) yield() {
 	start := time.Now()
-	w.now = start
-	if start.Before(w.yieldAgain) {
+	w.clock.now = start
+	if start.Before(w.pace.again) {
 		return
 	}
 	runtime.Gosched()
-	w.now = time.Now()
-	if took := w.now.Sub(start); took > slowYield {
-		w.yieldAgain = w.now.Add(yieldPause * took)
+	w.clock.now = time.Now()
+	if took := w.clock.now.Sub(start); took > slowYield {
+		w.pace.again = w.clock.now.Add(yieldPause * took)
 	}
 }
 
 // ready proves the fence, opens the connection and takes the fair lock.
 func (w *Writer) ready(t *task) error {
-	if err := w.cfg.Fence(); err != nil {
-		return err
+	if time.Since(w.clock.looked) > freshLook {
+		if err := w.look(); err != nil {
+			return err
+		}
 	}
 	if w.conn == nil {
 		if err := w.open(t.ctx); err != nil {
@@ -87,6 +89,21 @@ func (w *Writer) ready(t *task) error {
 		}
 	}
 	return w.takeTurn(t)
+}
+
+// freshLook is how long the look after a COMMIT, which is what an answer rests
+// on, also serves for the next group: less time than many a group takes between
+// its own look and its COMMIT.
+const freshLook = time.Millisecond
+
+// look proves the fence.
+func (w *Writer) look() error {
+	w.clock.looked = time.Time{}
+	err := w.cfg.Fence()
+	if err == nil {
+		w.clock.looked = time.Now()
+	}
+	return err
 }
 
 func (w *Writer) open(ctx context.Context) error {

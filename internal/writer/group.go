@@ -52,18 +52,18 @@ func (w *Writer) perform(t *task) {
 			return
 		}
 		w.mu.Lock()
-		w.group.sealed = t.alone || w.apart[t.sql]
-		w.holder = Holder{Kind: kindStatement, SQL: t.sql, Since: w.now}
+		w.group.sealed = t.alone || w.known.apart[t.sql]
+		w.holder = Holder{Kind: kindStatement, SQL: t.sql, Since: w.clock.now}
 		w.mu.Unlock()
 	}
-	start := w.now
+	start := w.clock.now
 	w.cfg.Counters.AddQueueWait(start.Sub(t.since))
 	w.ctx = t.ctx
 	before := w.conn.TotalChanges()
 	err := w.runIsolated(t)
 	w.ctx = nil
-	w.now = time.Now()
-	if w.now.Sub(start) > slowStatement {
+	w.clock.now = time.Now()
+	if w.clock.now.Sub(start) > slowStatement {
 		w.setApart(t.sql)
 	}
 	w.settle(t, err, before)
@@ -80,10 +80,10 @@ const maxApart = 256
 func (w *Writer) setApart(sql string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if len(w.apart) >= maxApart {
-		clear(w.apart)
+	if len(w.known.apart) >= maxApart {
+		clear(w.known.apart)
 	}
-	w.apart[sql] = true
+	w.known.apart[sql] = true
 }
 
 func (w *Writer) runIsolated(t *task) error {
@@ -256,11 +256,11 @@ func (w *Writer) decide() (*task, step) {
 	if g := w.group; g != nil {
 		g.mark()
 		full := g.sealed || len(g.tasks) >= w.cfg.MaxGroup ||
-			w.cfg.MaxGroupTime > 0 && w.now.Sub(g.began) >= w.cfg.MaxGroupTime
+			w.cfg.MaxGroupTime > 0 && w.clock.now.Sub(g.began) >= w.cfg.MaxGroupTime
 		switch {
 		case t == nil && !full && g.lacks():
 			return nil, doYield
-		case t == nil || full || t.alone || t.kind == hold || t.kind == statement && w.apart[t.sql]:
+		case t == nil || full || t.alone || t.kind == hold || t.kind == statement && w.known.apart[t.sql]:
 			return nil, doCommit
 		case t.kind == interactive && !w.joins(t.site):
 			return nil, doCommit
@@ -268,7 +268,7 @@ func (w *Writer) decide() (*task, step) {
 		w.queue.remove(t)
 		if t.kind == statement {
 			t.state = granted
-			w.holder = Holder{Kind: kindStatement, SQL: t.sql, Since: w.now}
+			w.holder = Holder{Kind: kindStatement, SQL: t.sql, Since: w.clock.now}
 			return t, doRun
 		}
 		w.grant(t)
@@ -312,16 +312,16 @@ func (w *Writer) commit() {
 	if err == nil {
 		// Committed, but to which file? An answer would be a promise about the
 		// one that the path names.
-		err = w.cfg.Fence()
+		err = w.look()
 	}
-	w.lastGroup = len(g.tasks)
+	w.pace.last = len(g.tasks)
 	if err == nil {
 		w.cfg.Counters.Groups.Add(1)
 		w.cfg.Counters.GroupedUnits.Add(int64(len(g.tasks)))
 		w.answerAll(g.tasks)
 		clear(g.tasks)
 		*g = group{tasks: g.tasks[:0]}
-		w.spare = g
+		w.spare.group = g
 		return
 	}
 	w.commitFailed(g, err)

@@ -73,7 +73,7 @@ func (t *task) deadline() time.Time { return t.since.Add(t.budget) }
 // newTask returns a task in its first state. Under load each write needs one,
 // and its channel.
 func (w *Writer) newTask() *task {
-	if t, ok := w.tasks.Get().(*task); ok {
+	if t, ok := w.spare.tasks.Get().(*task); ok {
 		return t
 	}
 	return &task{ready: make(chan struct{}, 1)}
@@ -85,7 +85,7 @@ func (w *Writer) newTask() *task {
 func (w *Writer) recycle(t *task) {
 	if !t.gone {
 		*t = task{ready: t.ready}
-		w.tasks.Put(t)
+		w.spare.tasks.Put(t)
 	}
 }
 

@@ -224,8 +224,8 @@ func (tx *Tx) lost(cause error) (*sqlite.Conn, error) {
 func (tx *Tx) end() {
 	tx.ended = true
 	tx.w.ctx, tx.w.stop = nil, nil
-	tx.w.now = time.Now()
-	tx.w.learn(tx.t.site, tx.w.now.Sub(tx.began))
+	tx.w.clock.now = time.Now()
+	tx.w.learn(tx.t.site, tx.w.clock.now.Sub(tx.began))
 }
 
 // finish lets the owner of the baton go on and waits for the COMMIT.
@@ -269,18 +269,18 @@ func (w *Writer) learn(s locks.Site, d time.Duration) {
 		return
 	}
 	w.mu.Lock()
-	old, ok := w.sites[s]
-	if !ok && len(w.sites) >= maxSites {
-		clear(w.sites)
+	old, ok := w.known.sites[s]
+	if !ok && len(w.known.sites) >= maxSites {
+		clear(w.known.sites)
 	}
-	w.sites[s] = max(d, old-old/8)
+	w.known.sites[s] = max(d, old-old/8)
 	w.mu.Unlock()
 }
 
 // joins tells whether transactions of a call site may share a COMMIT: nobody
 // may wait for another caller's think time. Called with mu held.
 func (w *Writer) joins(s locks.Site) bool {
-	d, ok := w.sites[s]
+	d, ok := w.known.sites[s]
 	return ok && d < w.cfg.JoinBelow
 }
 

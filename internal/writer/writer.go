@@ -118,31 +118,54 @@ type Writer struct {
 	holder Holder
 	closed bool
 	idle   chan struct{} // closed when the baton has come back after Close and the connection is closed
-	sites  map[locks.Site]time.Duration
-	apart  map[string]bool // statements that commit alone
+	known  known
 	expiry expiry
 
 	// Owned by whoever has the baton.
-	conn       *sqlite.Conn
-	busy       busy.Handler
-	ctx        context.Context // ends the statement that is running
-	stop       *atomic.Bool    // so does this, when somebody evicts a transaction
-	group      *group
-	spare      *group    // an ended one, for the next
-	now        time.Time // when the owner of the baton last read the clock
-	lastGroup  int
-	yieldAgain time.Time // before then it does not yield
-	turn       bool      // the fair lock is held
-	turnAgain  time.Time // before then it is not asked for
-	closeErr   error     // of the connection, before idle is closed
+	conn      *sqlite.Conn
+	busy      busy.Handler
+	ctx       context.Context // ends the statement that is running
+	stop      *atomic.Bool    // so does this, when somebody evicts a transaction
+	group     *group
+	clock     clock
+	pace      pace
+	turn      bool      // the fair lock is held
+	turnAgain time.Time // before then it is not asked for
+	closeErr  error     // of the connection, before idle is closed
 
+	spare spare
+}
+
+// known is what experience has taught.
+type known struct {
+	sites map[locks.Site]time.Duration // how long transactions of a call site hold the writer
+	apart map[string]bool              // statements that commit alone
+}
+
+// clock is when the owner of the baton last looked.
+type clock struct {
+	now    time.Time // at the time
+	looked time.Time // at the fence, and found it whole
+}
+
+// pace is how groups are gathered.
+type pace struct {
+	last  int       // units in the last group
+	again time.Time // before then nobody yields
+}
+
+// spare is what has served its time and can serve again.
+type spare struct {
+	group *group
 	tasks sync.Pool
 }
 
 // New returns a writer. Nothing is opened until the first unit.
 func New(cfg Config) *Writer {
 	cfg.MaxGroup = max(cfg.MaxGroup, 1)
-	return &Writer{cfg: cfg, idle: make(chan struct{}), sites: make(map[locks.Site]time.Duration), apart: make(map[string]bool)}
+	return &Writer{cfg: cfg, idle: make(chan struct{}), known: known{
+		sites: make(map[locks.Site]time.Duration), apart: make(map[string]bool),
+	}}
 }
 
 // Unit is repeatable work for the write connection.
