@@ -116,3 +116,10 @@ func (t *transaction) track(v *verdict) {
 func misplaced(msg string) error {
 	return &sqlite.Error{Code: sqlite.ResultError, Op: "step", Msg: msg, Offset: -1}
 }
+
+func quote(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }
+
+func firstWord(sql string) string {
+	w, _, _ := strings.Cut(strings.TrimSpace(sql), " ")
+	return strings.ToUpper(w)
+}

@@ -6,7 +6,6 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -49,7 +48,8 @@ type transaction struct {
 
 	names   []string // textual savepoints, innermost last
 	textual bool     // begun by SAVEPOINT: RELEASE of the outermost commits
-	lease   *locks.Lease
+	lease   locks.Lease
+	ctx     context.Context // of BeginTx: it ends the transaction
 	stop    atomic.Bool
 	writing atomic.Pointer[writer.Tx] // write, for the evictor, which doesn't have mu
 }
@@ -68,7 +68,8 @@ func (c *Conn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, e
 	if err := c.begin(ctx, kind); err != nil {
 		return nil, c.fail(ctx, "begin", "", nil, err)
 	}
-	return driverTx{c: c, t: c.tx, ctx: ctx}, nil
+	c.tx.ctx = ctx
+	return driverTx{c.tx}, nil
 }
 
 // Begin is BeginTx without a context.
@@ -83,7 +84,7 @@ func (c *Conn) begin(ctx context.Context, kind txKind) error {
 	if c.tx != nil {
 		return misplaced("cannot start a transaction within a transaction")
 	}
-	t := &transaction{c: c, kind: kind, site: locks.Here(2, locks.Deep), open: make(map[*Rows]struct{})}
+	t := &transaction{c: c, kind: kind, site: locks.Here(2, locks.Deep)}
 	var err error
 	switch {
 	case c.pin != nil:
@@ -101,8 +102,8 @@ func (c *Conn) begin(ctx context.Context, kind txKind) error {
 	if t.kind == readTx || t.kind == optimistic {
 		leaseKind = locks.ReadTx
 	}
-	t.lease = &locks.Lease{Kind: leaseKind, Site: t.site, Since: time.Now(), Evict: t.evict}
-	c.e.cfg.Locks.Add(t.lease)
+	t.lease = locks.Lease{Kind: leaseKind, Site: t.site, Since: time.Now(), Evict: t.evict}
+	c.e.cfg.Locks.Add(&t.lease)
 	c.occupied(1)
 	return nil
 }
@@ -253,7 +254,7 @@ func (c *Conn) runInTx(ctx context.Context, s statement) (answer, error) {
 	if t.write != nil && s.v.name == "defer_foreign_keys" {
 		t.write.Loosen()
 	}
-	t.c.e.cfg.Locks.Describe(t.lease, s.text)
+	t.c.e.cfg.Locks.Describe(&t.lease, s.text)
 	a, err := t.execute(ctx, s)
 	if t.kind == optimistic && sqlite.Code(err) == sqlite.ResultReadOnly {
 		// The verdict is out of date: DROP TABLE IF EXISTS is read-only as long
@@ -283,7 +284,7 @@ func (t *transaction) execute(ctx context.Context, s statement) (answer, error) 
 		a.rows, err = c.openRows(ctx, t.conn, s)
 		if err == nil && !a.rows.done {
 			a.rows.feed = &feed{c: c, ctx: ctx, text: s.text, args: s.args, tx: t}
-			t.open[a.rows] = struct{}{}
+			t.keep(a.rows)
 		}
 	default:
 		a.rows, err = collect(t.conn, s)
@@ -374,24 +375,20 @@ func (t *transaction) moveToWriter(ctx context.Context) error {
 }
 
 // driverTx is what database/sql commits or rolls back.
-type driverTx struct {
-	c   *Conn
-	t   *transaction
-	ctx context.Context // of BeginTx: it ends the transaction
-}
+type driverTx struct{ t *transaction }
 
 func (d driverTx) Commit() error {
-	if d.c.tx != d.t {
-		return d.c.fail(context.Background(), "commit", "", nil, misplaced("cannot commit - no transaction is active"))
+	if d.t.c.tx != d.t {
+		return d.t.c.fail(context.Background(), "commit", "", nil, misplaced("cannot commit - no transaction is active"))
 	}
-	return d.c.fail(context.Background(), "commit", "", nil, d.c.endTx(d.ctx, true))
+	return d.t.c.fail(context.Background(), "commit", "", nil, d.t.c.endTx(d.t.ctx, true))
 }
 
 func (d driverTx) Rollback() error {
-	if d.c.tx != d.t {
+	if d.t.c.tx != d.t {
 		return nil // ended by its own text, or by SQLite: there is nothing left to undo
 	}
-	return d.c.fail(context.Background(), "rollback", "", nil, d.c.endTx(d.ctx, false))
+	return d.t.c.fail(context.Background(), "rollback", "", nil, d.t.c.endTx(d.t.ctx, false))
 }
 
 // endTx commits or rolls back the session's transaction and leaves none, also
@@ -432,10 +429,18 @@ func (t *transaction) finish(end func() error, why error) {
 	t.closeRows()
 	_ = end()
 	t.over = why
-	if t.lease != nil {
-		t.c.e.cfg.Locks.Remove(t.lease)
+	if t.lease.Kind != "" { // begun to the end
+		t.c.e.cfg.Locks.Remove(&t.lease)
 		t.c.occupied(-1)
 	}
+}
+
+// keep notes rows that are read on after the statement has returned.
+func (t *transaction) keep(r *Rows) {
+	if t.open == nil {
+		t.open = make(map[*Rows]struct{})
+	}
+	t.open[r] = struct{}{}
 }
 
 func (t *transaction) closeRows() {
@@ -584,11 +589,4 @@ func (t *transaction) evict() bool {
 	t.finish(func() error { return t.endEngine(nil) }, ErrEvicted)
 	t.c.e.cfg.Counters.Evictions.Add(1)
 	return true
-}
-
-func quote(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }
-
-func firstWord(sql string) string {
-	w, _, _ := strings.Cut(strings.TrimSpace(sql), " ")
-	return strings.ToUpper(w)
 }

@@ -37,25 +37,32 @@ type Request struct {
 	Budget   time.Duration // longest wait; 0 is the Config's, negative none
 }
 
-func (r Request) task(ctx context.Context, k kind) *task {
-	return &task{ctx: ctx, kind: k, prio: r.Priority, site: r.Site, sql: r.SQL, alone: r.Alone, budget: r.Budget, ready: make(chan struct{}, 1)}
+func (w *Writer) request(ctx context.Context, k kind, r Request) *task {
+	t := w.newTask()
+	t.ctx, t.kind, t.prio, t.site, t.sql = ctx, k, r.Priority, r.Site, r.SQL
+	t.alone, t.budget = r.Alone, r.Budget
+	return t
 }
 
 // Begin waits for the writer and opens a write transaction. It blocks behind
 // the units before it until ctx ends or the budget is spent (*BusyError). The
 // caller must end it with Commit or Rollback; until then nobody else writes.
 func (w *Writer) Begin(ctx context.Context, r Request) (*Tx, error) {
-	t := r.task(ctx, interactive)
+	t := w.request(ctx, interactive, r)
 	if err := w.enter(t); err != nil {
+		w.recycle(t)
 		return nil, err
 	}
 	if !t.lead {
-		return nil, t.err // closed while it waited
+		err := t.err // closed or out of budget while it waited
+		w.recycle(t)
+		return nil, err
 	}
 	t.lead = false
 	tx := &Tx{w: w, t: t}
 	if err := tx.open(); err != nil {
 		w.proceed()
+		w.recycle(t)
 		return nil, err
 	}
 	return tx, nil
@@ -181,6 +188,7 @@ func (tx *Tx) Abort(cause error) (kept *sqlite.Conn, err error) {
 // rollback undoes the transaction, and answers its owner with cause.
 func (tx *Tx) rollback(cause error) (*sqlite.Conn, error) {
 	w := tx.w
+	defer w.recycle(tx.t)
 	tx.end()
 	if !tx.inner {
 		w.abandonGroup()
@@ -212,6 +220,7 @@ func (tx *Tx) rollback(cause error) (*sqlite.Conn, error) {
 // lost ends a transaction that SQLite has dropped.
 func (tx *Tx) lost(cause error) (*sqlite.Conn, error) {
 	w := tx.w
+	defer w.recycle(tx.t)
 	tx.end()
 	w.lose(tx.t, cause)
 	<-tx.t.ready
@@ -240,6 +249,7 @@ func (tx *Tx) leave() error {
 }
 
 func (tx *Tx) leaveWithoutBaton() error {
+	defer tx.w.recycle(tx.t)
 	if err := tx.w.await(tx.t); err != nil {
 		return err
 	}
@@ -295,7 +305,7 @@ type Held struct {
 // and for sessions that write through a connection of their own. Nobody else
 // writes until Release.
 func (w *Writer) Hold(ctx context.Context, r Request) (*Held, error) {
-	t := r.task(ctx, hold)
+	t := w.request(ctx, hold, r)
 	if err := w.enter(t); err != nil {
 		return nil, err
 	}
