@@ -62,6 +62,7 @@ func (s *Stmt) bindable(i int) error {
 
 // bound records that parameter i now is an argument of the given type.
 func (s *Stmt) bound(i int, typ Type, rc int32) error {
+	s.conn.calls++
 	if s.arena.args != nil {
 		s.arena.args[i-1].typ = typ
 	}

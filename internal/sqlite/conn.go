@@ -52,6 +52,8 @@ type Conn struct {
 	panicked  any // what a callback panicked with, until raise
 	maxLength int // SQLITE_LIMIT_LENGTH
 
+	calls int // of the engine; see Calls
+
 	cache cache
 	stmts map[*Stmt]struct{}
 	owned map[owned]struct{}
@@ -272,6 +274,7 @@ func (c *Conn) copySQL(sql string) (uintptr, error) {
 // zSQL+end, and returns how much of the text it took. Without a statement there,
 // the handle is 0.
 func (c *Conn) prepareAt(zSQL uintptr, pos, end int, flags uint32) (stmt uintptr, n int, err error) {
+	c.calls++
 	out := c.tls.Alloc(16)
 	store[uintptr](out, 0)
 	from := zSQL + uintptr(pos)
@@ -317,6 +320,10 @@ func (c *Conn) queryRow(sql string, scan func(*Stmt)) error {
 	}
 	return err
 }
+
+// Calls returns how often statements of the connection were compiled, bound,
+// stepped or reset: what work costs, on whatever machine it is counted.
+func (c *Conn) Calls() int { return c.calls }
 
 // Interrupt makes the statements that are running on the connection, or the
 // checkpoint, fail with [ResultInterrupt] as soon as possible. It may be called

@@ -39,7 +39,7 @@ func (c *Conn) FileControlInt(schema string, op FileControl, v int) (int, error)
 	return int(n), err
 }
 
-func fileControl[T int32 | uint32 | int64](c *Conn, schema string, op FileControl, v T) (T, error) {
+func fileControl[T int32 | uint32 | int64 | uintptr](c *Conn, schema string, op FileControl, v T) (T, error) {
 	if c.db == 0 {
 		return v, closedError("file_control")
 	}

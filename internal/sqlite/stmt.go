@@ -105,6 +105,7 @@ func (s *Stmt) Step() (row bool, err error) {
 		s.stepped = true
 		s.cols.checked = false // the first step may compile the statement again
 	}
+	s.conn.calls++
 	rc := sqlite3.Xsqlite3_step(s.tls, s.ptr)
 	if rc == sqlite3.SQLITE_ROW && s.conn.panicked == nil {
 		return true, nil
@@ -132,6 +133,7 @@ func (s *Stmt) reset() error {
 		return nil
 	}
 	s.stepped = false
+	s.conn.calls++
 	rc := sqlite3.Xsqlite3_reset(s.tls, s.handle)
 	if rc == sqlite3.SQLITE_OK && s.conn.panicked == nil {
 		return nil
