@@ -150,8 +150,10 @@ type clock struct {
 
 // pace is how groups are gathered.
 type pace struct {
-	last  int       // units in the last group
-	again time.Time // before then nobody yields
+	groups uint      // so far
+	last   int       // units in the last group
+	slow   bool      // the last yield was
+	again  time.Time // before then nobody yields
 }
 
 // spare is what has served its time and can serve again.
