@@ -96,8 +96,16 @@ var openings = []opening{
 		"asks for locks by the descriptor of the lock file",
 	},
 	{
-		"internal/sidelock/pause_linux.go start os.NewFile",
+		"internal/sidelock/file_unix.go waiting unix.FcntlFlock",
+		"asks for locks by the descriptor of the lock file",
+	},
+	{
+		"internal/sidelock/timer_linux.go open os.NewFile",
 		"a timer descriptor; it is no file",
+	},
+	{
+		"internal/sidelock/hints_linux.go expect os.NewFile",
+		"an inotify descriptor; it is no file",
 	},
 	{
 		"internal/sidelock/file_windows.go openLockFile os.OpenFile",

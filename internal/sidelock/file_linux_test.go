@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"runtime"
 	"testing"
 	"time"
 
@@ -21,6 +22,11 @@ func openFiles(t *testing.T) int {
 
 func TestNoDescriptorLeaks(t *testing.T) {
 	path := lockPath(t)
+	var first timer // makes the runtime open its poller
+	first.sleep(time.Microsecond)
+	if err := first.close(); err != nil {
+		t.Fatal(err)
+	}
 	before := openFiles(t)
 	for range 20 {
 		a, b := open(t, path), open(t, path)
@@ -28,7 +34,10 @@ func TestNoDescriptorLeaks(t *testing.T) {
 		if got := openFiles(t); got != before+2 {
 			t.Fatalf("%d descriptors for two Locks", got-before)
 		}
-		// A wait makes a timer descriptor.
+		// Keeping makes a timer, and a wait one for hints.
+		eager(a)
+		release(t, a)
+		acquire(t, a)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 		if _, err := b.Acquire(ctx); err == nil {
 			t.Fatal("the turn was had twice")
@@ -77,14 +86,78 @@ func TestPauseWithoutTimerDescriptor(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer unix.Setrlimit(unix.RLIMIT_NOFILE, &limit)
-	var p pauser
+	var p timer
 	start := time.Now()
-	p.pause(time.Millisecond)
-	if p.timer != nil || time.Since(start) < time.Millisecond {
+	p.sleep(time.Millisecond)
+	if p.file != nil || time.Since(start) < time.Millisecond {
 		t.Errorf("paused for %v", time.Since(start))
 	}
 	if err := p.close(); err != nil {
 		t.Error(err)
+	}
+}
+
+// A waiter finds out by itself what nobody tells it: a process that was killed
+// gives no hint, nor does an older Holdfast.
+func TestTurnIsFoundWithoutHint(t *testing.T) {
+	for _, unavailable := range []bool{false, true} { // true: nor can the waiter have any
+		for range 10 {
+			a, b := twoLocks(t, lockPath(t))
+			b.queue.hints.unavailable = unavailable
+			before := openFiles(t)
+			if ok, err := a.file.tryLock(turn, 1); !ok || err != nil {
+				t.Fatal(ok, err)
+			}
+			done := make(chan error)
+			go func() {
+				_, err := b.Acquire(t.Context())
+				done <- err
+			}()
+			for openFiles(t) == before { // the descriptor by which it waits
+				runtime.Gosched()
+			}
+			if err := a.file.unlock(turn, 1); err != nil {
+				t.Fatal(err)
+			}
+			if err := <-done; err != nil {
+				t.Fatal(err)
+			}
+			if hinted := b.queue.hints.file != nil; hinted == unavailable {
+				t.Errorf("a descriptor for hints: %v", hinted)
+			}
+			if err := errors.Join(a.Close(), b.Close()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+// The hints come from the calls that a change of turn consists of.
+func TestHints(t *testing.T) {
+	a, b := twoLocks(t, lockPath(t))
+	for name, c := range map[string]struct {
+		event uint32
+		call  func()
+	}{
+		"given back": {givenBack, func() { acquire(t, a); release(t, a) }},
+		"passed on": {passedOn, func() {
+			a.file.record = newRecord(1)
+			acquire(t, a)
+			a.file.record = newRecord(2)
+			release(t, a)
+			acquire(t, a)
+			release(t, a)
+		}},
+	} {
+		if !b.queue.hints.expect(b.file, c.event) {
+			t.Skip("no inotify here")
+		}
+		c.call()
+		n, err := b.queue.hints.file.Read(b.queue.hints.found[:])
+		if err != nil || n == 0 {
+			t.Errorf("%s: %d bytes, %v", name, n, err)
+		}
+		b.queue.hints.rest(b.file)
 	}
 }
 

@@ -112,6 +112,13 @@ func (f *lockFile) setlk(kind int16, at, n int64) error {
 	}
 }
 
+// waiting reports whether somebody waits for the turn.
+func (f *lockFile) waiting() (bool, error) {
+	lk := unix.Flock_t{Type: unix.F_WRLCK, Whence: io.SeekStart, Start: next, Len: places - next}
+	err := unix.FcntlFlock(uintptr(f.fd), cmdGetlk, &lk)
+	return lk.Type != unix.F_UNLCK, os.NewSyscallError("fcntl", err)
+}
+
 // signHolder notes this process as holder. Reading first keeps a process that
 // is alone from making the file dirty with every transaction. Errors don't
 // matter: the note only serves messages, and a full disk must not keep anybody

@@ -47,6 +47,16 @@ func (f *lockFile) unlock(at, n int64) error {
 	return windows.UnlockFileEx(f.handle, 0, uint32(n), 0, &windows.Overlapped{Offset: uint32(at)})
 }
 
+// waiting reports whether somebody waits for the turn, or at least was there
+// at the moment: whoever has just joined is still on the way to this place.
+func (f *lockFile) waiting() (bool, error) {
+	free, err := f.tryLock(next, 1)
+	if free {
+		err = f.unlock(next, 1)
+	}
+	return !free, err
+}
+
 // signHolder: see the Unix version.
 func (f *lockFile) signHolder() {
 	if n, err := f.file.ReadAt(f.seen[:], recordAt); err == nil && n == recordSize && f.seen == f.record {

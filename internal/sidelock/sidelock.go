@@ -5,47 +5,23 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
 // Suffix is how the name of every lock file ends.
 const Suffix = "-holdfast.lock"
 
-// The queue is a row of bytes in the lock file. Whoever holds byte 0 has the
-// turn, byte 1 is next, and so on. One joins at the last byte and moves up by
-// taking the byte ahead and then giving back one's own, so nobody in the queue
-// can be overtaken. Waiters beyond the last place wait outside without order.
-//
-// Two bytes, "next" and "turn", would do if the kernel kept waiters in order,
-// but a wait in the kernel can't be ended by a context, and with polling the
-// race for "next" is luck: four processes had longest waits of 52 to 171 ms
-// where eight places give 4 to 9 ms, at nearly the same throughput.
-const (
-	turn   = 0
-	next   = 1
-	places = 8
-)
-
-// A waiter looks again after shortPause, then each time after an eighth more,
-// and at least every longPause. So it finds the place free at most an eighth
-// late: with pauses that double, turns of 2 ms came every 2.8 ms.
-const (
-	yields     = 4 // looks between which only other goroutines run
-	shortPause = 20 * time.Microsecond
-	longPause  = time.Millisecond
-)
-
 // What a Lock is doing. One goroutine at a time owns it; a call that doesn't
 // fit is refused instead of corrupting the queue.
+type state uint8
+
 const (
-	idle int32 = iota
+	idle state = iota
 	acquiring
 	held
-	releasing
+	kept // released, but not given back
 	closed
 )
 
@@ -62,13 +38,18 @@ var (
 // while another one runs returns [ErrInUse] and does nothing. Holder may be
 // called by any goroutine at any time.
 type Lock struct {
-	state  atomic.Int32
-	pauser pauser
+	queue queue // belongs to whoever is acquiring
 
-	// mu keeps Close from closing the file under Holder. Acquire and Release
-	// go without it: state keeps them apart from Close.
-	mu   sync.Mutex
-	file *lockFile
+	mu    sync.Mutex // guards the following; not held while waiting for the turn
+	file  *lockFile
+	state state
+
+	began     time.Time     // of the turn, or of its newest quantum
+	released  time.Time     // the last Release
+	contended bool          // others waited when the turn began
+	gap       time.Duration // usual time from a Release to the next Acquire
+	alarm     alarm         // rings when a kept turn may have to be given back
+	alarmSet  bool
 }
 
 // Open opens the lock file at path and creates it if it is missing, with the
@@ -88,7 +69,9 @@ func Open(path string) (*Lock, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sidelock: %w", err)
 	}
-	return &Lock{file: file}, nil
+	l := &Lock{file: file, queue: queue{file: file}, gap: graceAlone}
+	l.alarm.ring = l.giveBackUnused
+	return l, nil
 }
 
 // Supported reports whether this platform has file locks that this package
@@ -101,94 +84,75 @@ func Supported() bool { return supported }
 // which gets the turn if it is free. After any error nothing is held. Acquire is
 // not reentrant.
 func (l *Lock) Acquire(ctx context.Context) (waited time.Duration, err error) {
-	if err := l.enter(idle, acquiring); err != nil {
+	free, err := l.TryAcquire()
+	if free || err != nil {
 		return 0, err
 	}
-	defer func() {
-		if err == nil {
-			l.state.Store(held)
-		} else {
-			l.state.Store(idle)
-		}
-	}()
-	free, err := l.skipQueue()
-	if err == nil && !free {
-		start := time.Now()
-		err = l.queue(ctx)
-		waited = time.Since(start)
+	if err := l.enter(acquiring); err != nil {
+		return 0, err
 	}
-	if err == nil {
-		l.file.signHolder()
+	start := time.Now()
+	err = l.queue.wait(ctx)
+	now := time.Now()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err != nil {
+		l.state = idle
+		return now.Sub(start), err
 	}
-	return waited, err
+	l.has(now)
+	l.contended = true
+	return now.Sub(start), nil
 }
 
-// skipQueue takes all places in one step, which succeeds only if nobody has
-// the turn and nobody waits, and keeps the turn.
-func (l *Lock) skipQueue() (bool, error) {
-	if !rangesSplit {
-		return false, nil
+// TryAcquire takes the turn if that needs no waiting.
+func (l *Lock) TryAcquire() (bool, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.state != idle && l.state != kept {
+		return false, l.refusal()
 	}
-	ok, err := l.file.tryLock(turn, places)
-	if !ok || err != nil {
-		return false, err
+	now := time.Now()
+	l.comesBack(now)
+	if l.state == kept {
+		l.state = held
+		return true, nil
 	}
-	if err := l.file.unlock(next, places-next); err != nil {
-		return false, errors.Join(err, l.file.unlock(turn, places))
+	free, err := l.queue.skip()
+	if free {
+		l.has(now)
+		l.contended = false
 	}
-	return true, nil
+	return free, err
 }
 
-// queue joins at the last place and moves up to the turn. If it returns an
-// error, it holds no place.
-func (l *Lock) queue(ctx context.Context) error {
-	if err := l.take(ctx, places-1); err != nil {
-		return err
-	}
-	for place := int64(places - 1); place > turn; place-- {
-		err := l.take(ctx, place-1)
-		// Either the place behind is not needed any more, or the walk ends here.
-		if uerr := l.file.unlock(place, 1); uerr != nil {
-			if err == nil {
-				uerr = errors.Join(uerr, l.file.unlock(place-1, 1))
-			}
-			return errors.Join(err, uerr)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+// has notes that the turn has begun.
+func (l *Lock) has(now time.Time) {
+	l.state, l.began = held, now
+	l.file.signHolder()
 }
 
-// take waits for one place.
-func (l *Lock) take(ctx context.Context, place int64) error {
-	pause := shortPause
-	for look := 0; ; look++ {
-		ok, err := l.file.tryLock(place, 1)
-		if ok || err != nil {
-			return err
-		}
-		if look < yields {
-			runtime.Gosched()
-		} else {
-			l.pauser.pause(pause)
-			pause = min(pause+pause/8, longPause)
-		}
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-	}
-}
-
-// Release gives the turn to whoever is next. Without a successful Acquire
-// before it, it returns [ErrInUse].
+// Release ends what Acquire began. The turn goes to whoever is next, at once
+// or, if this process is likely to come back for it, very soon (see keep.go).
+// Without a successful Acquire before it, it returns [ErrInUse].
 func (l *Lock) Release() error {
-	if err := l.enter(held, releasing); err != nil {
-		return err
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.state != held {
+		return l.refusal()
 	}
+	l.released = time.Now()
+	if l.keeps(l.released) {
+		l.state = kept
+		return nil
+	}
+	return l.giveBack()
+}
+
+func (l *Lock) giveBack() error {
+	l.state = idle
 	err := l.file.unlock(turn, 1)
-	l.state.Store(idle)
+	l.file.hintGivenBack()
 	return err
 }
 
@@ -201,10 +165,10 @@ func (l *Lock) Release() error {
 func (l *Lock) Holder() (pid int, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	switch l.state.Load() {
+	switch l.state {
 	case closed:
 		return 0, false
-	case held:
+	case held, kept:
 		return os.Getpid(), true
 	}
 	return l.file.holder()
@@ -213,29 +177,38 @@ func (l *Lock) Holder() (pid int, ok bool) {
 // Close gives up the turn if it is held, and the file. The file itself stays,
 // since another process may be using it. A second Close returns [ErrClosed].
 func (l *Lock) Close() error {
-	wasHeld := false
-	if err := l.enter(idle, closed); err != nil {
-		if wasHeld = l.enter(held, closed) == nil; !wasHeld {
-			return err
-		}
-	}
 	l.mu.Lock()
-	defer l.mu.Unlock()
+	had := l.state
+	if had == acquiring || had == closed {
+		defer l.mu.Unlock()
+		return l.refusal()
+	}
+	l.state = closed
 	var err error
-	if wasHeld {
+	if had != idle {
 		// Said in so many words, because a child process that is just being
 		// started may still share the descriptor and so keep the lock alive.
 		err = l.file.unlock(turn, 1)
 	}
-	return errors.Join(err, l.pauser.close(), l.file.close())
+	err = errors.Join(err, l.file.close())
+	l.mu.Unlock()
+	return errors.Join(err, l.queue.close(), l.alarm.close()) // an alarm that rings now finds the Lock closed
 }
 
-// enter moves from one state to another, or says why that can't be.
-func (l *Lock) enter(from, to int32) error {
-	if l.state.CompareAndSwap(from, to) {
-		return nil
+// enter goes from idle to another state, or says why that can't be.
+func (l *Lock) enter(to state) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.state != idle {
+		return l.refusal()
 	}
-	if l.state.Load() == closed {
+	l.state = to
+	return nil
+}
+
+// refusal is the answer to a call that doesn't fit the state.
+func (l *Lock) refusal() error {
+	if l.state == closed {
 		return ErrClosed
 	}
 	return ErrInUse

@@ -53,6 +53,18 @@ func acquire(t testing.TB, l *Lock) {
 	}
 }
 
+func stateOf(l *Lock) state {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.state
+}
+
+func awaitState(l *Lock, s state) {
+	for stateOf(l) != s {
+		runtime.Gosched()
+	}
+}
+
 func release(t testing.TB, l *Lock) {
 	t.Helper()
 	if err := l.Release(); err != nil {
@@ -110,9 +122,7 @@ func TestCallsDuringAcquireAreRefused(t *testing.T) {
 		_, err := b.Acquire(ctx)
 		done <- err
 	}()
-	for b.state.Load() != acquiring {
-		runtime.Gosched()
-	}
+	awaitState(b, acquiring)
 	if _, err := b.Acquire(t.Context()); !errors.Is(err, ErrInUse) {
 		t.Errorf("Acquire during Acquire: %v", err)
 	}

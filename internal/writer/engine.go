@@ -155,6 +155,12 @@ func (w *Writer) takeTurn(t *task) error {
 	if w.cfg.Turn == nil || w.turn || time.Now().Before(w.turnAgain) {
 		return nil
 	}
+	// Most often it is free, and then a context for the wait would cost more
+	// than the turn.
+	if free, err := w.cfg.Turn.TryAcquire(); free || err != nil {
+		w.turn = free
+		return nil
+	}
 	patience := min(turnPatience, t.left()/2)
 	if patience <= 0 {
 		return nil // no time to be fair; that says nothing about the lock

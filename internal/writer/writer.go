@@ -87,6 +87,7 @@ const (
 
 // Turn is the fair lock between processes that surrounds each transaction.
 type Turn interface {
+	TryAcquire() (bool, error) // does not wait
 	Acquire(ctx context.Context) (waited time.Duration, err error)
 	Release() error
 }

@@ -38,6 +38,15 @@ type scriptedTurn struct {
 	asked atomic.Int64
 }
 
+func (s *scriptedTurn) TryAcquire() (bool, error) {
+	if s.stuck.Load() {
+		return false, nil
+	}
+	s.asked.Add(1)
+	s.held.Add(1)
+	return true, nil
+}
+
 func (s *scriptedTurn) Acquire(ctx context.Context) (time.Duration, error) {
 	s.asked.Add(1)
 	if s.stuck.Load() {
