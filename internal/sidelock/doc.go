@@ -8,6 +8,9 @@
 // process that dies, wherever it stood, so nothing ever has to be cleaned up
 // and a left-over lock file means nothing.
 //
+// A process that writes much keeps its turn for a few transactions, so that the
+// change of turn is paid once for all of them.
+//
 // The lock is advice among processes that run Holdfast. A foreign process that
 // writes without it is met by SQLite's own locks (see package busy), so it can
 // cost time but no data.

@@ -80,7 +80,7 @@ func Supported() bool { return supported }
 
 // Acquire waits for the turn and returns how long that took, which is 0 if it
 // was free (on Windows a few microseconds). When ctx ends, it returns ctx.Err()
-// within about a millisecond; one that has ended already leaves one attempt,
+// within a millisecond or two; one that has ended already leaves one attempt,
 // which gets the turn if it is free. After any error nothing is held. Acquire is
 // not reentrant.
 func (l *Lock) Acquire(ctx context.Context) (waited time.Duration, err error) {
