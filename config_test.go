@@ -109,7 +109,7 @@ func TestDefaultsAreCompleteAndQuiet(t *testing.T) {
 	if err != nil || notes != nil || again != c {
 		t.Errorf("a second time: %q, %v, same %v", notes, err, again == c)
 	}
-	if got, want := c.ConnectionPool.MaxConnections, max(4, runtime.NumCPU()); got != want {
+	if got, want := c.ConnectionPool.MaxConnections, max(8, runtime.NumCPU()); got != want {
 		t.Errorf("%d readers, want %d", got, want)
 	}
 	for _, s := range settings() {
@@ -194,7 +194,7 @@ func TestNumberOfReaders(t *testing.T) {
 		wantOrigin  string
 		wantIgnored bool
 	}{
-		{`{}`, "", max(4, runtime.NumCPU()), "default", false},
+		{`{}`, "", max(8, runtime.NumCPU()), "default", false},
 		{`{"database": {"max_connections": 5}}`, "", 5, "file", false},
 		{`{"connection_pool": {"max_connections": 10}}`, "", 10, "file", false},
 		{`{"database": {"max_connections": 5}, "connection_pool": {"max_connections": 10}}`, "", 10, "file", true},
