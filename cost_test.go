@@ -1,6 +1,7 @@
 package holdfast_test
 
 import (
+	"context"
 	"runtime"
 	"sync"
 	"testing"
@@ -23,15 +24,75 @@ func TestAllocationsOfAWrite(t *testing.T) {
 		write func(db *holdfast.DB, worker, seq int64) error
 		limit float64 // with those of database/sql and of the test
 	}{
-		{"Exec", execEntry, 9},
-		{"Batch", batchEntry, 8},
-		{"transaction", txEntry, 20},
+		{"Exec", execEntry, 6},
+		{"Batch", batchEntry, 5},
+		{"transaction", txEntry, 16},
 	} {
 		got := testing.AllocsPerRun(200, func() {
 			if err := c.write(db, 1, 1); err != nil {
 				t.Error(err)
 			}
 		})
+		t.Logf("%s: %v allocations", c.name, got)
+		if got > c.limit {
+			t.Errorf("%s: %v allocations, limit %v", c.name, got, c.limit)
+		}
+	}
+}
+
+// Not parallel either.
+func TestAllocationsOfARead(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector makes sync.Pool forget")
+	}
+	db := open(t)
+	must(t, db, "CREATE TABLE t(a INTEGER PRIMARY KEY, b, c, d)")
+	must(t, db, "WITH RECURSIVE n(i) AS (SELECT 1000 UNION ALL SELECT i + 1 FROM n WHERE i < 1999) INSERT INTO t SELECT i, 'text ' || i, i / 7.0, i FROM n")
+	const scanned = 1000
+	background := context.Background()
+	rows := func(query string, args ...any) func() {
+		return func() {
+			for row, err := range db.Rows(background, query, args...) {
+				if err != nil || row.Int64(0) == 0 || len(row.Bytes(1)) == 0 || row.Float64(2) == 0 {
+					t.Error(err)
+				}
+			}
+		}
+	}
+	for _, c := range []struct {
+		name  string
+		read  func()
+		limit float64 // with those of database/sql and of the test
+	}{
+		{"QueryRow by key", func() {
+			var text string
+			var n int64
+			if err := db.QueryRowContext(background, "SELECT b, d FROM t WHERE a = ?", 1500).Scan(&text, &n); err != nil {
+				t.Error(err)
+			}
+		}, 13},
+		{"Rows by key", rows("SELECT a, b, c FROM t WHERE a = ?", 1500), 6},
+		{"Rows, 1000 rows", rows("SELECT a, b, c FROM t"), 8},
+		{"Query, 1000 rows", func() {
+			r, err := db.QueryContext(background, "SELECT a, b, c, d FROM t")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer r.Close()
+			var a, d int64
+			var b string
+			var c float64
+			for r.Next() {
+				if err := r.Scan(&a, &b, &c, &d); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if r.Err() != nil {
+				t.Error(r.Err())
+			}
+		}, 2.1 * scanned}, // a text and its box
+	} {
+		got := testing.AllocsPerRun(200, c.read)
 		t.Logf("%s: %v allocations", c.name, got)
 		if got > c.limit {
 			t.Errorf("%s: %v allocations, limit %v", c.name, got, c.limit)

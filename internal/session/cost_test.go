@@ -62,6 +62,56 @@ func TestEngineCallsOfAWrite(t *testing.T) {
 	}
 }
 
+// A read whose snapshot is current binds, steps and resets its own statement and
+// nothing else: no BEGIN, no COMMIT, and so no lock.
+func TestEngineCallsOfARead(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.numbered(3)
+	reader := func() (n int) {
+		r, err := b.pool.Read(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		n = r.Conn.Calls()
+		b.pool.Put(r, true)
+		return n
+	}
+	const query = "SELECT v FROM t WHERE id = ?"
+	for _, c := range []struct {
+		name string
+		run  func()
+		want int
+	}{
+		{"QueryRow", func() {
+			var v any
+			if err := b.QueryRow(query, 1).Scan(&v); err != nil {
+				t.Error(err)
+			}
+		}, 1 + 2 + 1}, // bind; a row and the end; reset
+		{"Read", func() {
+			r, row, err := b.engine.Read(t.Context(), query, []any{1})
+			if err != nil || !row {
+				t.Fatal(row, err)
+			}
+			if row, err := r.Next(); row || err != nil {
+				t.Error(row, err)
+			}
+			r.Close()
+		}, 1 + 2 + 1},
+	} {
+		c.run() // compiles, and begins the transaction
+		before, warm := reader(), b.pool.Stats().Warm
+		c.run()
+		if got := reader() - before; got != c.want {
+			t.Errorf("%s: %d calls, want %d", c.name, got, c.want)
+		}
+		if n := b.pool.Stats().Warm - warm; n != 2 {
+			t.Errorf("%s: %d of 2 reads found the snapshot current", c.name, n)
+		}
+	}
+}
+
 // calls looks at the write connection's count, in a group of its own.
 func (b *bench) calls() (n int) {
 	b.t.Helper()

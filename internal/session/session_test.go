@@ -42,7 +42,7 @@ func newBench(t *testing.T) *bench {
 	const budget = 5 * time.Second
 	b.pool = pool.New(pool.Config{
 		Open: func(context.Context) (*sqlite.Conn, error) { return b.open("PRAGMA query_only=1") },
-		Max:  4, Wait: budget,
+		Max:  4, Wait: budget, Warm: true,
 	})
 	b.writer = writer.New(writer.Config{
 		Open:     func(context.Context) (*sqlite.Conn, error) { return b.open("PRAGMA synchronous=NORMAL") },
