@@ -23,6 +23,15 @@ const coolAfter = 20 * time.Millisecond
 // was out of date time and again.
 const restMax = 64
 
+// longLog is how many frames in the log mean that checkpoints are held up: by
+// default SQLite makes one at this many. The log can be begun anew only after a
+// checkpoint that copied all of it, which needs a moment without an older
+// snapshot. Cool makes that moment within the process; from the snapshots of
+// readers in another process, kept between bursts of reads less than coolAfter
+// apart, none would ever come, and the log would grow without end. So readers keep
+// nothing as long as the log is long, whoever writes it.
+const longLog = 1000
+
 // snapshot is what a Reader keeps from one Read to the next.
 type snapshot struct {
 	warm  bool   // in a read transaction of the pool's
@@ -67,6 +76,9 @@ func (r *Reader) warmUp() (hit bool, err error) {
 	}
 	if r.rest > 0 {
 		r.rest--
+		return false, nil
+	}
+	if r.Conn.LogPending() >= longLog {
 		return false, nil
 	}
 	if err := r.control("BEGIN"); err != nil {

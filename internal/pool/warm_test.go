@@ -177,6 +177,39 @@ func TestIdleReadersGiveUpTheirSnapshots(t *testing.T) {
 	})
 }
 
+// A process that reads now and then, in bursts too close to each other for its
+// readers to count as idle, must not keep another one's checkpoints from ever
+// copying the whole log: the log would grow without end.
+func TestBurstsOfReadsDoNotHoldUpTheLog(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newSource(t, Config{Max: 1})
+		longest := 0
+		s.writer.SetWALHook(func(_ string, frames int) { // of a process that can't say Cool
+			longest = max(longest, frames)
+			if frames >= longLog {
+				_, _, _ = s.writer.WALCheckpoint("main", sqlite.CheckpointPassive)
+			}
+		})
+		const bursts, commits = 30, 100
+		for i := range int64(bursts) {
+			for range 3 {
+				s.read(i * commits)
+			}
+			for range commits {
+				time.Sleep(coolAfter / 2 / commits)
+				s.write("UPDATE t SET a = a + 1")
+			}
+		}
+		if longest > longLog+2*commits {
+			t.Errorf("the log had %d frames after %d commits", longest, bursts*commits)
+		}
+		if n := s.Stats().Warm; n < bursts {
+			t.Errorf("%d reads found their snapshot: the test tests nothing", n)
+		}
+	})
+}
+
 // Readers, a writer, checkpoints that begin the log anew and Cool, all at once:
 // no read sees less than what was committed before it began.
 func TestSnapshotsUnderLoad(t *testing.T) {

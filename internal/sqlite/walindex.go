@@ -12,6 +12,7 @@ import (
 // checkpoints. See https://www.sqlite.org/walformat.html#the_wal_index_file_format.
 const (
 	walIndexHeaderWords = 12
+	walIndexFrames      = 4                       // the word mxFrame
 	walIndexBackfill    = 2 * walIndexHeaderWords // the word nBackfill
 	walIndexWords       = walIndexBackfill + 1
 )
@@ -24,17 +25,14 @@ const (
 // no system call. False means begin anew: outside of a read transaction, for a
 // database that is not in WAL mode, and in all doubt.
 func (c *Conn) SnapshotCurrent() bool {
-	wal := c.mainWAL()
-	if wal == nil || wal.FreadLock < 0 || wal.FexclusiveMode != 0 || wal.FbShmUnreliable != 0 || wal.FnWiData < 1 {
+	tree := c.mainTree()
+	if tree == nil || tree.FinTrans == 0 {
 		return false
 	}
-	page := load[uintptr](wal.FapWiData)
-	if page == 0 {
+	wal, shared := walIndex(tree)
+	if shared == nil || wal.FreadLock < 0 {
 		return false
 	}
-	// Other processes and other threads write here. The engine's own reads are
-	// plain ones around a barrier; atomic loads in Go's memory model are both.
-	shared := (*[walIndexWords]uint32)(pointer(page))
 	own := (*[walIndexHeaderWords]uint32)(unsafe.Pointer(&wal.Fhdr))
 	for i, w := range own {
 		if atomic.LoadUint32(&shared[i]) != w || atomic.LoadUint32(&shared[walIndexHeaderWords+i]) != w {
@@ -46,21 +44,43 @@ func (c *Conn) SnapshotCurrent() bool {
 	return wal.FreadLock == 0 || atomic.LoadUint32(&shared[walIndexBackfill]) != wal.Fhdr.FmxFrame
 }
 
-// mainWAL returns the engine's log object of main while a transaction reads
-// through it, or nil. The C API has no way to it; the field names are checked by
-// the compiler and the effect by tests.
-func (c *Conn) mainWAL() *sqlite3.TWal {
+// LogPending returns how many frames the -wal file of main has, or 0 once all of
+// them are in the database. It looks at the shared memory, without a lock and
+// whether a transaction is open or not; in all doubt it is 0.
+func (c *Conn) LogPending() int {
+	tree := c.mainTree()
+	if tree == nil {
+		return 0
+	}
+	_, shared := walIndex(tree)
+	if shared == nil {
+		return 0
+	}
+	frames := atomic.LoadUint32(&shared[walIndexFrames])
+	if atomic.LoadUint32(&shared[walIndexBackfill]) == frames {
+		return 0
+	}
+	return int(frames)
+}
+
+// mainTree returns the engine's object of main, or nil. The C API has no way to
+// it; the field names are checked by the compiler and the effect by tests.
+func (c *Conn) mainTree() *sqlite3.TBtree {
 	if c.db == 0 {
 		return nil
 	}
 	main := (*sqlite3.TDb)(pointer((*sqlite3.Tsqlite3)(pointer(c.db)).FaDb))
-	if main.FpBt == 0 {
-		return nil
+	return (*sqlite3.TBtree)(pointer(main.FpBt))
+}
+
+// walIndex returns the engine's log object and the start of the shared memory, or
+// nil. Other processes and other threads write there. The engine's own reads are
+// plain ones around a barrier; atomic loads in Go's memory model are both.
+func walIndex(tree *sqlite3.TBtree) (*sqlite3.TWal, *[walIndexWords]uint32) {
+	pager := (*sqlite3.TPager)(pointer((*sqlite3.TBtShared)(pointer(tree.FpBt)).FpPager))
+	wal := (*sqlite3.TWal)(pointer(pager.FpWal))
+	if wal == nil || wal.FexclusiveMode != 0 || wal.FbShmUnreliable != 0 || wal.FnWiData < 1 {
+		return nil, nil
 	}
-	tree := (*sqlite3.TBtree)(pointer(main.FpBt))
-	if tree.FinTrans == 0 {
-		return nil
-	}
-	pager := (*sqlite3.TBtShared)(pointer(tree.FpBt)).FpPager
-	return (*sqlite3.TWal)(pointer((*sqlite3.TPager)(pointer(pager)).FpWal))
+	return wal, (*[walIndexWords]uint32)(pointer(load[uintptr](wal.FapWiData)))
 }

@@ -12,6 +12,9 @@ func TestWALIndexLayout(t *testing.T) {
 	if n := unsafe.Sizeof(sqlite3.TWalIndexHdr{}); n != walIndexHeaderWords*4 {
 		t.Errorf("the header has %d bytes", n)
 	}
+	if n := unsafe.Offsetof(sqlite3.TWalIndexHdr{}.FmxFrame); n != walIndexFrames*4 {
+		t.Errorf("mxFrame is at %d of the header", n)
+	}
 	if n := unsafe.Offsetof(sqlite3.TWalCkptInfo{}.FnBackfill); n != 0 {
 		t.Errorf("nBackfill is at %d of the checkpoint information", n)
 	}
@@ -47,14 +50,23 @@ func TestSnapshotCurrent(t *testing.T) {
 	want(false, "after a commit")
 	wantInt(t, r, 0, "SELECT count(*) FROM t")
 	want(false, "a read does not change it")
+	if n := r.LogPending(); n != 1 {
+		t.Errorf("%d frames", n)
+	}
 	mustExec(t, r, "COMMIT")
 	want(false, "ended")
+	if n := r.LogPending(); n != 1 {
+		t.Errorf("%d frames outside of a transaction", n)
+	}
 
 	begin()
 	want(true, "log with frames")
 	_, _, err := w.WALCheckpoint("", CheckpointPassive)
 	must(t, err)
 	want(false, "the log is in the database, and the transaction keeps it from starting over")
+	if n := r.LogPending(); n != 0 {
+		t.Errorf("%d frames, all of which are in the database", n)
+	}
 	mustExec(t, r, "COMMIT")
 	begin()
 	want(true, "reads the database alone")
@@ -72,18 +84,18 @@ func TestSnapshotCurrent(t *testing.T) {
 func TestSnapshotCurrentWithoutWAL(t *testing.T) {
 	c := newConn(t, "CREATE TABLE t(a)")
 	mustExec(t, c, "PRAGMA journal_mode=DELETE; BEGIN; SELECT * FROM t")
-	if c.SnapshotCurrent() {
+	if c.SnapshotCurrent() || c.LogPending() != 0 {
 		t.Error("a database without a log")
 	}
 	mustExec(t, c, "COMMIT")
 	memory, err := Open(":memory:", OpenReadWrite)
 	must(t, err)
 	mustExec(t, memory, "CREATE TABLE t(a); BEGIN; SELECT * FROM t")
-	if memory.SnapshotCurrent() {
+	if memory.SnapshotCurrent() || memory.LogPending() != 0 {
 		t.Error("a database in memory")
 	}
 	must(t, memory.Close())
-	if memory.SnapshotCurrent() {
+	if memory.SnapshotCurrent() || memory.LogPending() != 0 {
 		t.Error("a closed connection")
 	}
 }
