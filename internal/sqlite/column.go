@@ -212,7 +212,7 @@ func (s *Stmt) ColumnText(i int) string {
 }
 
 // ColumnBlob returns a copy of a value of the current row: nil for NULL, an empty
-// slice for an empty blob or text. Numbers come as text.
+// slice for an empty blob or text. Text is in UTF-8, numbers come as text.
 func (s *Stmt) ColumnBlob(i int) []byte {
 	v := s.ColumnView(i)
 	if v == nil {
@@ -233,12 +233,17 @@ func (s *Stmt) ColumnView(i int) []byte {
 	if b, ok := bytesOf(s.mem(i)); ok && len(b) > 0 {
 		return b
 	}
-	p := sqlite3.Xsqlite3_column_blob(s.tls, s.ptr, int32(i))
-	if p == 0 {
-		// SQLite has no address for an empty blob either.
-		if s.ColumnType(i) == TypeNull {
-			return nil
-		}
+	var p uintptr
+	switch s.ColumnType(i) {
+	case TypeNull:
+		return nil
+	case TypeBlob:
+		p = sqlite3.Xsqlite3_column_blob(s.tls, s.ptr, int32(i))
+	default:
+		// Not column_blob: it gives text in the encoding of the database.
+		p = sqlite3.Xsqlite3_column_text(s.tls, s.ptr, int32(i))
+	}
+	if p == 0 { // SQLite has no address for an empty blob
 		return []byte{}
 	}
 	return view(p, int(sqlite3.Xsqlite3_column_bytes(s.tls, s.ptr, int32(i))))

@@ -54,6 +54,33 @@ func TestColumnsAreReadAsTheCAPIDoes(t *testing.T) {
 	}
 }
 
+// A database may keep its texts in UTF-16; nobody sees it.
+func TestColumnsOfUTF16(t *testing.T) {
+	for _, encoding := range []string{"UTF-16le", "UTF-16be"} {
+		c := newConn(t, "PRAGMA encoding='"+encoding+"'; CREATE TABLE t(a); INSERT INTO t VALUES ('caf\u00e9'), (''), (42), (NULL)")
+		if got, err := c.QueryText("PRAGMA encoding"); got != encoding {
+			t.Fatal(got, err)
+		}
+		for _, read := range []func(*Stmt) string{
+			func(s *Stmt) string { return string(s.ColumnView(0)) },
+			func(s *Stmt) string { return string(s.ColumnBlob(0)) },
+			func(s *Stmt) string { _ = s.ColumnView(0); return s.ColumnText(0) },
+			func(s *Stmt) string { _ = s.ColumnText(0); return string(s.ColumnView(0)) },
+		} {
+			s, _, err := c.Prepare("SELECT a FROM t ORDER BY rowid")
+			must(t, err)
+			for _, want := range []string{"caf\u00e9", "", "42", ""} {
+				_, err := s.Step()
+				must(t, err)
+				if got := read(s); got != want {
+					t.Errorf("%s: %q, want %q", encoding, got, want)
+				}
+			}
+			must(t, s.Finalize())
+		}
+	}
+}
+
 func compareColumn(t *testing.T, sql, access string, ours, theirs *Stmt, i int) {
 	t.Helper()
 	tls, p, n := theirs.tls, theirs.ptr, int32(i)
