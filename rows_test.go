@@ -192,6 +192,27 @@ func TestRowsEndWithTheContext(t *testing.T) {
 	}
 }
 
+// Steps that take hardly any instructions end with the context all the same.
+func TestShortRowsEndWithTheContext(t *testing.T) {
+	t.Parallel()
+	db := open(t)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	rows, errs := 0, 0
+	for _, err := range db.Rows(ctx, "VALUES (1), (2), (3), (4)") {
+		if err == nil {
+			rows++
+			cancel()
+		} else if errs++; !errors.Is(err, context.Canceled) {
+			t.Errorf("%v", err)
+		}
+	}
+	// The second row was read before the first was shown.
+	if rows != 2 || errs != 1 {
+		t.Errorf("%d rows and %d errors", rows, errs)
+	}
+}
+
 // Loops that query in their body must not wait for each other, neither with
 // short nor with long results.
 func TestNestedRowsDoNotStarve(t *testing.T) {

@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"fmt"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -27,10 +26,8 @@ type Reading struct {
 	stmt   *sqlite.Stmt
 
 	// What a reading on record has besides.
-	lease   *locks.Lease
-	mu      sync.Mutex // held while the statement steps; the evictor tries it
-	stop    atomic.Bool
-	evicted bool
+	lease *locks.Lease
+	stop  atomic.Bool
 }
 
 // Read runs a query up to its first row; row is false if it has none. The caller
@@ -123,11 +120,11 @@ func (r *Reading) Next() (row bool, err error) {
 		}
 		return row, err
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if !r.evicted {
-		row, err = r.stmt.Step()
+	// The engine asks every so many instructions, which can be hundreds of rows.
+	if err := r.ctx.Err(); err != nil {
+		return false, r.fail(err)
 	}
+	row, err = r.stmt.Step()
 	if r.stop.Load() {
 		return false, r.fail(ErrEvicted)
 	}
@@ -147,12 +144,6 @@ func (r *Reading) Keep(site locks.Site) {
 
 // Close ends the reading and gives the reader back. Closing again does nothing.
 func (r *Reading) Close() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.end()
-}
-
-func (r *Reading) end() {
 	if r.reader == nil {
 		return
 	}
