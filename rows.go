@@ -87,10 +87,11 @@ func yieldRows(r *session.Reading, yield func(*Row, error) bool) error {
 	for more {
 		row.held, row.stmt = nil, r.Stmt()
 		if !yield(row, nil) {
-			return nil
+			break
 		}
 		more, err = r.Next()
 	}
+	row.held, row.stmt = row.few[:0], nil // kept by mistake, it must not show what the statement reads next
 	return err
 }
 

@@ -192,6 +192,30 @@ func TestRowsEndWithTheContext(t *testing.T) {
 	}
 }
 
+// A row that is kept by mistake must not show what another query reads with the
+// same statement.
+func TestRowKeptAfterTheLoop(t *testing.T) {
+	t.Parallel()
+	db := open(t, holdfast.WithReaders(1))
+	const query = "SELECT ?1 UNION ALL SELECT ?2 UNION ALL SELECT ?3"
+	for _, last := range []int64{2, 3} {
+		var kept *holdfast.Row
+		for row, err := range db.Rows(context.Background(), query, 1, 2, 3) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if kept = row; row.Int64(0) == last {
+				break
+			}
+		}
+		for row, err := range db.Rows(context.Background(), query, 7, 8, 9) {
+			if err != nil || row == kept || !kept.IsNull(0) || kept.Value(0) != nil {
+				t.Errorf("%v, %v", kept.Value(0), err)
+			}
+		}
+	}
+}
+
 // Steps that take hardly any instructions end with the context all the same.
 func TestShortRowsEndWithTheContext(t *testing.T) {
 	t.Parallel()
