@@ -128,8 +128,12 @@ func (p *Pool) coolIdle(which func(*Reader) bool) {
 		err := r.cool()
 		p.mu.Lock()
 		if err != nil || p.closed {
+			reason := "closed"
+			if err != nil {
+				reason = "unclean"
+			}
 			p.mu.Unlock()
-			p.close(r, "unclean")
+			p.close(r, reason)
 			p.mu.Lock()
 			continue
 		}
