@@ -123,7 +123,9 @@ func (db *DB) Path() string {
 // Close closes the handle, and with the last handle the database: rows and
 // transactions that are still open are rolled back, units of the writer that
 // have begun are finished, and the write-ahead log is checkpointed. It waits
-// up to 10 s for statements that are still running. Closing twice is harmless.
+// up to 10 s for statements that are still running, and for loops over Rows to
+// ask for their next row: called in such a loop, it waits for nothing but itself
+// and fails. Closing twice is harmless.
 func (db *DB) Close() error { return db.DB.Close() }
 
 // Complete reports whether sql ends where a statement ends: with a semicolon
