@@ -2,6 +2,7 @@ package holdfast_test
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"path/filepath"
 	"testing"
@@ -19,11 +20,15 @@ func benchDB(b *testing.B) *holdfast.DB {
 	if _, err := db.Exec("CREATE TABLE t(id INTEGER PRIMARY KEY, name TEXT, n INTEGER, x REAL)"); err != nil {
 		b.Fatal(err)
 	}
-	tx, _ := db.Begin()
-	for i := 1; i <= 10000; i++ {
-		tx.Exec("INSERT INTO t VALUES(?,?,?,?)", i, fmt.Sprintf("name %d of the row", i), i*7, float64(i)/3)
-	}
-	if err := tx.Commit(); err != nil {
+	err = db.Update(context.Background(), func(tx *sql.Tx) error {
+		for i := 1; i <= 10000; i++ {
+			if _, err := tx.Exec("INSERT INTO t VALUES(?,?,?,?)", i, fmt.Sprintf("name %d of the row", i), i*7, float64(i)/3); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
 		b.Fatal(err)
 	}
 	return db

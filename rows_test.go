@@ -93,19 +93,25 @@ func TestRowsRunAnewAndEndEarly(t *testing.T) {
 	db := open(t)
 	must(t, db, "CREATE TABLE t(a); INSERT INTO t VALUES (1), (2), (3)")
 	rows := db.Rows(context.Background(), "SELECT a FROM t ORDER BY a")
-	for range rows {
-		break
-	}
-	n := 0
-	for range rows {
-		if n++; n == 2 {
-			break
+	for most := 1; most < 3; most++ {
+		n := 0
+		for _, err := range rows {
+			if n++; err != nil || n == most {
+				break
+			}
+		}
+		if n != most {
+			t.Errorf("the loop ended after %d rows", n)
 		}
 	}
 	func() {
-		defer func() { _ = recover() }()
-		for row := range rows {
-			if row.Int64(0) == 2 {
+		defer func() {
+			if recover() == nil {
+				t.Error("the panic is gone")
+			}
+		}()
+		for row, err := range rows {
+			if err != nil || row.Int64(0) == 2 {
 				panic("in the loop")
 			}
 		}
@@ -321,16 +327,15 @@ func TestRowsSeeTheNewestState(t *testing.T) {
 }
 
 type person struct {
-	ID      int64
-	Name    string `db:"full_name"`
-	Email   *string
-	Score   float32
-	Active  bool
-	Born    time.Time
-	Photo   []byte
-	Note    sql.NullString
-	Any     any
-	ignored int
+	ID     int64
+	Name   string `db:"full_name"`
+	Email  *string
+	Score  float32
+	Active bool
+	Born   time.Time
+	Photo  []byte
+	Note   sql.NullString
+	Any    any
 	address
 }
 
@@ -378,8 +383,8 @@ func TestWhatDoesNotFitIsAnErrorWithoutTheValue(t *testing.T) {
 	db := open(t)
 	ctx := context.Background()
 	type narrow struct{ A int8 }
-	type recursive struct {
-		*recursive
+	type Recursive struct {
+		*Recursive
 		A int
 	}
 	check := func(name string, err error) {
@@ -396,7 +401,7 @@ func TestWhatDoesNotFitIsAnErrorWithoutTheValue(t *testing.T) {
 	check("NULL", err)
 	_, err = holdfast.Collect[narrow](db.Rows(ctx, "SELECT 1 AS a, 4711 AS b"))
 	check("no field", err)
-	_, err = holdfast.Collect[recursive](db.Rows(ctx, "SELECT 1 AS b"))
+	_, err = holdfast.Collect[Recursive](db.Rows(ctx, "SELECT 1 AS b"))
 	check("recursive", err)
 	_, err = holdfast.Collect[address](db.Rows(ctx, "SELECT 'hunter2' AS \"-\""))
 	check("excluded", err)
@@ -410,7 +415,10 @@ func TestWhatDoesNotFitIsAnErrorWithoutTheValue(t *testing.T) {
 	check("negative", err)
 	_, err = holdfast.Collect[int](db.Rows(ctx, "SELECT 4711.5"))
 	check("fraction", err)
-	for row := range db.Rows(ctx, "SELECT 1, 'hunter2'") {
+	for row, err := range db.Rows(ctx, "SELECT 1, 'hunter2'") {
+		if err != nil {
+			t.Fatal(err)
+		}
 		var n int
 		var s string
 		check("one variable", row.Scan(&n))
@@ -421,7 +429,7 @@ func TestWhatDoesNotFitIsAnErrorWithoutTheValue(t *testing.T) {
 			t.Error(n, s, err)
 		}
 	}
-	got, err := holdfast.Collect[recursive](db.Rows(ctx, "SELECT 1 AS a"))
+	got, err := holdfast.Collect[Recursive](db.Rows(ctx, "SELECT 1 AS a"))
 	if err != nil || got[0].A != 1 {
 		t.Errorf("%v, %v", got, err)
 	}

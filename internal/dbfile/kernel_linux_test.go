@@ -71,6 +71,7 @@ func TestStatfsAlone(t *testing.T) {
 		t.Errorf("empty path: %v", err)
 	}
 }
+
 func TestReadOnlyMount(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "m")
 	mountAt(t, "ro", dir, "tmpfs", 0, "size=1m")
