@@ -136,7 +136,12 @@ func (r *Row) Len() int { return len(r.names) }
 
 // Name returns the name of a column: that of its AS clause, or what SQLite made
 // up.
-func (r *Row) Name(i int) string { return r.names[i] }
+func (r *Row) Name(i int) string {
+	if uint(i) < uint(len(r.names)) {
+		return r.names[i]
+	}
+	return ""
+}
 
 // Type returns the type of a value.
 func (r *Row) Type(i int) Type {
@@ -221,17 +226,6 @@ func (r *Row) Float64(i int) float64 {
 		return x
 	}
 	return 0
-}
-
-// Bool reports whether a number is not 0; false for anything else.
-func (r *Row) Bool(i int) bool {
-	switch r.Type(i) {
-	case TypeInteger:
-		return r.integer(i) != 0
-	case TypeFloat:
-		return r.float(i) != 0
-	}
-	return false
 }
 
 // Text returns a TEXT, or the bytes of a BLOB, as a string of the caller's own.
@@ -435,7 +429,8 @@ func (r *Row) exact(i int) (int64, bool) {
 func (r *Row) number(i int) (float64, bool) {
 	switch r.Type(i) {
 	case TypeInteger:
-		return float64(r.integer(i)), true
+		n := r.integer(i)
+		return float64(n), truncate(float64(n)) == n && n != math.MaxInt64
 	case TypeFloat:
 		return r.float(i), true
 	case TypeText:
@@ -447,19 +442,10 @@ func (r *Row) number(i int) (float64, bool) {
 
 // String names the type as SQLite does.
 func (t Type) String() string {
-	switch t {
-	case TypeInteger:
-		return "INTEGER"
-	case TypeFloat:
-		return "REAL"
-	case TypeText:
-		return "TEXT"
-	case TypeBlob:
-		return "BLOB"
-	case TypeNull:
-		return "NULL"
+	if t < TypeInteger || t > TypeNull {
+		return "Type(" + strconv.Itoa(int(t)) + ")"
 	}
-	return "Type(" + strconv.Itoa(int(t)) + ")"
+	return [...]string{"INTEGER", "REAL", "TEXT", "BLOB", "NULL"}[t-TypeInteger]
 }
 
 // Collect reads all rows into a slice, which is empty and not nil if there are
@@ -530,56 +516,70 @@ func targets(t reflect.Type, row *Row) ([]target, error) {
 		}
 		return []target{{scanner: isScanner}}, nil
 	}
-	fields := make(map[string][]int)
-	collectFields(t, nil, fields)
+	fields, used := fieldsOf(t), make(map[string]bool)
 	plan := make([]target, row.Len())
 	for i := range plan {
 		index, ok := fields[row.Name(i)]
 		if !ok {
 			index, ok = fields[foldName(row.Name(i))]
 		}
-		if !ok {
-			return nil, misfit("%s has no field for %s: add one, tag one with its name, or leave the column out", t, row.label(i))
+		if key := fmt.Sprint(index); !ok || used[key] {
+			return nil, misfit("%s has no field for %s, or one that has a column: add one, tag one with its name, or leave the column out", t, row.label(i))
+		} else {
+			used[key] = true
 		}
 		plan[i] = target{index, reflect.PointerTo(t.FieldByIndex(index).Type).Implements(scannerType)}
 	}
 	return plan, nil
 }
 
-// collectFields lists the fields of t under their tags and folded names. Those
-// of t itself come before those of what it embeds, and tags before names.
-func collectFields(t reflect.Type, at []int, fields map[string][]int) {
-	add := func(name string, i int) {
+// fieldsOf lists the fields of a struct under their tags and folded names. As in
+// Go, those of the struct itself come before those of what it embeds, level by
+// level; at each, tags come before names.
+func fieldsOf(t reflect.Type) map[string][]int {
+	fields := make(map[string][]int)
+	add := func(name string, index []int) {
 		if _, taken := fields[name]; !taken {
-			fields[name] = append(slices.Clone(at), i)
+			fields[name] = index
 		}
 	}
-	for i := range t.NumField() {
-		if f := t.Field(i); f.IsExported() && f.Tag.Get("db") != "" && f.Tag.Get("db") != "-" {
-			add(f.Tag.Get("db"), i)
+	for level := [][]int{{}}; len(level) > 0 && len(level[0]) < maxEmbedded; {
+		var embedded, named [][]int
+		for _, at := range level {
+			e := fieldAt(t, at)
+			for i := range e.NumField() {
+				f, index := e.Field(i), append(slices.Clone(at), i)
+				switch tag := f.Tag.Get("db"); {
+				case tag == "" && f.Anonymous && embeds(f):
+					embedded = append(embedded, index)
+				case tag == "" && f.IsExported():
+					named = append(named, index)
+				case tag != "" && tag != "-" && f.IsExported():
+					add(tag, index)
+				}
+			}
 		}
-	}
-	var embedded []int
-	for i := range t.NumField() {
-		switch f := t.Field(i); {
-		case f.Tag.Get("db") != "":
-		case f.Anonymous && embeds(f) && len(at) < maxEmbedded:
-			embedded = append(embedded, i)
-		case f.IsExported():
-			add(foldName(f.Name), i)
+		for _, index := range named {
+			add(foldName(t.FieldByIndex(index).Name), index)
 		}
+		level = embedded
 	}
-	for _, i := range embedded {
-		e := t.Field(i).Type
-		if e.Kind() == reflect.Pointer {
-			e = e.Elem()
-		}
-		collectFields(e, append(slices.Clone(at), i), fields)
-	}
+	return fields
 }
 
 // maxEmbedded ends the search in a struct that embeds itself by a pointer.
 const maxEmbedded = 8
+
+// fieldAt is the struct at an index, t itself at an empty one.
+func fieldAt(t reflect.Type, index []int) reflect.Type {
+	if len(index) > 0 {
+		t = t.FieldByIndex(index).Type
+	}
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	return t
+}
 
 // embeds tells whether an embedded field stands for its own fields. A pointer to
 // an unexported struct does not: nobody outside its package can make one.

@@ -46,22 +46,22 @@ func TestRowsReadEveryType(t *testing.T) {
 		}
 		var got []string
 		for i := range row.Len() + 2 {
-			got = append(got, fmt.Sprintf("%s %d %g %v %q %q nil=%v null=%v", row.Type(i), row.Int64(i), row.Float64(i), row.Bool(i), row.Text(i), row.Bytes(i), row.Bytes(i) == nil, row.IsNull(i)))
+			got = append(got, fmt.Sprintf("%s %d %g %q %q nil=%v null=%v", row.Type(i), row.Int64(i), row.Float64(i), row.Text(i), row.Bytes(i), row.Bytes(i) == nil, row.IsNull(i)))
 		}
 		want := []string{
-			`INTEGER 42 42 true "42" "42" nil=false null=false`,
-			`REAL 2 2.5 true "2.5" "2.5" nil=false null=false`,
-			`TEXT 0 0 false "text" "text" nil=false null=false`,
-			`BLOB 0 0 false "\x00\xff" "\x00\xff" nil=false null=false`,
-			`NULL 0 0 false "" "" nil=true null=true`,
-			`TEXT 0 0 false "" "" nil=false null=false`,
-			`BLOB 0 0 false "" "" nil=false null=false`,
-			`TEXT 17 17 false "17" "17" nil=false null=false`,
-			`TEXT 0 2.75 false "2.75" "2.75" nil=false null=false`,
-			fmt.Sprintf(`REAL %d 1e+300 true "1e+300" "1e+300" nil=false null=false`, math.MaxInt64),
-			`REAL -3 -3.9 true "-3.9" "-3.9" nil=false null=false`,
-			`NULL 0 0 false "" "" nil=true null=true`,
-			`NULL 0 0 false "" "" nil=true null=true`,
+			`INTEGER 42 42 "42" "42" nil=false null=false`,
+			`REAL 2 2.5 "2.5" "2.5" nil=false null=false`,
+			`TEXT 0 0 "text" "text" nil=false null=false`,
+			`BLOB 0 0 "\x00\xff" "\x00\xff" nil=false null=false`,
+			`NULL 0 0 "" "" nil=true null=true`,
+			`TEXT 0 0 "" "" nil=false null=false`,
+			`BLOB 0 0 "" "" nil=false null=false`,
+			`TEXT 17 17 "17" "17" nil=false null=false`,
+			`TEXT 0 2.75 "2.75" "2.75" nil=false null=false`,
+			fmt.Sprintf(`REAL %d 1e+300 "1e+300" "1e+300" nil=false null=false`, math.MaxInt64),
+			`REAL -3 -3.9 "-3.9" "-3.9" nil=false null=false`,
+			`NULL 0 0 "" "" nil=true null=true`,
+			`NULL 0 0 "" "" nil=true null=true`,
 		}
 		if !reflect.DeepEqual(got, want) {
 			t.Errorf("got  %s\nwant %s", strings.Join(got, "\n     "), strings.Join(want, "\n     "))
@@ -339,6 +339,18 @@ type person struct {
 	address
 }
 
+// levels has an X at two depths; the nearer one is meant, as in Go.
+type levels struct {
+	mid
+	other
+}
+
+type mid struct{ inner }
+
+type inner struct{ X, Y int }
+
+type other struct{ X int }
+
 type address struct {
 	Street string
 	Zip    uint16 `db:"zip"`
@@ -366,6 +378,9 @@ func TestCollect(t *testing.T) {
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v", got)
+	}
+	if got, err := holdfast.Collect[levels](db.Rows(ctx, "SELECT 1 AS x, 2 AS y")); err != nil || got[0].other.X != 1 || got[0].Y != 2 {
+		t.Errorf("%+v, %v", got, err)
 	}
 	if got, err := holdfast.Collect[string](db.Rows(ctx, "SELECT 'a' UNION ALL SELECT 'b'")); err != nil || !reflect.DeepEqual(got, []string{"a", "b"}) {
 		t.Errorf("%v, %v", got, err)
@@ -405,6 +420,10 @@ func TestWhatDoesNotFitIsAnErrorWithoutTheValue(t *testing.T) {
 	check("recursive", err)
 	_, err = holdfast.Collect[address](db.Rows(ctx, "SELECT 'hunter2' AS \"-\""))
 	check("excluded", err)
+	_, err = holdfast.Collect[narrow](db.Rows(ctx, "SELECT 1 AS a, 2 AS A"))
+	check("one field, two columns", err)
+	_, err = holdfast.Collect[float64](db.Rows(ctx, "SELECT 9007199254740993"))
+	check("lost digits", err)
 	_, err = holdfast.Collect[int](db.Rows(ctx, "SELECT 1, 2"))
 	check("two columns", err)
 	_, err = holdfast.Collect[bool](db.Rows(ctx, "SELECT 4711"))
