@@ -33,7 +33,7 @@ type floor struct {
 // floors stand from the top down: a room imports rooms of lower floors only.
 var floors = []floor{
 	{
-		[]string{"backup", "cluster", "dash"},
+		[]string{"backup", "cluster", "dash", "locks"},
 		"each is optional: a program compiles the one that it imports and not its neighbours",
 	},
 	{
@@ -280,6 +280,23 @@ func TestOnlyTheBindingTouchesTheEngine(t *testing.T) {
 // within reports whether an import path is dir or below it.
 func within(importPath, dir string) bool {
 	return importPath == dir || strings.HasPrefix(importPath, dir+"/")
+}
+
+// engineless are packages that look at databases and can't reach the engine.
+var engineless = []string{"locks", "internal/locks/outside"}
+
+func TestLooksFromOutsideHaveNoEngine(t *testing.T) {
+	t.Parallel()
+	for _, system := range systems {
+		for _, dir := range engineless {
+			for _, p := range goList(t, system, ".", "-deps", "./"+dir) {
+				if room, ours := roomOf(p.ImportPath); ours && room == "internal/sqlite" || within(p.ImportPath, "modernc.org/sqlite") {
+					t.Errorf("%s compiles in %s (%s): it has to tell about a database without disturbing it, and a connection in reach would one day be opened",
+						dir, p.ImportPath, system)
+				}
+			}
+		}
+	}
 }
 
 func TestPureRoomsDoNoIO(t *testing.T) {

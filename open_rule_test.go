@@ -84,6 +84,34 @@ var openings = []opening{
 		"Windows, with access 0 and all sharing allowed: no data is in reach, and locks belong to the handle that took them",
 	},
 	{
+		"internal/locks/outside/headers.go readHeader os.Open",
+		"the file, its -shm and its -wal, for a process without a connection: Watcher.Look has looked at its own descriptors before, and leaves the headers alone if one is of these",
+	},
+	{
+		"internal/locks/outside/scan_linux.go mountDevice os.ReadFile",
+		"the kernel's mount table, by a constant name",
+	},
+	{
+		"internal/locks/outside/scan_linux.go descriptors os.Open",
+		"/proc, to list processes",
+	},
+	{
+		"internal/locks/outside/scan_linux.go process os.Open",
+		"a directory of /proc",
+	},
+	{
+		"internal/locks/outside/scan_linux.go opened os.ReadFile",
+		"/proc/PID/fdinfo: text of the kernel about a descriptor, not what is behind it",
+	},
+	{
+		"internal/locks/outside/scan_linux.go table os.ReadFile",
+		"the kernel's lock table, by a constant name",
+	},
+	{
+		"internal/locks/outside/scan_linux.go introduce os.ReadFile",
+		"/proc/PID/comm and stat",
+	},
+	{
 		"internal/sidelock/file_unix.go openOrCreate unix.Open",
 		"the lock file, which has a name of its own; checkExisting has refused links, and O_NOFOLLOW stands",
 	},

@@ -1,0 +1,171 @@
+// Package locks tells who holds which lock of a SQLite database, whatever
+// program and engine they use, from outside: by the kernel's lock table, the
+// open files of processes, and a few bytes of the database's headers. It opens
+// no connection, takes no lock and writes nothing.
+//
+// It is for a process that has no connection to the database: a monitor, a
+// command. (A process that uses Holdfast asks its own [holdfast.DB], which
+// knows statements and call sites too.) Should the database be open in this
+// process after all, the headers are left unread and the report says so,
+// because closing them would drop the locks of this process.
+//
+// Linux shows everything but the locks of other containers. Other systems show
+// the headers only; [Report.Blind] says what is missing, and what to do.
+//
+// [holdfast.DB]: https://pkg.go.dev/github.com/holdfastdb/holdfast#DB
+package locks
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"github.com/holdfastdb/holdfast/internal/dbfile"
+	"github.com/holdfastdb/holdfast/internal/locks/outside"
+)
+
+// Reasons why nothing can be told of a database, for errors.Is. A missing file
+// is fs.ErrNotExist.
+var (
+	ErrName        = errors.New("the name of the database can't be used")
+	ErrNoFile      = errors.New("there is no database file")
+	ErrNotDatabase = outside.ErrNotDatabase // the file has content, but no database's
+)
+
+// Report is what one look has seen. A look is quick, but it is no snapshot:
+// locks, marks and processes are read one after the other.
+type Report struct {
+	Path        string // absolute, links resolved
+	JournalMode string // "wal", "rollback" or "unknown"
+	PageSize    int    // 0 if unknown
+	Size        int64
+	WAL         *WAL      // nil without a log
+	Holders     []Holder  // first those who keep most others out
+	Waiters     []Waiter  // only those that show: SQLite polls, and a process that polls looks idle
+	Openers     []Process // all who have the database open, by PID
+	Blind       []string  // what can't be seen from here, each with the next step
+}
+
+// WAL is the log as its header and its index tell it.
+type WAL struct {
+	Bytes        int64
+	Frames       uint32    // since the log began anew; without an index as many as fit into the file
+	CopiedFrames uint32    // of these, how many a checkpoint has copied into the database
+	ReadMarks    [5]uint32 // the last frame that readers of each slot see; all ones: not in use
+	Reset        bool      // all is copied, and the next writer starts again at the beginning of the file
+}
+
+// Process is a process that has the database open.
+type Process struct {
+	PID         int // 0 if the system doesn't tell
+	Program     string
+	User        string
+	State       string // "running", "sleeping", "stopped", ...; "" if unknown
+	Connections int    // descriptors of the database file; 0 if they can't be listed
+}
+
+// Holder is one lock and who has it.
+type Holder struct {
+	Process
+	// Lock is SHARED, RESERVED, PENDING or EXCLUSIVE on the database file, or
+	// WAL_READ, WAL_WRITE, WAL_CKPT or WAL_RECOVER on the index of its log.
+	Lock          string
+	Slot          int    // of WAL_READ; otherwise -1
+	SnapshotFrame uint32 // of WAL_READ: the last frame of the log that the reader sees; 0 is none
+	// Since is when the lock was first seen; it has been held at least since
+	// then. Who let it go between two looks and took it again counts as the same
+	// holder, unless a commit shows that it was another transaction.
+	Since     time.Time
+	Statement string // "" if unknown: no system tells it to others
+	CallSite  string // likewise
+	Text      string // all of it in a sentence
+}
+
+// Waiter is a process that waits until others give up a lock.
+type Waiter struct {
+	Process
+	Lock   string
+	Behind []int     // the processes it waits for, as far as they are known
+	Since  time.Time // first seen
+	Text   string
+}
+
+// Look looks at a database once, so that every lock is new to it: see [Watcher]
+// for ages. database is a path, or a URI that begins with "file:", as for
+// holdfast.Open.
+func Look(ctx context.Context, database string) (*Report, error) {
+	w, err := NewWatcher(database)
+	if err != nil {
+		return nil, err
+	}
+	return w.Look(ctx)
+}
+
+// Watcher looks at one database again and again, and remembers since when it
+// has seen each lock. It has no goroutine, so its user sets the pace: a look
+// costs a few milliseconds. It is used by one goroutine at a time.
+type Watcher struct {
+	path    string
+	outside *outside.Watcher
+}
+
+// NewWatcher returns a Watcher of a database, named as for [Look]. The file
+// need not be there yet.
+func NewWatcher(database string) (*Watcher, error) {
+	name, err := dbfile.ParseName(database)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("%w: %w", ErrName, err)
+	case name.Memory:
+		return nil, fmt.Errorf("%w: a database in memory is seen by its own process only", ErrName)
+	}
+	path, err := dbfile.Resolve(name.Path)
+	switch {
+	case errors.Is(err, dbfile.ErrIsDirectory), errors.Is(err, dbfile.ErrNoDirectory):
+		return nil, fmt.Errorf("%w: %w", ErrNoFile, err)
+	case err != nil:
+		return nil, fmt.Errorf("%w: %w", ErrName, err)
+	}
+	return &Watcher{path: path, outside: outside.NewWatcher(path)}, nil
+}
+
+// Look looks at the database.
+func (w *Watcher) Look(ctx context.Context) (*Report, error) {
+	r, err := w.outside.Look(ctx)
+	if errors.Is(err, fs.ErrNotExist) {
+		hint := dbfile.Hint(w.path)
+		if hint != "" {
+			hint = " (" + hint + ")"
+		}
+		return nil, fmt.Errorf("%s does not exist%s: %w", w.path, hint, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return report(r), nil
+}
+
+// report copies what an internal room has found into the types of this package.
+func report(r *outside.Report) *Report {
+	public := &Report{Path: r.Path, JournalMode: r.JournalMode, PageSize: r.PageSize, Size: r.Size, WAL: (*WAL)(r.WAL), Blind: r.Blind}
+	for _, h := range r.Holders {
+		public.Holders = append(public.Holders, Holder{
+			Process: Process(h.Process), Lock: outside.LockName(h.Lock), Slot: h.Slot, SnapshotFrame: h.SnapshotFrame,
+			Since: h.Since, Statement: h.Statement, CallSite: h.CallSite, Text: h.Text,
+		})
+	}
+	for _, h := range r.Waiters {
+		public.Waiters = append(public.Waiters, Waiter{
+			Process: Process(h.Process), Lock: outside.LockName(h.Lock), Behind: h.Behind, Since: h.Since, Text: h.Text,
+		})
+	}
+	for _, p := range r.Openers {
+		public.Openers = append(public.Openers, Process(p))
+	}
+	return public
+}
+
+// Name is the process as a sentence names it: "python3 (pid 25641)".
+func (p Process) Name() string { return outside.Process(p).Name() }
