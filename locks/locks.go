@@ -37,9 +37,10 @@ var (
 // Report is what one look has seen. A look is quick, but it is no snapshot:
 // locks, marks and processes are read one after the other.
 type Report struct {
-	Path        string // absolute, links resolved
-	JournalMode string // "wal", "rollback" or "unknown"
-	PageSize    int    // 0 if unknown
+	Path        string    // absolute, links resolved
+	At          time.Time // when the lock table was read
+	JournalMode string    // "wal", "rollback" or "unknown"
+	PageSize    int       // 0 if unknown
 	Size        int64
 	WAL         *WAL      // nil without a log
 	Holders     []Holder  // first those who keep most others out
@@ -135,11 +136,11 @@ func NewWatcher(database string) (*Watcher, error) {
 func (w *Watcher) Look(ctx context.Context) (*Report, error) {
 	r, err := w.outside.Look(ctx)
 	if errors.Is(err, fs.ErrNotExist) {
-		hint := dbfile.Hint(w.path)
-		if hint != "" {
-			hint = " (" + hint + ")"
+		sentence := w.path + " does not exist"
+		if hint := dbfile.Hint(w.path); hint != "" {
+			sentence += "; " + hint
 		}
-		return nil, fmt.Errorf("%s does not exist%s: %w", w.path, hint, err)
+		return nil, &missing{sentence, err}
 	}
 	if err != nil {
 		return nil, err
@@ -147,9 +148,18 @@ func (w *Watcher) Look(ctx context.Context) (*Report, error) {
 	return report(r), nil
 }
 
+// missing says that there is no file, in a sentence.
+type missing struct {
+	sentence string
+	cause    error
+}
+
+func (m *missing) Error() string { return m.sentence }
+func (m *missing) Unwrap() error { return m.cause }
+
 // report copies what an internal room has found into the types of this package.
 func report(r *outside.Report) *Report {
-	public := &Report{Path: r.Path, JournalMode: r.JournalMode, PageSize: r.PageSize, Size: r.Size, WAL: (*WAL)(r.WAL), Blind: r.Blind}
+	public := &Report{Path: r.Path, At: r.At, JournalMode: r.JournalMode, PageSize: r.PageSize, Size: r.Size, WAL: (*WAL)(r.WAL), Blind: r.Blind}
 	for _, h := range r.Holders {
 		public.Holders = append(public.Holders, Holder{
 			Process: Process(h.Process), Lock: outside.LockName(h.Lock), Slot: h.Slot, SnapshotFrame: h.SnapshotFrame,

@@ -83,6 +83,13 @@ func wantHolder(t *testing.T, r *outside.Report, h *holder, lock string, slot in
 	t.Errorf("%s: pid %d does not hold %s, slot %d at frame %d: %+v", h.kind, h.pid, lock, slot, frame, r.Holders)
 }
 
+// seesAll tells whether nothing is hidden from this process: neither a
+// container's wall nor another user is in the way.
+func seesAll() bool {
+	ns, err := os.Readlink("/proc/self/ns/pid")
+	return err == nil && ns == "pid:[4026531836]" && os.Getuid() == 0
+}
+
 // locks lists what a report has of one process.
 func locks(r *outside.Report, pid int) []string {
 	var names []string
@@ -160,7 +167,7 @@ func TestWALHolders(t *testing.T) {
 			if len(r.Openers) != 3 {
 				t.Errorf("openers: %+v", r.Openers)
 			}
-			if os.Getuid() == 0 && len(r.Blind) != 0 {
+			if seesAll() && len(r.Blind) != 0 {
 				t.Errorf("blind: %q", r.Blind)
 			}
 		})
@@ -320,7 +327,7 @@ func TestNobody(t *testing.T) {
 	t.Parallel()
 	path := prepare(t, "WAL")
 	r := look(t, path)
-	if len(r.Holders)+len(r.Waiters)+len(r.Openers) != 0 || os.Getuid() == 0 && len(r.Blind) != 0 || r.JournalMode != outside.ModeWAL || r.PageSize != 4096 {
+	if len(r.Holders)+len(r.Waiters)+len(r.Openers) != 0 || seesAll() && len(r.Blind) != 0 || r.JournalMode != outside.ModeWAL || r.PageSize != 4096 {
 		t.Errorf("%+v", r)
 	}
 	// Links lead to the same file.
@@ -381,7 +388,7 @@ func TestOpenFileOfOthersHasNoName(t *testing.T) {
 		t.Skip("takes a right away, so it needs to have it")
 	}
 	r := lookBy(t, path, "setpriv", "--bounding-set=-sys_ptrace")
-	if len(r.Holders) != 1 || r.Holders[0].Lock != outside.Reserved || r.Holders[0].PID != 0 || len(r.Blind) != 1 || !strings.Contains(r.Blind[0], "as root") {
+	if len(r.Holders) != 1 || r.Holders[0].Lock != outside.Reserved || r.Holders[0].PID != 0 || !strings.Contains(strings.Join(r.Blind, "\n"), "as root") {
 		t.Errorf("%+v", r)
 	}
 }

@@ -36,9 +36,10 @@ var ErrNotDatabase = errors.New("the file is not a SQLite database")
 
 // Report is what one look has seen.
 type Report struct {
-	Path        string // absolute, links resolved
-	JournalMode string // ModeWAL, ModeRollback or ModeUnknown
-	PageSize    int    // 0 if unknown
+	Path        string    // absolute, links resolved
+	At          time.Time // when the lock table was read
+	JournalMode string    // ModeWAL, ModeRollback or ModeUnknown
+	PageSize    int       // 0 if unknown
 	Size        int64
 	WAL         *WAL // nil without a log
 	Holders     []Holder
@@ -114,12 +115,11 @@ func (w *Watcher) Look(ctx context.Context) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	now := time.Now()
 	seen, err := w.scan(ctx, files)
 	if err != nil {
 		return nil, err
 	}
-	r := &Report{Path: files.path, JournalMode: ModeUnknown, Size: files.info.Size(), Blind: seen.blind}
+	r := &Report{Path: files.path, At: seen.at, JournalMode: ModeUnknown, Size: files.info.Size(), Blind: seen.blind}
 	var commits uint64
 	if seen.own {
 		r.Blind = append(r.Blind, "this process has the database open itself, and reading the headers would drop its locks; look from another process")
@@ -130,7 +130,7 @@ func (w *Watcher) Look(ctx context.Context) (*Report, error) {
 	if slices.ContainsFunc(r.Holders, func(h Holder) bool { return h.PID == 0 }) {
 		r.Blind = append(r.Blind, "some locks belong to open files, and their processes can't be named from here; run on the host, as root")
 	}
-	w.date(r, seen, commits, now)
+	w.date(r, seen, commits)
 	r.describe()
 	return r, nil
 }
@@ -183,6 +183,7 @@ type sight struct {
 	owners    []owner
 	processes map[int]process
 	blind     []string
+	at        time.Time
 	own       bool // the looking process is one of them
 }
 
@@ -204,13 +205,13 @@ type grip struct {
 
 // date says since when each holder and waiter has been seen, and forgets those
 // that are gone.
-func (w *Watcher) date(r *Report, seen sight, commits uint64, now time.Time) {
+func (w *Watcher) date(r *Report, seen sight, commits uint64) {
 	current := make(map[grip]time.Time)
 	first := func(g grip) time.Time {
 		g.started = seen.processes[g.pid].started
 		t, known := w.since[g]
 		if !known {
-			t = now
+			t = r.At
 		}
 		current[g] = t
 		return t

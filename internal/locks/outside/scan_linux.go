@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -105,6 +106,7 @@ func (w *Watcher) scan(ctx context.Context, f files) (sight, error) {
 	if err := s.descriptors(ctx); err != nil {
 		return sight{}, err
 	}
+	at := time.Now()
 	switch err := s.table(); {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission):
 		blind = append(blind, "there is no lock table here (/proc/locks can't be read), so only locks of open files show; mount /proc, or look from the host")
@@ -117,7 +119,7 @@ func (w *Watcher) scan(ctx context.Context, f files) (sight, error) {
 	for pid, p := range s.processes {
 		s.processes[pid] = w.introduce(p)
 	}
-	return sight{s.gathering.owners, s.processes, append(blind, s.blind()...), s.own}, nil
+	return sight{owners: s.gathering.owners, processes: s.processes, blind: append(blind, s.blind()...), at: at, own: s.own}, nil
 }
 
 // meet notes that a process uses the database.

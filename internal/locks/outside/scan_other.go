@@ -5,6 +5,7 @@ package outside
 import (
 	"context"
 	"runtime"
+	"time"
 )
 
 // listers are the commands that list who has a file open.
@@ -23,5 +24,5 @@ func (w *Watcher) scan(_ context.Context, f files) (sight, error) {
 	}
 	return sight{blind: []string{
 		"this system shows no locks of other processes, only the headers were read; " + lister + " names who has the database open, and Linux shows the rest",
-	}, own: own(f)}, nil
+	}, at: time.Now(), own: own(f)}, nil
 }
