@@ -143,7 +143,12 @@ func (a *app) watchLocks(ctx context.Context, w *locks.Watcher, every time.Durat
 		case a.format.Structured():
 			err = a.printer().Document(newLocksAnswer(r), nil)
 		case paint:
-			_, err = a.out.WriteString(screen(a.locksText(r, r.At)))
+			width, height, e := term.GetSize(int(os.Stdout.Fd()))
+			if e != nil {
+				return fmt.Errorf("ask the terminal for its size: %w", e)
+			}
+			a.outWidth = max(width, 20) // its user may have changed it
+			_, err = a.out.WriteString(screen(a.locksText(r, r.At), a.outWidth, height))
 		default:
 			// A picture without ages is the same as long as nobody comes or goes.
 			if picture := a.locksText(r, time.Time{}); picture != last {
@@ -163,14 +168,13 @@ func (a *app) watchLocks(ctx context.Context, w *locks.Watcher, every time.Durat
 	}
 }
 
-// screen paints text over what the terminal shows, cut to its size: one line
-// more would scroll, and leave the picture torn.
-func screen(picture string) string {
-	width, height, err := term.GetSize(int(os.Stdout.Fd()))
-	if err != nil {
-		width, height = 80, 24
+// screen paints a picture over what the terminal shows, cut to its size: one
+// line more would scroll, and leave it torn.
+func screen(picture string, width, height int) string {
+	var lines []string
+	for line := range strings.Lines(picture) {
+		lines = append(lines, strings.Split(text.WrapSoft(strings.TrimSuffix(line, "\n"), width), "\n")...)
 	}
-	lines := strings.Split(strings.TrimSuffix(text.WrapSoft(picture, width), "\n"), "\n")
 	if room := max(height-1, 2); len(lines) > room {
 		more := fmt.Sprintf("(%d more lines)", len(lines)-room+1)
 		lines = append(lines[:room-1], more)
@@ -254,7 +258,7 @@ func fileLine(r *locks.Report) string {
 	}
 	line += ", " + size(r.Size)
 	if r.WAL != nil {
-		line += fmt.Sprintf("; log %s, %d frames, %d copied", size(r.WAL.Bytes), r.WAL.Frames, r.WAL.CopiedFrames)
+		line += fmt.Sprintf("; log %s, %d of %d frames copied", size(r.WAL.Bytes), r.WAL.CopiedFrames, r.WAL.Frames)
 	}
 	return line
 }

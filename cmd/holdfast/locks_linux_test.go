@@ -218,6 +218,7 @@ func TestLocksOnATerminal(t *testing.T) {
 	c.expect("\x1b[Happ.db: ")
 	c.expect(fmt.Sprintf(" (pid %d) holds RESERVED", writer.cmd.Process.Pid))
 	c.expect(" for at least ")
+	c.expect("\x1b[K\r\n\u250c") // the table begins a line
 	c.expect("\x1b[H")
 	writer.run("1", "COMMIT")
 	c.expect("nobody ")

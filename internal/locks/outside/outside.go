@@ -195,7 +195,7 @@ type process struct {
 
 // grip is one lock of one owner, as far as it can be told from the next.
 type grip struct {
-	pid, fd int
+	pid     int
 	started uint64
 	lock    string
 	slot    int
