@@ -68,6 +68,58 @@ var openings = []opening{
 		"a database in memory whose owner is dead: its lock was free, and is held here while the directory goes",
 	},
 	{
+		"doctor/read.go withFile os.Open",
+		"a database and its sidecars, in a process that has no connection: Examine has looked through its own descriptors before",
+	},
+	{
+		"doctor/watch_linux.go watch os.ReadFile",
+		"the kernel's table of locks, by a constant name",
+	},
+	{
+		"doctor/engine.go programs os.ReadFile",
+		"a go.mod: its name was looked at before",
+	},
+	{
+		"doctor/selftest/selftest.go Hold io.Copy",
+		"standard input to nowhere",
+	},
+	{
+		"doctor/selftest/selftest.go copied os.ReadFile",
+		"a database that the self-test has made in a directory of its own; nobody else waits for its locks",
+	},
+	{
+		"doctor/selftest/selftest.go copied os.WriteFile",
+		"a copy that no connection has been opened to",
+	},
+	{
+		"doctor/selftest/selftest.go write os.WriteFile",
+		"a file of the self-test that no connection has been opened to",
+	},
+	{
+		"doctor/selftest/selftest.go patched os.OpenFile",
+		"a database of the self-test after its connections were closed, to damage it",
+	},
+	{
+		"doctor/selftest/selftest.go cut os.Truncate",
+		"a database of the self-test after its connections were closed, to damage it",
+	},
+	{
+		"doctor/selftest/selftest.go crashed os.Remove",
+		"a database of the self-test that was closed",
+	},
+	{
+		"doctor/selftest/sick.go - os.Link",
+		"a database of the self-test that was closed",
+	},
+	{
+		"doctor/selftest/sick.go - os.Remove",
+		"a database of the self-test that was closed, or is to be torn from under a reader",
+	},
+	{
+		"doctor/selftest/sick.go - os.Rename",
+		"a database of the self-test that was closed, or is to be torn from under a reader",
+	},
+	{
 		"internal/dbfile/create.go createByOpening os.OpenFile",
 		"O_EXCL: the descriptor exists only if the file did not, so nobody has a lock on it yet; creating keeps others of this process out until it is closed",
 	},

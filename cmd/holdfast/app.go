@@ -55,8 +55,12 @@ func (a *app) run(ctx context.Context, args []string) int {
 	root.SetOut(a.out)
 	root.SetErr(a.errs)
 	err := root.ExecuteContext(ctx)
-	if e := a.out.Flush(); e != nil && err == nil {
-		err = &output.WriteError{Err: e}
+	verdict, judged := errors.AsType[exitcode.Verdict](err)
+	if e := a.out.Flush(); e != nil && (err == nil || judged) {
+		err, judged = &output.WriteError{Err: e}, false
+	}
+	if judged {
+		return int(verdict)
 	}
 	if err != nil && !a.running {
 		err = exitcode.With(exitcode.Usage, err)
@@ -85,7 +89,7 @@ func (a *app) rootCommand() *cobra.Command {
 	f.BoolVar(&a.ascii, "ascii", false, "draw with ASCII characters only")
 	f.BoolVar(&a.noColor, "no-color", false, "no colours and no bold; so does the environment variable NO_COLOR")
 	_ = root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(completions(output.Formats()), cobra.ShellCompDirectiveNoFileComp))
-	root.AddCommand(a.queryCommand(), a.execCommand(), a.shellCommand(), a.benchCommand(), a.locksCommand(), a.configCommand(),
+	root.AddCommand(a.queryCommand(), a.execCommand(), a.shellCommand(), a.benchCommand(), a.locksCommand(), a.doctorCommand(), a.configCommand(),
 		a.versionCommand(), a.manCommand())
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
 		if strings.HasPrefix(err.Error(), "unknown shorthand flag") {

@@ -46,6 +46,21 @@ func With(code int, err error) error {
 	return &Error{code, err}
 }
 
+// Verdict is how a command ends that has said on standard output what is the
+// matter: 0 healthy, 1 warning, 2 critical, 3 unknown, as monitoring plugins do.
+// Nothing more is printed.
+type Verdict int
+
+func (v Verdict) Error() string { return fmt.Sprintf("verdict %d", int(v)) }
+
+// AsError returns v, or nil for 0.
+func (v Verdict) AsError() error {
+	if v == 0 {
+		return nil
+	}
+	return v
+}
+
 // Usagef is an error of the command line.
 func Usagef(format string, args ...any) error { return &Error{Usage, fmt.Errorf(format, args...)} }
 
@@ -84,6 +99,9 @@ func Of(err error) int {
 	}
 	if known, ok := errors.AsType[*Error](err); ok {
 		return known.Code
+	}
+	if v, ok := errors.AsType[Verdict](err); ok {
+		return int(v)
 	}
 	for _, c := range codes {
 		if errors.Is(err, c.is) {
