@@ -53,11 +53,16 @@ func (e *examination) logs() {
 	if l == nil {
 		return
 	}
+	if !p.watched.still {
+		e.blind("moving")
+		e.progress()
+		return
+	}
 	if why := p.stranger(); why != "" {
 		e.found("wal-mispaired", Critical, p.walPath, e.say(why))
 		return
 	}
-	if l.damaged() && p.watched.still && !p.copied() {
+	if l.damaged() && !p.copied() {
 		what := e.say("frame checksum")
 		if l.headerProblem != "" {
 			what = e.say(l.headerProblem)
@@ -144,7 +149,7 @@ func (e *examination) progress() {
 			slot, mark = s, m
 		}
 	}
-	if slot >= 0 {
+	if slot >= 0 && (p.watched.writer == 0 || p.watched.readers[slot] != p.watched.writer) { // a writer reads, too
 		e.found("wal-pinned", Warning, frames, copied, process(p.watched.readers[slot]), slot, mark)
 	}
 }
@@ -153,7 +158,7 @@ func (e *examination) progress() {
 func (e *examination) journal() {
 	p := e.p
 	u := p.undo
-	if u == nil || !u.hot || p.watched.writes {
+	if u == nil || !u.hot || p.watched.writes || !p.watched.still {
 		return
 	}
 	switch {

@@ -8,6 +8,7 @@ import (
 
 // log is what was read of a -wal, https://www.sqlite.org/fileformat.html section 4.
 type log struct {
+	head          []byte
 	headerProblem string // why SQLite ignores the whole log; "" if it doesn't
 	pageSize      uint32
 	salt          [8]byte
@@ -66,6 +67,7 @@ func (r *logReader) header() error {
 	} else if err != nil {
 		return err
 	}
+	r.log.head = b
 	m := big.Uint32(b)
 	r.order = binary.ByteOrder(binary.LittleEndian)
 	if m&1 == 1 {
@@ -121,7 +123,7 @@ func (r *logReader) frames(pages uint32) error {
 			}
 		}
 		switch {
-		case l.broken > 0 && commit > 0:
+		case l.broken > 0 && commit > 0 && n > l.broken: // the frame itself may be one that its writer didn't finish
 			l.lost++
 		case l.broken > 0:
 		default:
@@ -197,7 +199,8 @@ func readIndex(path string) (*walIndex, error) {
 
 // undo is what was read of a rollback journal, https://www.sqlite.org/fileformat.html section 3.
 type undo struct {
-	hot      bool // its header says that there is something to roll back
+	head     []byte // holds a number that each transaction draws anew
+	hot      bool   // its header says that there is something to roll back
 	pageSize uint32
 	pages    uint32 // of the database before the transaction
 	super    string // name of the super-journal, "" if there is none
@@ -212,6 +215,7 @@ func readUndo(path string, size int64) (*undo, error) {
 		if n, err := f.ReadAt(b, 0); n < len(b) {
 			return eofIsNil(err)
 		}
+		u.head = b
 		if u.hot = [8]byte(b[:8]) == journalMagic; !u.hot {
 			return nil
 		}

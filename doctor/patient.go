@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -49,7 +50,7 @@ const (
 
 // meet reads a database. A writer may be at work, so what was read is believed
 // only if nothing has changed meanwhile; after some attempts the last one must
-// do, and live says that it may be inconsistent.
+// do, and watched.still says that it may be inconsistent.
 func meet(ctx context.Context, named, path string) (*patient, error) {
 	var p *patient
 	for range attempts {
@@ -61,12 +62,12 @@ func meet(ctx context.Context, named, path string) (*patient, error) {
 			return nil, err
 		}
 		p = next
+		p.watch() // in between, so that a journal and the lock of its writer are of one moment
 		if p.watched.still = p.unchanged(); p.watched.still {
 			break
 		}
 	}
 	p.named = named
-	p.watch()
 	return p, nil
 }
 
@@ -131,18 +132,42 @@ func (p *patient) pages() uint32 {
 	return uint32(p.file.Size / int64(p.header.pageSize))
 }
 
-// unchanged tells whether the files are as they were when read began.
+// unchanged tells whether what was read fits together: no checkpoint has written
+// to the file, the log was not begun anew, the journal is the same. Commits may
+// have been appended to the log; readLog bears that. Times tick every few
+// milliseconds only, so the heads of the files are read again as well.
 func (p *patient) unchanged() bool {
 	for name, before := range map[string]*attributes{p.path: &p.file, p.walPath: p.wal, p.journalPath: p.journal} {
 		now, err := attributesOf(name)
 		if errors.Is(err, fs.ErrNotExist) && before == nil {
 			continue
 		}
-		if err != nil || before == nil || now.id != before.id || now.Size != before.Size || !now.ModTime.Equal(before.ModTime) {
+		if err != nil || before == nil || now.id != before.id {
+			return false
+		}
+		if name != p.walPath && (now.Size != before.Size || !now.ModTime.Equal(before.ModTime)) {
 			return false
 		}
 	}
-	return true
+	heads := map[string][]byte{p.path: p.head[:min(len(p.head), headerSize)]}
+	if p.log != nil {
+		heads[p.walPath] = p.log.head
+	}
+	if p.undo != nil {
+		heads[p.journalPath] = p.undo.head
+	}
+	for name, before := range heads {
+		if now, err := head(name, len(before)); err != nil || !bytes.Equal(now, before) {
+			return false
+		}
+	}
+	if p.log == nil || p.log.lost == 0 {
+		return true
+	}
+	// A writer that overwrites what it has rolled back can be met half-way, and
+	// then old frames stand before new commits. Damage is there the next time.
+	again, err := readLog(p.walPath, p.wal.Size, p.pages())
+	return err == nil && again.broken == p.log.broken && again.lost == p.log.lost
 }
 
 func attributesOf(path string) (*attributes, error) {

@@ -269,6 +269,10 @@ var blindTexts = map[string]bilingualPhrase{
 		"who uses the database can't be seen from here; run doctor in the process namespace of the programs (docker run --pid=container:NAME)",
 		"wer die Datenbank benutzt, ist von hier nicht zu sehen; doctor im Prozess-Namensraum der Programme ausführen (docker run --pid=container:NAME)",
 	},
+	"moving": {
+		"the files changed during every look, so the log was not compared with the database; run doctor again",
+		"die Dateien änderten sich bei jedem Blick, darum wurde das Log nicht mit der Datenbank verglichen; doctor noch einmal ausführen",
+	},
 	"not opened": {
 		"the database was not opened, because what was found makes that dangerous or useless",
 		"die Datenbank wurde nicht geöffnet, weil das nach dem Befund gefährlich oder nutzlos ist",

@@ -7,6 +7,7 @@ type watched struct {
 	users   []int // processes that have the database open or locked; 0 stands for one without a name
 	gone    []openedGone
 	readers map[int]int // slot of the -shm with a read lock, and its process (-1 if it isn't told)
+	writer  int         // process that has the log's write lock, or 0
 	writes  bool        // a writer has the database, so its journal is no left-over
 }
 

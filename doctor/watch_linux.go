@@ -90,7 +90,9 @@ func (p *patient) note(l fileLock) {
 		w.writes = w.writes || l.write && (l.covers(reservedByte) || l.covers(sharedFirst))
 	case p.shm != nil && l.is(p.shm.id, layered):
 		w.users = append(w.users, max(l.pid, 0))
-		w.writes = w.writes || l.write && l.covers(shmWrite)
+		if l.write && l.covers(shmWrite) {
+			w.writes, w.writer = true, l.pid
+		}
 		for slot := range 5 {
 			if !l.write && l.covers(int64(shmReader+slot)) {
 				w.readers[slot] = l.pid
