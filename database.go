@@ -53,11 +53,23 @@ type database struct {
 // package-level because what it prevents is: two writers of one file in one
 // process would know nothing of each other, and closing one's descriptors
 // would drop the other's locks (https://www.sqlite.org/howtocorrupt.html,
-// section 2.2).
+// section 2.2). The marks are here because they are told apart on a stack, which
+// may be inside functions given to several databases.
 var opened = struct {
-	mu sync.Mutex // guards m
-	m  map[any]*database
+	mu    sync.Mutex // guards m
+	m     map[any]*database
+	marks atomic.Uint32
 }{m: make(map[any]*database)}
+
+// nextMark returns a mark that no call which is under way has: the same comes
+// again after four billion others.
+func nextMark() locks.Mark {
+	for {
+		if m := opened.marks.Add(1); m != 0 {
+			return locks.Mark(m)
+		}
+	}
+}
 
 // acquire returns the database that the configuration names, opening it if this
 // is the first handle, and whether the handle may only read.

@@ -38,6 +38,9 @@ var (
 	// survives. Ask the database, or repeat the write with the IdempotencyKey
 	// that it had.
 	ErrOutcomeUnknown = errors.New("outcome unknown")
+	// ErrSelfDeadlock: a function given to Update wrote through the database
+	// handle, and waited for its own transaction. Nothing was written by that call.
+	ErrSelfDeadlock = errors.New("waits for its own transaction")
 	// ErrReadOnlyTx: a write in a transaction that was begun read-only.
 	ErrReadOnlyTx = errors.New("write in a read-only transaction")
 	// ErrReadOnly: a write to a database that was opened read-only, or that
@@ -214,12 +217,18 @@ func (e *Error) setCode(c sqlite.ResultCode) {
 // classify finds the public kind of an internal error.
 func (e *Error) classify(err error) {
 	var wait *writer.BusyError
+	var self *writer.SelfDeadlockError
 	var argument *session.ArgumentError
 	var config *ConfigError
 	switch {
 	case errors.As(err, &config):
 		e.kind, e.err = ErrRefused, err
 		e.setCode(sqlite.ResultMisuse)
+		return
+	case errors.As(err, &self):
+		e.kind, e.Holder = ErrSelfDeadlock, publicHolder(self.Holder)
+		e.setCode(sqlite.ResultLocked)
+		e.next = "write through the *sql.Tx that the function was given"
 		return
 	case errors.As(err, &wait):
 		e.kind, e.Waited, e.Attempts = ErrBusy, wait.Waited, wait.Attempts

@@ -1,11 +1,17 @@
 package holdfast
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
+	"github.com/holdfastdb/holdfast/internal/dbfile"
+	"github.com/holdfastdb/holdfast/internal/locks"
 	"github.com/holdfastdb/holdfast/internal/sqlite"
+	"github.com/holdfastdb/holdfast/internal/stats"
+	"github.com/holdfastdb/holdfast/internal/writer"
 )
 
 // Stats is a snapshot of what a database has done since it was opened, over
@@ -78,6 +84,142 @@ func (db *DB) Stats() Stats {
 		s.Writer.Queued = d.writer.Queued()
 	}
 	return s
+}
+
+// LockReport is who has the locks of a database and who waits for them, of those
+// that share it in this process. Of other processes it knows only the one that
+// keeps the writer waiting.
+type LockReport struct {
+	Holders        []LockHolder `json:"holders"` // who has the writer, then who has readers, the oldest first
+	Waiters        []LockWaiter `json:"waiters"` // for the writer, in the order of their turns; the first 1000
+	Queued         int          `json:"queued"`  // for the writer, all of them
+	ReadersWaiting int          `json:"readers_waiting"`
+	OldestReader   *LockHolder  `json:"oldest_reader"` // nil if nobody keeps one
+	WAL            WALReport    `json:"wal"`
+}
+
+// LockHolder is who has a lock. Statements are shown without their literals.
+type LockHolder struct {
+	Kind           string    `json:"kind"`      // "write transaction", "statement", "exclusive work", "read transaction", "rows" or "another process"
+	Lock           string    `json:"lock"`      // "WAL_WRITE" or "WAL_READ"; "RESERVED" or "SHARED" without a log
+	CallSite       string    `json:"call_site"` // "billing.go:88 (shop/billing.Charge)"; of a statement only when others wait for it
+	FirstStatement string    `json:"first_statement"`
+	Statement      string    `json:"statement"`    // the last
+	RowsChanged    int64     `json:"rows_changed"` // by the statements before it
+	Since          time.Time `json:"since"`
+	HeldSeconds    float64   `json:"held_at_least_seconds"`
+	Labels         string    `json:"labels,omitempty"` // of runtime/pprof, in its context: "job=billing, tenant=7"
+}
+
+// LockWaiter is who waits for the writer.
+type LockWaiter struct {
+	Kind          string    `json:"kind"`      // "write transaction", "statement" or "exclusive work"
+	Priority      string    `json:"priority"`  // "high", "normal" or "low"
+	CallSite      string    `json:"call_site"` // of a statement only when it has waited for 50 ms behind one holder, or for a second
+	Statement     string    `json:"statement"`
+	Since         time.Time `json:"since"`
+	WaitedSeconds float64   `json:"waited_seconds"`
+	Labels        string    `json:"labels,omitempty"`
+}
+
+// WALReport is about the write-ahead log. It can't be emptied past the snapshot
+// of the oldest reader.
+type WALReport struct {
+	Bytes         int64   `json:"bytes"`
+	PinnedBy      string  `json:"pinned_by"` // the oldest reader's call site; "" if nobody in this process
+	PinnedSeconds float64 `json:"pinned_seconds"`
+}
+
+// maxWaiters bounds a LockReport.
+const maxWaiters = 1000
+
+// Locks tells who has the locks of the database and who waits for them. It takes
+// no lock that a statement could hold, and waits for nobody.
+func (db *DB) Locks(ctx context.Context) (LockReport, error) {
+	if err := ctx.Err(); err != nil {
+		return LockReport{}, err
+	}
+	d, now := db.h.d, time.Now()
+	r := LockReport{Holders: []LockHolder{}, Waiters: []LockWaiter{}, ReadersWaiting: d.pool.Stats().Waiting}
+	leases := d.registry.Snapshot()
+	if d.writer != nil {
+		var holder writer.Holder
+		var waiting []writer.Waiting
+		holder, waiting, r.Queued = d.writer.Waiting(maxWaiters)
+		if holder.Kind != "" {
+			r.Holders = append(r.Holders, d.writeHolder(holder, leases, now))
+		}
+		for _, w := range waiting {
+			r.Waiters = append(r.Waiters, lockWaiter(w, now))
+		}
+	}
+	for _, l := range leases {
+		if l.Kind == locks.Rows || l.Kind == locks.ReadTx {
+			r.Holders = append(r.Holders, d.readHolder(l, now))
+			if r.OldestReader == nil {
+				oldest := r.Holders[len(r.Holders)-1]
+				r.OldestReader = &oldest
+				r.WAL.PinnedBy, r.WAL.PinnedSeconds = oldest.CallSite, oldest.HeldSeconds
+			}
+		}
+	}
+	wal, _, _, _, _ := dbfile.Sidecars(d.path)
+	if _, info, err := dbfile.Identify(wal); err == nil {
+		r.WAL.Bytes = info.Size
+	}
+	return r, nil
+}
+
+// writeHolder is who has the writer, with what is on record about it.
+func (d *database) writeHolder(h writer.Holder, leases []locks.Lease, now time.Time) LockHolder {
+	out := LockHolder{
+		Kind: writeKind(h.Kind), Lock: d.lockName("WAL_WRITE", "RESERVED"), CallSite: callSite(h.Site), Statement: stats.Fingerprint(h.SQL),
+		Since: h.Since, HeldSeconds: now.Sub(h.Since).Seconds(), Labels: h.Labels(),
+	}
+	out.FirstStatement = out.Statement
+	for _, l := range leases { // the youngest of the place: one before it may be committing
+		if l.Kind == locks.WriteTx && h.Site.Known() && l.Site == h.Site {
+			out.FirstStatement, out.RowsChanged = stats.Fingerprint(l.SQL), l.Rows
+		}
+	}
+	return out
+}
+
+func (d *database) readHolder(l locks.Lease, now time.Time) LockHolder {
+	return LockHolder{
+		Kind: string(l.Kind), Lock: d.lockName("WAL_READ", "SHARED"), CallSite: callSite(l.Site),
+		FirstStatement: stats.Fingerprint(l.SQL), Statement: stats.Fingerprint(l.Last),
+		Since: l.Since, HeldSeconds: now.Sub(l.Since).Seconds(), Labels: locks.Labels(l.Context),
+	}
+}
+
+func lockWaiter(w writer.Waiting, now time.Time) LockWaiter {
+	return LockWaiter{
+		Kind: writeKind(w.Kind), Priority: [...]string{"high", "normal", "low"}[w.Priority], CallSite: callSite(w.Site),
+		Statement: stats.Fingerprint(w.SQL), Since: w.Since, WaitedSeconds: now.Sub(w.Since).Seconds(), Labels: w.Labels(),
+	}
+}
+
+// writeKind tells a transaction on the writer from one that reads.
+func writeKind(kind string) string {
+	if kind == "transaction" {
+		return string(locks.WriteTx)
+	}
+	return kind
+}
+
+func (d *database) lockName(wal, rollback string) string {
+	if d.profile.journalMode == "wal" {
+		return wal
+	}
+	return rollback
+}
+
+func callSite(s locks.Site) string {
+	if s.Known() {
+		return s.String()
+	}
+	return ""
 }
 
 // EngineInfo is what the compiled-in SQLite says about itself.

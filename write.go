@@ -91,19 +91,23 @@ func Optimistic() TxOption {
 
 // Update runs fn in a write transaction and commits it. If fn returns an error
 // it is rolled back and the error returned; if fn panics it is rolled back and
-// the panic goes on. fn must not commit or roll back, and must not write
-// through db: that would wait for itself.
+// the panic goes on. fn must not commit or roll back. It must write through tx: a
+// write through db (Exec, BeginTx, Update, Batch) would wait for this very
+// transaction, and is ErrSelfDeadlock 50 ms later. That is known for calls on
+// fn's own goroutine; one that fn has started and waits for gets ErrBusy.
 //
 // A transaction that was rolled back through no fault of its own (ErrRolledBack,
 // ErrConflict) is run again, up to retry_logic.max_retries times and within
 // busy_timeout, so fn must be safe to repeat. Update blocks in the write queue
 // until ctx ends or busy_timeout is over (ErrBusy).
 func (db *DB) Update(ctx context.Context, fn func(tx *sql.Tx) error, opts ...TxOption) error {
-	var o writeOptions
+	u := new(updating)
+	o := &u.writeOptions
 	for _, opt := range opts {
-		opt.tx(&o)
+		opt.tx(o)
 	}
 	ctx = o.context(ctx)
+	u.Closure = session.Closure{Context: ctx, Mark: nextMark()}
 	cfg := db.h.d.cfg
 	pause := busy.Backoff{
 		Base: cfg.RetryLogic.BaseWaitTime, Max: cfg.RetryLogic.MaxWaitTime,
@@ -111,7 +115,7 @@ func (db *DB) Update(ctx context.Context, fn func(tx *sql.Tx) error, opts ...TxO
 	}
 	start := time.Now()
 	for n := 0; ; n++ {
-		err := db.updateOnce(ctx, fn, &o)
+		err := db.updateOnce(u, fn)
 		if err == nil || !o.repeatable(err) || n >= cfg.RetryLogic.MaxRetries {
 			return err
 		}
@@ -139,8 +143,16 @@ func (o *writeOptions) repeatable(err error) bool {
 		o.key != "" && errors.Is(err, ErrOutcomeUnknown)
 }
 
-func (db *DB) updateOnce(ctx context.Context, fn func(tx *sql.Tx) error, o *writeOptions) (err error) {
-	tx, err := db.BeginTx(ctx, &sql.TxOptions{Isolation: o.isolation})
+// updating is one call of Update. It is the context of its transactions, which
+// saves an allocation.
+type updating struct {
+	session.Closure
+	writeOptions
+}
+
+func (db *DB) updateOnce(ctx *updating, fn func(tx *sql.Tx) error) (err error) {
+	o := &ctx.writeOptions
+	tx, err := db.BeginTx(&ctx.Closure, &sql.TxOptions{Isolation: o.isolation})
 	if err != nil {
 		return err
 	}
@@ -159,7 +171,7 @@ func (db *DB) updateOnce(ctx context.Context, fn func(tx *sql.Tx) error, o *writ
 			return err
 		}
 	}
-	if err := fn(tx); err != nil {
+	if err := locks.Under(ctx.Mark, func() error { return fn(tx) }); err != nil {
 		return err
 	}
 	if o.key != "" {

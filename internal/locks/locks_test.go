@@ -61,9 +61,9 @@ func TestRegistry(t *testing.T) {
 	lease(WriteTx, time.Minute, false)
 	lease(ReadTx, time.Second, true)
 	r.Add(&Lease{Kind: Conn, Since: now.Add(-time.Hour)}) // can't be ended
-	r.Describe(old, "SELECT 1")
-	r.Describe(old, "SELECT 2")
-	if s := r.Snapshot(); len(s) != 4 || s[3].Kind != ReadTx {
+	r.Describe(old, "SELECT 1", 0)
+	r.Describe(old, "SELECT 2", 3)
+	if s := r.Snapshot(); len(s) != 4 || s[3].Kind != ReadTx || s[1].Last+s[0].Last != "SELECT 2" || s[1].Rows+s[0].Rows != 3 {
 		t.Errorf("%v", s)
 	}
 	if o := r.Overdue(now, time.Minute); len(o) != 3 {
@@ -94,7 +94,8 @@ func TestRegistryRaces(t *testing.T) {
 			for range 200 {
 				l := &Lease{Kind: WriteTx, Since: time.Now(), Evict: func() bool { return true }}
 				r.Add(l)
-				r.Describe(l, "SELECT 1")
+				r.Describe(l, "SELECT 1", 0)
+				r.Become(l, ReadTx)
 				r.Remove(l)
 			}
 		})

@@ -1,6 +1,7 @@
 package locks
 
 import (
+	"context"
 	"slices"
 	"sync"
 	"time"
@@ -27,6 +28,11 @@ type Lease struct {
 	Site  Site
 	Since time.Time
 	SQL   string // the first statement, literals and all: never print it as it is; may be empty
+	Last  string // and the last that was begun
+	Rows  int64  // rows changed by the statements before that
+
+	// Context is the caller's, for the labels of its goroutine. May be nil.
+	Context context.Context
 
 	// Evict ends the lease from outside, or returns false when it can't be
 	// ended right now. Nil for leases that are only reported.
@@ -38,7 +44,7 @@ type Lease struct {
 // Registry is the set of leases of one database in this process. The zero
 // value is ready to use.
 type Registry struct {
-	mu     sync.Mutex // guards leases and each lease's reported and SQL
+	mu     sync.Mutex // guards leases and what changes in each: Kind, SQL, Last, Rows, reported
 	leases map[*Lease]struct{}
 }
 
@@ -52,12 +58,21 @@ func (r *Registry) Add(l *Lease) {
 	r.mu.Unlock()
 }
 
-// Describe notes the first statement that a lease is used for.
-func (r *Registry) Describe(l *Lease, sql string) {
+// Describe notes the statement that a lease is about to be used for, and how
+// many rows those before it have changed.
+func (r *Registry) Describe(l *Lease, sql string, rows int64) {
 	r.mu.Lock()
 	if l.SQL == "" {
 		l.SQL = sql
 	}
+	l.Last, l.Rows = sql, rows
+	r.mu.Unlock()
+}
+
+// Become changes what a lease is: a transaction that has moved to the writer.
+func (r *Registry) Become(l *Lease, k Kind) {
+	r.mu.Lock()
+	l.Kind = k
 	r.mu.Unlock()
 }
 

@@ -137,7 +137,7 @@ func (r *Reading) Next() (row bool, err error) {
 // Keep puts the reading on record, before its reader is held while the caller's
 // own code runs. site is where the caller is.
 func (r *Reading) Keep(site locks.Site) {
-	r.lease = &locks.Lease{Kind: locks.Rows, Site: site, Since: time.Now(), SQL: r.text, Evict: r.evict}
+	r.lease = &locks.Lease{Kind: locks.Rows, Site: site, Since: time.Now(), SQL: r.text, Last: r.text, Context: r.ctx, Evict: r.evict}
 	r.e.cfg.Pool.Keep(r.reader)
 	r.e.cfg.Locks.Add(r.lease)
 }

@@ -426,6 +426,30 @@ func (c *Conn) request(ctx context.Context, site locks.Site, sql string) writer.
 	return writer.Request{Priority: priority(ctx), Site: site, SQL: sql, Budget: c.writeBudget()}
 }
 
+// Closure is a context for the transaction in which a function runs that its
+// beginner calls and waits for, with Mark on the stack.
+type Closure struct {
+	context.Context
+	Mark locks.Mark
+}
+
+type closureKey struct{}
+
+// Value is the closure itself to whoever begins the transaction.
+func (c *Closure) Value(key any) any {
+	if key == (closureKey{}) {
+		return c
+	}
+	return c.Context.Value(key)
+}
+
+func mark(ctx context.Context) locks.Mark {
+	if c, ok := ctx.Value(closureKey{}).(*Closure); ok {
+		return c.Mark
+	}
+	return 0
+}
+
 type priorityKey struct{}
 
 // WithPriority returns a context whose writes queue with priority p.

@@ -157,7 +157,7 @@ func (r *Rows) take() (size int) {
 // keepReader makes a long autocommit result hold its reader, on record.
 func (r *Rows) keepReader(ctx context.Context, reader *pool.Reader, c *Conn, s statement) {
 	f := &feed{c: c, ctx: ctx, text: s.text, args: s.args, reader: reader}
-	f.lease = &locks.Lease{Kind: locks.Rows, Site: locks.Here(3, locks.Deep), Since: time.Now(), SQL: s.text, Evict: r.evict}
+	f.lease = &locks.Lease{Kind: locks.Rows, Site: locks.Here(3, locks.Deep), Since: time.Now(), SQL: s.text, Last: s.text, Context: ctx, Evict: r.evict}
 	reader.Busy.Arm(ctx, c.budget, &f.stop)
 	c.e.cfg.Pool.Keep(reader)
 	r.feed = f

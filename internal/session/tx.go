@@ -3,7 +3,6 @@ package session
 import (
 	"context"
 	"database/sql"
-	"database/sql/driver"
 	"errors"
 	"fmt"
 	"sync"
@@ -31,6 +30,7 @@ type transaction struct {
 	c    *Conn
 	kind txKind
 	site locks.Site
+	mark locks.Mark // of the function that it runs in, or 0
 
 	// mu is held while a statement of the transaction runs; the evictor tries
 	// it, so that it never ends a transaction in the middle of a statement.
@@ -49,152 +49,10 @@ type transaction struct {
 	names   []string // textual savepoints, innermost last
 	textual bool     // begun by SAVEPOINT: RELEASE of the outermost commits
 	lease   locks.Lease
+	rows    int64           // changed so far
 	ctx     context.Context // of BeginTx: it ends the transaction
 	stop    atomic.Bool
 	writing atomic.Pointer[writer.Tx] // write, for the evictor, which doesn't have mu
-}
-
-// BeginTx opens a transaction: on a reader if opts.ReadOnly, optimistic for
-// sql.LevelSnapshot, else on the writer. All other isolation levels are
-// accepted: SQLite's transactions are serializable, which satisfies them.
-func (c *Conn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
-	kind := writeTx
-	switch {
-	case opts.ReadOnly:
-		kind = readTx
-	case sql.IsolationLevel(opts.Isolation) == sql.LevelSnapshot && c.pin == nil && c.e.cfg.Writer != nil && c.e.cfg.JournalMode == "wal":
-		kind = optimistic // without WAL there are no snapshots to compare
-	}
-	if err := c.begin(ctx, kind); err != nil {
-		return nil, c.fail(ctx, "begin", "", nil, err)
-	}
-	c.tx.ctx = ctx
-	return driverTx{c.tx}, nil
-}
-
-// Begin is BeginTx without a context.
-func (c *Conn) Begin() (driver.Tx, error) {
-	return c.BeginTx(context.Background(), driver.TxOptions{})
-}
-
-func (c *Conn) begin(ctx context.Context, kind txKind) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	if c.tx != nil {
-		return misplaced("cannot start a transaction within a transaction")
-	}
-	t := &transaction{c: c, kind: kind, site: locks.Here(2, locks.Deep)}
-	var err error
-	switch {
-	case c.pin != nil:
-		err = t.beginPinned(ctx, kind == readTx)
-	case kind == writeTx:
-		err = t.beginWrite(ctx)
-	default:
-		err = t.beginRead(ctx)
-	}
-	if err != nil {
-		return err
-	}
-	c.tx = t
-	leaseKind := locks.WriteTx
-	if t.kind == readTx || t.kind == optimistic {
-		leaseKind = locks.ReadTx
-	}
-	t.lease = locks.Lease{Kind: leaseKind, Site: t.site, Since: time.Now(), Evict: t.evict}
-	c.e.cfg.Locks.Add(&t.lease)
-	c.occupied(1)
-	return nil
-}
-
-func (t *transaction) beginWrite(ctx context.Context) error {
-	w := t.c.e.cfg.Writer
-	if w == nil {
-		return ErrReadOnly
-	}
-	tx, err := w.Begin(ctx, t.c.request(ctx, t.site, ""))
-	if err != nil {
-		return err
-	}
-	t.write, t.conn = tx, tx.Conn()
-	t.writing.Store(tx)
-	t.conn.SetCounters(t.c.lastRowID, t.c.changes, t.conn.TotalChanges())
-	return nil
-}
-
-func (t *transaction) beginRead(ctx context.Context) error {
-	e := t.c.e
-	r, err := e.cfg.Pool.Get(ctx)
-	if err != nil {
-		return err
-	}
-	r.Busy.Arm(ctx, t.c.budget, &t.stop)
-	err = control(r.Conn, "BEGIN")
-	if err == nil && t.kind == optimistic {
-		t.snap, err = snapshot(r.Conn)
-	}
-	r.Busy.Disarm()
-	if err != nil {
-		e.giveBack(r, err)
-		return err
-	}
-	r.Conn.SetCounters(t.c.lastRowID, t.c.changes, t.c.total)
-	e.cfg.Pool.Keep(r)
-	t.reader, t.conn = r, r.Conn
-	return nil
-}
-
-// snapshot names the state that the transaction open on c reads. It is nil, as
-// SQLite has no name for it, while nothing has been written to the log since it
-// was made: a reader of that state keeps the log from being emptied again, so
-// two such answers in its lifetime are about the same state.
-func snapshot(c *sqlite.Conn) (*sqlite.Snapshot, error) {
-	if _, err := c.QueryInt64("PRAGMA schema_version"); err != nil { // a read, so that there is one
-		return nil, err
-	}
-	s, err := c.SnapshotGet("main")
-	if sqlite.Code(err) == sqlite.ResultError {
-		return nil, nil
-	}
-	return s, err
-}
-
-func sameSnapshot(a, b *sqlite.Snapshot) bool {
-	if a == nil || b == nil {
-		return a == b
-	}
-	return a.Compare(b) == 0
-}
-
-// beginPinned opens the transaction on the session's own connection; one that
-// may write takes the writer's gate first.
-func (t *transaction) beginPinned(ctx context.Context, readOnly bool) error {
-	t.kind = pinnedTx
-	t.conn = t.c.pin.conn
-	verb := "BEGIN"
-	if !readOnly {
-		w := t.c.e.cfg.Writer
-		if w == nil {
-			return ErrReadOnly
-		}
-		gate, err := w.Hold(ctx, t.c.request(ctx, t.site, ""))
-		if err != nil {
-			return err
-		}
-		t.gate = gate
-		verb = "BEGIN IMMEDIATE"
-	}
-	t.arm(ctx, t.c.budget, "")
-	err := control(t.conn, verb)
-	if err == nil && readOnly {
-		err = control(t.conn, "PRAGMA query_only=1")
-	}
-	t.disarm()
-	if err != nil && t.gate != nil {
-		t.gate.Release(nil)
-	}
-	return err
 }
 
 func control(c *sqlite.Conn, sql string) error {
@@ -213,6 +71,9 @@ func (t *transaction) arm(ctx context.Context, budget time.Duration, sql string)
 	case t.reader != nil:
 		t.reader.Busy.Arm(ctx, budget, &t.stop)
 	default:
+		if t.gate != nil {
+			t.gate.Running(sql)
+		}
 		t.c.pin.busy.Arm(ctx, budget, &t.stop)
 	}
 }
@@ -254,7 +115,7 @@ func (c *Conn) runInTx(ctx context.Context, s statement) (answer, error) {
 	if t.write != nil && s.v.name == "defer_foreign_keys" {
 		t.write.Loosen()
 	}
-	t.c.e.cfg.Locks.Describe(&t.lease, s.text)
+	t.c.e.cfg.Locks.Describe(&t.lease, s.text, t.rows)
 	a, err := t.execute(ctx, s)
 	if t.kind == optimistic && sqlite.Code(err) == sqlite.ResultReadOnly {
 		// The verdict is out of date: DROP TABLE IF EXISTS is read-only as long
@@ -296,6 +157,7 @@ func (t *transaction) execute(ctx context.Context, s statement) (answer, error) 
 	if t.reader == nil && !s.v.readOnly {
 		a.lastRowID = t.conn.LastInsertRowID()
 		a.total = t.conn.TotalChanges() - before
+		t.rows += a.total
 		if s.v.dml {
 			a.affected = t.conn.Changes()
 		}
@@ -334,7 +196,7 @@ func (t *transaction) moveToWriter(ctx context.Context) error {
 	if err := t.usable(); err != nil {
 		return err
 	}
-	request := t.c.request(ctx, t.site, "")
+	request := t.request(ctx)
 	request.Alone = true
 	tx, err := e.cfg.Writer.Begin(ctx, request)
 	if err != nil {
@@ -363,6 +225,7 @@ func (t *transaction) moveToWriter(ctx context.Context) error {
 	_ = t.endReader(nil)
 	t.kind, t.write, t.conn = writeTx, tx, tx.Conn()
 	t.writing.Store(tx)
+	e.cfg.Locks.Become(&t.lease, locks.WriteTx)
 	if t.stop.Load() {
 		tx.Stop() // evicted while it waited
 	}

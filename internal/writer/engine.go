@@ -138,6 +138,9 @@ func (w *Writer) open(ctx context.Context) error {
 const progressOps = 1000
 
 func (w *Writer) interrupted() bool {
+	if w.self && w.ask.Load() {
+		w.tellSite()
+	}
 	return w.ctx != nil && (w.ctx.Err() != nil || w.stop != nil && w.stop.Load())
 }
 

@@ -53,7 +53,7 @@ func (w *Writer) perform(t *task) {
 		}
 		w.mu.Lock()
 		w.group.sealed = t.alone || w.known.apart[t.sql]
-		w.holder = Holder{Kind: kindStatement, SQL: t.sql, Since: w.clock.now}
+		w.holder = t.holder(w.clock.now)
 		w.mu.Unlock()
 	}
 	start := w.clock.now
@@ -252,6 +252,7 @@ const (
 func (w *Writer) decide() (*task, step) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.served = nil
 	t := w.queue.first()
 	if g := w.group; g != nil {
 		g.mark()
@@ -268,7 +269,8 @@ func (w *Writer) decide() (*task, step) {
 		w.queue.remove(t)
 		if t.kind == statement {
 			t.state = granted
-			w.holder = Holder{Kind: kindStatement, SQL: t.sql, Since: w.clock.now}
+			w.holder = t.holder(w.clock.now)
+			w.served = t
 			return t, doRun
 		}
 		w.grant(t)
@@ -291,7 +293,7 @@ func (w *Writer) decide() (*task, step) {
 func (w *Writer) grant(t *task) {
 	t.state = granted
 	t.lead = true
-	w.holder = Holder{Kind: t.kind.holder(), Site: t.site, SQL: t.sql, Since: time.Now()}
+	w.holder = t.holder(time.Now())
 }
 
 // commit ends the group and answers everybody in it.
@@ -371,6 +373,9 @@ func (w *Writer) answer(t *task, err error) {
 	w.mu.Lock()
 	t.state = answered
 	t.err = err
+	if w.served == t {
+		w.served = nil
+	}
 	w.mu.Unlock()
 	t.ready <- struct{}{}
 }

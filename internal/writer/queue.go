@@ -28,6 +28,11 @@ func (k kind) holder() string {
 	return kindStatement
 }
 
+// holder is t as the owner of the writer.
+func (t *task) holder(since time.Time) Holder {
+	return Holder{Kind: t.kind.holder(), Site: t.site, SQL: t.sql, Since: since, ctx: t.ctx}
+}
+
 type state uint8
 
 const (
@@ -46,23 +51,32 @@ type task struct {
 	atomic bool
 	alone  bool // runs in a group of its own
 	site   locks.Site
+	mark   locks.Mark
 	sql    string
 	since  time.Time
 	budget time.Duration // longest wait; enter replaces 0
 
-	ready chan struct{} // capacity 1: an answer, or the baton when lead is set
+	// capacity 2: an answer, or the baton when lead is set; and before it, once,
+	// a call to look whom it waits for, when look.due is set.
+	ready chan struct{}
+	look  look
 
 	// Guarded by Writer.mu until ready has been received.
-	state      state
-	lead       bool
-	err        error
-	gone       bool // its caller has gone with ErrOutcomeUnknown: never run again
-	prev, next *task
-	in         bool
+	state state
+	lead  bool
+	err   error
+	gone  bool // its caller has gone with ErrOutcomeUnknown: never run again
+	place
 
 	// panicked is what run panicked with; its caller raises it again. Written
 	// by whoever runs it, before ready is sent.
 	panicked any
+}
+
+// place is where a task stands in the queue.
+type place struct {
+	prev, next *task
+	in         bool
 }
 
 // left is what remains of the wait budget.
@@ -76,7 +90,7 @@ func (w *Writer) newTask() *task {
 	if t, ok := w.spare.tasks.Get().(*task); ok {
 		return t
 	}
-	return &task{ready: make(chan struct{}, 1)}
+	return &task{ready: make(chan struct{}, 2)}
 }
 
 // recycle takes a task back that has been answered and whose answer was

@@ -35,12 +35,13 @@ type Request struct {
 	SQL      string        // what it will run, for reports; may be empty
 	Alone    bool          // shares no group with units before it
 	Budget   time.Duration // longest wait; 0 is the Config's, negative none
+	Mark     locks.Mark    // on the stack of everything that runs in the transaction; 0 if there is none
 }
 
 func (w *Writer) request(ctx context.Context, k kind, r Request) *task {
 	t := w.newTask()
 	t.ctx, t.kind, t.prio, t.site, t.sql = ctx, k, r.Priority, r.Site, r.SQL
-	t.alone, t.budget = r.Alone, r.Budget
+	t.alone, t.budget, t.mark = r.Alone, r.Budget, r.Mark
 	return t
 }
 
@@ -54,7 +55,7 @@ func (w *Writer) Begin(ctx context.Context, r Request) (*Tx, error) {
 		return nil, err
 	}
 	if !t.lead {
-		err := t.err // closed or out of budget while it waited
+		err := own(t.err) // closed or out of budget while it waited
 		w.recycle(t)
 		return nil, err
 	}
@@ -86,7 +87,7 @@ func (tx *Tx) open() error {
 	tx.began = time.Now()
 	w.stop = &tx.stop
 	w.cfg.Counters.AddQueueWait(tx.began.Sub(t.since))
-	w.setHolder(Holder{Kind: kindTransaction, Site: t.site, Since: tx.began})
+	w.setHolder(Holder{Kind: kindTransaction, Site: t.site, Since: tx.began, ctx: t.ctx, mark: t.mark})
 	return nil
 }
 
@@ -310,7 +311,7 @@ func (w *Writer) Hold(ctx context.Context, r Request) (*Held, error) {
 		return nil, err
 	}
 	if !t.lead {
-		return nil, t.err
+		return nil, own(t.err)
 	}
 	t.lead = false
 	if err := t.ctx.Err(); err != nil {
@@ -323,7 +324,7 @@ func (w *Writer) Hold(ctx context.Context, r Request) (*Held, error) {
 	}
 	now := time.Now()
 	w.cfg.Counters.AddQueueWait(now.Sub(t.since))
-	w.setHolder(Holder{Kind: kindExclusive, Site: r.Site, SQL: r.SQL, Since: now})
+	w.setHolder(Holder{Kind: kindExclusive, Site: r.Site, SQL: r.SQL, Since: now, ctx: t.ctx, mark: t.mark})
 	w.ctx = ctx
 	w.busy.Arm(ctx, t.left(), nil)
 	return &Held{w: w, t: t}, nil

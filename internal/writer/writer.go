@@ -3,7 +3,6 @@ package writer
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -28,51 +27,6 @@ var (
 	// ErrEnded: the transaction is over already.
 	ErrEnded = errors.New("the transaction has already ended")
 )
-
-// BusyError says that the wait budget was spent, and on whom.
-type BusyError struct {
-	Waited   time.Duration
-	Attempts int
-	Holder   Holder
-	Cause    error // the engine's answer when another process held the lock
-}
-
-func (e *BusyError) Error() string {
-	return fmt.Sprintf("the write lock was not free within %s: %s", e.Waited.Round(time.Millisecond), e.Holder)
-}
-
-func (e *BusyError) Unwrap() error { return e.Cause }
-
-// Holder is who has the writer.
-type Holder struct {
-	Kind  string // "transaction", "statement", "exclusive work", "another process", or "" for nobody
-	Site  locks.Site
-	SQL   string // its last statement, literals and all: never print it as it is
-	Since time.Time
-}
-
-func (h Holder) String() string {
-	switch h.Kind {
-	case "":
-		return "nobody holds it now"
-	case "another process":
-		return "another process holds it"
-	}
-	s := "held by a " + h.Kind
-	if h.Kind == "exclusive work" {
-		s = "held by exclusive work"
-	}
-	if h.Site.Known() {
-		s += " begun at " + h.Site.String()
-	}
-	if !h.Since.IsZero() {
-		s += fmt.Sprintf(", %s ago", time.Since(h.Since).Round(time.Millisecond))
-	}
-	if h.SQL != "" {
-		s += ", running " + stats.Fingerprint(h.SQL)
-	}
-	return s
-}
 
 // Priority orders the queue. Within one priority it is first come, first
 // served; a higher one always goes first.
@@ -121,6 +75,8 @@ type Writer struct {
 	idle   chan struct{} // closed when the baton has come back after Close and the connection is closed
 	known  known
 	expiry expiry
+	served *task       // the unit that somebody else runs for its caller, or nil
+	ask    atomic.Bool // somebody wants to know where the statement that runs comes from
 
 	// Owned by whoever has the baton.
 	conn      *sqlite.Conn
@@ -129,6 +85,7 @@ type Writer struct {
 	stop      *atomic.Bool    // so does this, when somebody evicts a transaction
 	group     *group
 	clock     clock
+	self      bool // the statement that runs is the owner's own
 	pace      pace
 	turn      bool      // the fair lock is held
 	turnAgain time.Time // before then it is not asked for
@@ -197,7 +154,9 @@ func (w *Writer) Do(ctx context.Context, u Unit) error {
 	}
 	for t.lead { // more than once if its group was lost and it ran again
 		t.lead = false
+		w.self = true
 		w.perform(t)
+		w.self = false
 		w.proceed()
 		if err := w.await(t); err != nil {
 			return err
@@ -206,7 +165,7 @@ func (w *Writer) Do(ctx context.Context, u Unit) error {
 	if t.panicked != nil {
 		panic(t.panicked)
 	}
-	return t.err
+	return own(t.err)
 }
 
 // enter gives t the baton (t.lead) or queues it and waits until it has the
@@ -236,140 +195,12 @@ func (w *Writer) enter(t *task) error {
 	case t.budget <= 0:
 		err := w.outOfBudget(t, t.since)
 		w.mu.Unlock()
-		return err
+		return own(err)
 	}
 	w.queue.push(t)
-	w.expireBy(t.deadline(), t.budget)
+	w.expireIn(min(t.budget, lookAfter), t.since)
 	w.mu.Unlock()
 	return w.await(t)
-}
-
-// outOfBudget is the answer to a unit that may not wait, or not any longer.
-// Called with mu held.
-func (w *Writer) outOfBudget(t *task, now time.Time) error {
-	w.cfg.Counters.LockConflicts.Add(1)
-	return &BusyError{Waited: now.Sub(t.since), Attempts: 1, Holder: w.holder}
-}
-
-// expiry ends the waits whose budget is spent. It is one timer for the whole
-// queue, and under load it fires once in a budget: a timer for each unit cost
-// more than the rest of the queue.
-type expiry struct {
-	timer *time.Timer // nil until the first unit queues
-	at    time.Time   // when it fires; zero while it is not set
-}
-
-// expireBy makes expire run at the deadline of a unit, which is in d, or before.
-// Called with mu held.
-func (w *Writer) expireBy(deadline time.Time, d time.Duration) {
-	e := &w.expiry
-	switch {
-	case !e.at.IsZero() && !deadline.Before(e.at):
-		return
-	case e.timer == nil:
-		e.timer = time.AfterFunc(d, w.expire)
-	default:
-		e.timer.Reset(d)
-	}
-	e.at = deadline
-}
-
-// expire answers the units whose budget is spent.
-func (w *Writer) expire() {
-	w.mu.Lock()
-	now := time.Now()
-	var late []*task
-	var next *task
-	for t := range w.queue.all() {
-		switch {
-		case !now.Before(t.deadline()):
-			w.queue.remove(t)
-			t.state = answered
-			t.err = w.outOfBudget(t, now)
-			late = append(late, t)
-		case next == nil || t.deadline().Before(next.deadline()):
-			next = t
-		}
-	}
-	w.expiry.at = time.Time{}
-	if next != nil {
-		w.expireBy(next.deadline(), next.deadline().Sub(now))
-	}
-	w.mu.Unlock()
-	for _, t := range late {
-		t.ready <- struct{}{}
-	}
-}
-
-// await returns when t has been answered or has the baton. An error means that
-// t left the queue without having begun.
-func (w *Writer) await(t *task) error {
-	done := t.ctx.Done()
-	if done == nil {
-		<-t.ready
-		return nil
-	}
-	select {
-	case <-t.ready:
-		return nil
-	case <-done:
-	}
-	w.mu.Lock()
-	if t.state == queued {
-		w.queue.remove(t)
-		w.mu.Unlock()
-		return t.ctx.Err()
-	}
-	w.mu.Unlock()
-	return w.awaitOutcome(t)
-}
-
-// hostageGrace is how long a unit whose context has ended still waits for the
-// COMMIT of its group while another caller's transaction keeps the group open.
-const hostageGrace = 30 * time.Millisecond
-
-// awaitOutcome waits for a unit that has begun. Its statement stops by itself
-// when the context ends; after that only the COMMIT is missing, and guessing
-// is worse than waiting for it. The exception is a group that a joined
-// transaction keeps open for longer than its call site ever did.
-func (w *Writer) awaitOutcome(t *task) error {
-	for {
-		grace := time.NewTimer(hostageGrace)
-		select {
-		case <-t.ready:
-			grace.Stop()
-			return nil
-		case <-grace.C:
-		}
-		err := t.ctx.Err()
-		w.mu.Lock()
-		hostage := err != nil && t.state == executed && w.holder.Kind == kindTransaction
-		t.gone = hostage
-		w.mu.Unlock()
-		if hostage {
-			return fmt.Errorf("%w: %w", ErrOutcomeUnknown, err)
-		}
-	}
-}
-
-const (
-	kindTransaction = "transaction"
-	kindStatement   = "statement"
-	kindExclusive   = "exclusive work"
-	kindForeign     = "another process"
-)
-
-func (w *Writer) setHolder(h Holder) {
-	w.mu.Lock()
-	w.holder = h
-	w.mu.Unlock()
-}
-
-// Holder tells who has the writer now.
-func (w *Writer) Holder() Holder {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.holder
 }
 
 // Queued is the number of units waiting.
