@@ -437,6 +437,9 @@ func (d *database) engine(readOnly bool) *session.Engine {
 		Sidecar:        isSidecar,
 		Fail:           translate,
 		Notice:         d.notice,
+		OnSlow:         d.reportSlow,
+		SlowWrite:      d.cfg.Writer.SlowHolder,
+		SlowRead:       d.cfg.ConnectionPool.LeakThreshold,
 		Budget:         max(d.cfg.Database.BusyTimeout, 0),
 		ReadAheadRows:  max(d.cfg.ConnectionPool.ReadAheadRows, 1),
 		ReadAheadBytes: int(max(d.cfg.ConnectionPool.ReadAheadBytes, 1)),
@@ -558,6 +561,12 @@ func (d *database) reportLeak(l locks.Lease, now time.Time) {
 	d.counters.Leaks.Add(1)
 	d.log.Warn("holdfast: held for long, perhaps never closed", "path", d.path, "kind", string(l.Kind),
 		"held", now.Sub(l.Since).Round(time.Millisecond), "caller", l.Site.String(), "sql", stats.Fingerprint(l.SQL))
+}
+
+// reportSlow tells of what was held for long and has ended.
+func (d *database) reportSlow(l locks.Lease, held time.Duration, outcome string) {
+	d.log.Warn("holdfast: was held for long", "path", d.path, "kind", string(l.Kind), "held", held.Round(time.Millisecond),
+		"caller", l.Site.String(), "first", stats.Fingerprint(l.SQL), "last", stats.Fingerprint(l.Last), "rows", l.Rows, "outcome", outcome)
 }
 
 func (d *database) evict(now time.Time, age time.Duration, kinds ...locks.Kind) {

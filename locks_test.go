@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"encoding/json"
 	"errors"
+	"log/slog"
+	"path/filepath"
 	"runtime"
 	"runtime/pprof"
 	"strings"
@@ -226,4 +228,81 @@ func TestLocksNamesTheStatementThatRuns(t *testing.T) {
 	}
 	stop()
 	wg.Wait()
+}
+
+func TestSlowHoldersAreLogged(t *testing.T) {
+	t.Parallel()
+	var log lockedBuffer
+	seen := make(chan string, 64)
+	log.onLine = func(s string) { seen <- s }
+	var cfg holdfast.Config
+	cfg.Database.Path = filepath.Join(t.TempDir(), "app.db")
+	cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
+	cfg.Writer.SlowHolder, cfg.ConnectionPool.LeakThreshold = 1, 1
+	db, err := holdfast.OpenConfig(ctx(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	closing := sync.OnceValue(db.Close)
+	defer closing()
+	must(t, db, "CREATE TABLE t(a)")
+	line := func(what string, parts ...string) {
+		t.Helper()
+		for s := range seen {
+			if !strings.Contains(s, "was held for long") {
+				continue
+			}
+			for _, part := range append(parts, "held=", `caller="locks_test.go:`, "path=") {
+				if !strings.Contains(s, part) || strings.Contains(s, "secret") {
+					t.Errorf("%s: %s lacks %s", what, s, part)
+				}
+			}
+			return
+		}
+	}
+	change := func(tx *sql.Tx) {
+		must(t, tx, "INSERT INTO t VALUES ('secret'), ('secret')")
+		must(t, tx, "DELETE FROM t WHERE a = 'secret'")
+	}
+	const statements = `first="INSERT INTO t VALUES (?), (?)" last="DELETE FROM t WHERE a = ?" rows=2`
+	if err := db.Update(ctx(), func(tx *sql.Tx) error { change(tx); return nil }); err != nil {
+		t.Error(err)
+	}
+	line("Update", statements, "outcome=committed", `kind="write transaction"`)
+	tx, err := db.Begin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	change(tx)
+	if err := tx.Rollback(); err != nil {
+		t.Error(err)
+	}
+	line("Rollback", statements, `outcome="rolled back"`)
+	if err := db.View(ctx(), func(tx *sql.Tx) error { number(t, tx, "SELECT 1"); return nil }); err != nil {
+		t.Error(err)
+	}
+	line("View", `first="SELECT ?"`, "outcome=closed", `kind="read transaction"`)
+	rows, err := db.Query(endless + "SELECT i, 'secret' FROM n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := rows.Close(); err != nil {
+		t.Error(err)
+	}
+	line("Rows", "kind=rows", "outcome=closed")
+	for range db.Rows(ctx(), endless+"SELECT i, 'secret' FROM n") {
+		break
+	}
+	line("DB.Rows", "kind=rows", "outcome=closed")
+	if tx, err = db.Begin(); err != nil {
+		t.Fatal(err)
+	}
+	change(tx)
+	if err := closing(); err != nil {
+		t.Error(err)
+	}
+	line("Close", statements, "outcome=evicted")
+	if err := tx.Commit(); err == nil {
+		t.Error("an evicted transaction was committed")
+	}
 }

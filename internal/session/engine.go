@@ -51,6 +51,11 @@ type Config struct {
 	// Notice reports something an operator may want to know. It must not block.
 	Notice func(msg, pragma string, site locks.Site)
 
+	// OnSlow is told of a lease that has ended and was held for SlowWrite or
+	// longer, or SlowRead if it was a reader's. 0 turns it off. It must not block.
+	OnSlow              func(l locks.Lease, held time.Duration, outcome string)
+	SlowWrite, SlowRead time.Duration
+
 	Budget         time.Duration // longest lock wait of one statement
 	ReadAheadRows  int
 	ReadAheadBytes int
@@ -127,6 +132,30 @@ func (e *Engine) IdleLeaks(now time.Time, age time.Duration) []locks.Lease {
 		}
 	}
 	return out
+}
+
+// outcomes of a lease, for the log.
+const (
+	committed  = "committed"
+	rolledBack = "rolled back"
+	unknown    = "unknown"
+	evicted    = "evicted"
+	closed     = "closed" // of what only read
+)
+
+// release takes a lease off the record, and tells of it if it was held for long.
+func (e *Engine) release(l *locks.Lease, outcome string) {
+	e.cfg.Locks.Remove(l)
+	limit := e.cfg.SlowRead
+	if l.Kind == locks.WriteTx {
+		limit = e.cfg.SlowWrite
+	}
+	if limit <= 0 || e.cfg.OnSlow == nil {
+		return
+	}
+	if held := time.Since(l.Since); held >= limit {
+		e.cfg.OnSlow(*l, held, outcome)
+	}
 }
 
 // onReader runs fn on a leased reader and gives it back. A reader that fails

@@ -149,7 +149,11 @@ func (r *Reading) Close() {
 	}
 	err := r.stmt.Release()
 	if r.lease != nil {
-		r.e.cfg.Locks.Remove(r.lease)
+		outcome := closed
+		if r.stop.Load() {
+			outcome = evicted
+		}
+		r.e.release(r.lease, outcome)
 	}
 	r.e.giveBack(r.reader, err)
 	r.reader, r.stmt = nil, nil

@@ -301,7 +301,11 @@ func (r *Rows) end() {
 	case f.pin != nil:
 		f.pin.rows--
 	case f.reader != nil:
-		f.c.e.cfg.Locks.Remove(f.lease)
+		outcome := closed
+		if f.stop.Load() {
+			outcome = evicted
+		}
+		f.c.e.release(f.lease, outcome)
 		f.c.occupied(-1)
 		f.c.e.giveBack(f.reader, err)
 	}

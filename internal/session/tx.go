@@ -47,6 +47,7 @@ type transaction struct {
 	pragmas  []string // those it has set away from their default
 
 	names   []string // textual savepoints, innermost last
+	commits bool     // its end is a COMMIT
 	textual bool     // begun by SAVEPOINT: RELEASE of the outermost commits
 	lease   locks.Lease
 	rows    int64           // changed so far
@@ -268,6 +269,7 @@ func (c *Conn) endTx(ctx context.Context, commit bool) error {
 		return nil
 	}
 	var err error
+	t.commits = commit
 	t.finish(func() error {
 		err = t.endWith(ctx, commit)
 		return err
@@ -290,12 +292,27 @@ func (t *transaction) abort(cause error) error {
 // remembers why nothing can run in it any more. mu is held.
 func (t *transaction) finish(end func() error, why error) {
 	t.closeRows()
-	_ = end()
+	err := end()
 	t.over = why
 	if t.lease.Kind != "" { // begun to the end
-		t.c.e.cfg.Locks.Remove(&t.lease)
+		t.c.e.release(&t.lease, t.outcome(err))
 		t.c.occupied(-1)
 	}
+}
+
+// outcome says what became of a transaction that has ended with err.
+func (t *transaction) outcome(err error) string {
+	switch {
+	case t.over == ErrEvicted:
+		return evicted
+	case t.lease.Kind == locks.ReadTx:
+		return closed
+	case errors.Is(err, writer.ErrOutcomeUnknown):
+		return unknown
+	case t.commits && err == nil:
+		return committed
+	}
+	return rolledBack
 }
 
 // keep notes rows that are read on after the statement has returned.
