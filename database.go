@@ -39,6 +39,7 @@ type database struct {
 	counters stats.Counters
 	profile  profile
 	fenced   atomic.Bool
+	foreign  foreign
 
 	first   *sqlite.Conn // opened by open, taken by the writer's or the pool's first use
 	engines map[*session.Engine]struct{}
@@ -435,7 +436,7 @@ func (d *database) engine(readOnly bool) *session.Engine {
 		OpenPinned:     func(ctx context.Context) (*sqlite.Conn, error) { return d.connect(ctx, own) },
 		Fence:          d.fence,
 		Sidecar:        isSidecar,
-		Fail:           translate,
+		Fail:           d.fail,
 		Notice:         d.notice,
 		OnSlow:         d.reportSlow,
 		SlowWrite:      d.cfg.Writer.SlowHolder,

@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"sort"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/holdfastdb/holdfast/internal/busy"
@@ -94,7 +95,13 @@ type Holder struct {
 	Kind     string    // "transaction", "statement", "exclusive work" or "another process"
 	CallSite string    // "billing.go:88 (shop/billing.Charge)", if it is in this process
 	SQL      string    // its last statement, without literals
-	Since    time.Time // when it got the lock; zero if unknown
+	Since    time.Time // when it got the lock, or was first in the way; zero if unknown
+
+	// Of another process, where the system tells (Linux).
+	PID     int    // 0 if unknown
+	Program string // "python3"
+	State   string // "running", "sleeping", "stopped", ...
+	Lock    string // "WAL_WRITE", "RESERVED", ...; see the locks of DB.Locks
 }
 
 // Error says what happened and what to do about it.
@@ -208,6 +215,75 @@ func translate(op, text string, site locks.Site, args []driver.NamedValue, err e
 		e.text += " (begun at " + site.String() + ")"
 	}
 	return e
+}
+
+// fail is translate with what the database knows besides: who the other process
+// is that an operation has waited for in vain.
+func (d *database) fail(op, text string, site locks.Site, args []driver.NamedValue, err error) error {
+	out := translate(op, text, site, args, err)
+	var e *Error
+	if !errors.As(out, &e) || e.kind != ErrBusy {
+		return out
+	}
+	var engine *sqlite.Error
+	if e.Holder == nil && !(errors.As(err, &engine) && busy.Classify(engine.Code) == busy.Wait) {
+		return out // nobody, or a pool
+	}
+	if e.Holder == nil || e.Holder.Kind == foreignKind {
+		d.nameForeign(e)
+	}
+	return out
+}
+
+const foreignKind = "another process"
+
+// foreignLook bounds the look at other processes. An answer serves for a moment,
+// as all who wait run out of patience together.
+const (
+	foreignLook  = 50 * time.Millisecond
+	foreignFresh = 100 * time.Millisecond
+)
+
+// foreign is the last look at other processes.
+type foreign struct {
+	mu    sync.Mutex // guards the rest, and is held for a look
+	at    time.Time
+	found locks.Process
+	ok    bool
+}
+
+func (f *foreign) look(path string) (locks.Process, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if now := time.Now(); now.Sub(f.at) > foreignFresh {
+		ctx, cancel := context.WithTimeout(context.Background(), foreignLook)
+		defer cancel()
+		_, shm, _, _, _ := dbfile.Sidecars(path)
+		f.found, f.ok = locks.Foreign(ctx, path, shm)
+		f.at = time.Now()
+	}
+	return f.found, f.ok
+}
+
+func (d *database) nameForeign(e *Error) {
+	p, ok := d.foreign.look(d.path)
+	if !ok {
+		return
+	}
+	if e.Holder == nil {
+		e.Holder = &Holder{Kind: foreignKind}
+	}
+	h := e.Holder
+	h.PID, h.Program, h.State, h.Lock = p.PID, p.Program, p.State, p.Lock
+	who := fmt.Sprintf("process %d (%s, %s) has %s", h.PID, h.Program, h.State, h.Lock)
+	if !h.Since.IsZero() {
+		who += fmt.Sprintf(", for at least %s", time.Since(h.Since).Round(time.Millisecond))
+	}
+	e.text += ": " + who
+	e.next = "let it end its transaction sooner, or raise busy_timeout"
+	if h.State == "stopped" {
+		e.next = fmt.Sprintf("it is stopped and keeps its lock until it goes on (kill -CONT %d) or ends", h.PID)
+	}
 }
 
 func (e *Error) setCode(c sqlite.ResultCode) {

@@ -94,7 +94,10 @@ func OpenConfig(ctx context.Context, cfg Config) (*DB, error) {
 		return nil, translate("open", "", locks.Site{}, nil, err)
 	}
 	d, readOnly, err := acquire(ctx, full)
-	if err != nil {
+	switch {
+	case err != nil && d != nil:
+		return nil, d.fail("open", "", locks.Site{}, nil, err)
+	case err != nil:
 		return nil, translate("open", "", locks.Site{}, nil, err)
 	}
 	for _, n := range notes {

@@ -132,6 +132,18 @@ var openings = []opening{
 		"the kernel's mount table, by a constant name",
 	},
 	{
+		"internal/locks/procfs_linux.go Foreign os.ReadFile",
+		"the kernel's table of locks, by a constant name",
+	},
+	{
+		"internal/locks/procfs_linux.go ofdOwner os.ReadFile",
+		"what the kernel says about a descriptor, under /proc/PID/fdinfo: the file itself is behind /proc/PID/fd",
+	},
+	{
+		"internal/locks/procfs_linux.go describe os.ReadFile",
+		"the name and the state of a process, under /proc/PID",
+	},
+	{
 		"internal/dbfile/identity_windows.go identify windows.CreateFile",
 		"Windows, with access 0 and all sharing allowed: no data is in reach, and locks belong to the handle that took them",
 	},

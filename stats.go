@@ -109,6 +109,11 @@ type LockHolder struct {
 	Since          time.Time `json:"since"`
 	HeldSeconds    float64   `json:"held_at_least_seconds"`
 	Labels         string    `json:"labels,omitempty"` // of runtime/pprof, in its context: "job=billing, tenant=7"
+
+	// Of another process, where the system tells (Linux).
+	PID     int    `json:"pid,omitempty"`
+	Program string `json:"program,omitempty"`
+	State   string `json:"state,omitempty"`
 }
 
 // LockWaiter is who waits for the writer.
@@ -134,7 +139,8 @@ type WALReport struct {
 const maxWaiters = 1000
 
 // Locks tells who has the locks of the database and who waits for them. It takes
-// no lock that a statement could hold, and waits for nobody.
+// no lock that a statement could hold, and waits for nobody; when another process
+// keeps the writer waiting, it looks for that one for up to 50 ms.
 func (db *DB) Locks(ctx context.Context) (LockReport, error) {
 	if err := ctx.Err(); err != nil {
 		return LockReport{}, err
@@ -177,6 +183,11 @@ func (d *database) writeHolder(h writer.Holder, leases []locks.Lease, now time.T
 		Since: h.Since, HeldSeconds: now.Sub(h.Since).Seconds(), Labels: h.Labels(),
 	}
 	out.FirstStatement = out.Statement
+	if h.Kind == foreignKind {
+		if p, ok := d.foreign.look(d.path); ok {
+			out.Lock, out.PID, out.Program, out.State = p.Lock, p.PID, p.Program, p.State
+		}
+	}
 	for _, l := range leases { // the youngest of the place: one before it may be committing
 		if l.Kind == locks.WriteTx && h.Site.Known() && l.Site == h.Site {
 			out.FirstStatement, out.RowsChanged = stats.Fingerprint(l.SQL), l.Rows

@@ -242,7 +242,7 @@ func (db *DB) Batch(ctx context.Context, stmts []Statement, opts ...BatchOption)
 		if cerr := ctx.Err(); cerr != nil && (err == cerr || busy.Classify(sqlite.Code(err)) == busy.Cancelled) {
 			return BatchResult{}, cerr
 		}
-		err = translate("batch", "", locks.Site{}, nil, err)
+		err = db.h.d.fail("batch", "", locks.Site{}, nil, err)
 		if !o.repeatable(err) || n >= db.h.d.cfg.RetryLogic.MaxRetries {
 			return BatchResult{}, err
 		}

@@ -54,6 +54,10 @@ type holderDetails struct {
 	CallSite string `json:"call_site,omitempty"`
 	SQL      string `json:"sql,omitempty"`
 	Since    string `json:"since,omitempty"`
+	PID      int    `json:"pid,omitempty"`
+	Program  string `json:"program,omitempty"`
+	State    string `json:"state,omitempty"`
+	Lock     string `json:"lock,omitempty"`
 }
 
 func (a *app) describe(err error, code int) errorAsDetails {
@@ -64,7 +68,10 @@ func (a *app) describe(err error, code int) errorAsDetails {
 	}
 	d.Code, d.ExtendedCode, d.WaitedSeconds = e.Code, e.ExtendedCode, seconds(e.Waited)
 	if h := e.Holder; h != nil {
-		d.Holder = &holderDetails{Kind: h.Kind, CallSite: h.CallSite, SQL: h.SQL}
+		d.Holder = &holderDetails{
+			Kind: h.Kind, CallSite: h.CallSite, SQL: h.SQL,
+			PID: h.PID, Program: h.Program, State: h.State, Lock: h.Lock,
+		}
 		if !h.Since.IsZero() {
 			d.Holder.Since = h.Since.UTC().Format(time.RFC3339Nano)
 		}

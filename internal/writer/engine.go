@@ -22,9 +22,17 @@ func (w *Writer) begin(t *task) error {
 	}
 	left := t.left()
 	var err error
+	foreign := Holder{Kind: kindForeign}
 	attempts, expired, ctxErr := busy.Poll(t.ctx, left, func() bool {
 		err = w.control("BEGIN IMMEDIATE")
-		return err == nil || busy.Classify(sqlite.Code(err)) != busy.Wait
+		if err == nil || busy.Classify(sqlite.Code(err)) != busy.Wait {
+			return true
+		}
+		if foreign.Since.IsZero() {
+			foreign.Since = time.Now()
+			w.setHolder(foreign) // whom those behind wait for, too
+		}
+		return false
 	})
 	if attempts > 1 {
 		w.cfg.Counters.LockConflicts.Add(1)
@@ -37,7 +45,7 @@ func (w *Writer) begin(t *task) error {
 	case ctxErr != nil && err != nil:
 		return ctxErr
 	case expired:
-		return &BusyError{Waited: time.Since(t.since), Attempts: attempts, Holder: Holder{Kind: kindForeign}, Cause: err}
+		return &BusyError{Waited: time.Since(t.since), Attempts: attempts, Holder: foreign, Cause: err}
 	case err != nil:
 		return err
 	}
@@ -168,6 +176,7 @@ func (w *Writer) takeTurn(t *task) error {
 	if patience <= 0 {
 		return nil // no time to be fair; that says nothing about the lock
 	}
+	w.setHolder(Holder{Kind: kindForeign, Since: time.Now()})
 	ctx, cancel := context.WithTimeoutCause(t.ctx, patience, errPatience)
 	defer cancel()
 	_, err := w.cfg.Turn.Acquire(ctx)

@@ -27,8 +27,8 @@ func (e *BusyError) Unwrap() error { return e.Cause }
 type Holder struct {
 	Kind  string // "transaction", "statement", "exclusive work", "another process", or "" for nobody
 	Site  locks.Site
-	SQL   string // its last statement, literals and all: never print it as it is
-	Since time.Time
+	SQL   string    // its last statement, literals and all: never print it as it is
+	Since time.Time // for another process, when it was first in the way
 
 	ctx  context.Context
 	mark locks.Mark // Request.Mark
