@@ -75,8 +75,16 @@ func (h Holder) isAmong(marks []locks.Mark) bool {
 // own tells a unit that is out of budget if it was its own caller who held the
 // writer. It runs on the caller's goroutine.
 func own(err error) error {
+	if err == nil {
+		return nil
+	}
+	return ownBusy(err)
+}
+
+// ownBusy is apart from own because its variable is on the heap.
+func ownBusy(err error) error {
 	var busy *BusyError
-	if err == nil || !errors.As(err, &busy) || busy.Holder.mark == 0 {
+	if !errors.As(err, &busy) || busy.Holder.mark == 0 {
 		return err
 	}
 	if site, marks := locks.Caller(); busy.Holder.isAmong(marks) {
