@@ -54,12 +54,13 @@ type database struct {
 // package-level because what it prevents is: two writers of one file in one
 // process would know nothing of each other, and closing one's descriptors
 // would drop the other's locks (https://www.sqlite.org/howtocorrupt.html,
-// section 2.2). The marks are here because they are told apart on a stack, which
-// may be inside functions given to several databases.
+// section 2.2). Marks and waits are here because one goroutine may be inside
+// functions given to several databases.
 var opened = struct {
 	mu    sync.Mutex // guards m
 	m     map[any]*database
 	marks atomic.Uint32
+	waits writer.Graph
 }{m: make(map[any]*database)}
 
 // nextMark returns a mark that no call which is under way has: the same comes
@@ -401,6 +402,7 @@ func (d *database) buildRooms() {
 		Open:         func(ctx context.Context) (*sqlite.Conn, error) { return d.take(ctx, writing) },
 		Fence:        d.fence,
 		Counters:     &d.counters,
+		Graph:        &opened.waits,
 		Budget:       max(c.Database.BusyTimeout, 0),
 		MaxGroup:     c.Writer.MaxGroup,
 		MaxGroupTime: c.Writer.MaxGroupDuration,

@@ -40,7 +40,8 @@ var (
 	// that it had.
 	ErrOutcomeUnknown = errors.New("outcome unknown")
 	// ErrSelfDeadlock: a function given to Update wrote through the database
-	// handle, and waited for its own transaction. Nothing was written by that call.
+	// handle, and waited for its own transaction; or two took two databases in
+	// opposite order. Nothing was written by that call.
 	ErrSelfDeadlock = errors.New("waits for its own transaction")
 	// ErrReadOnlyTx: a write in a transaction that was begun read-only.
 	ErrReadOnlyTx = errors.New("write in a read-only transaction")
@@ -305,6 +306,9 @@ func (e *Error) classify(err error) {
 		e.kind, e.Holder = ErrSelfDeadlock, publicHolder(self.Holder)
 		e.setCode(sqlite.ResultLocked)
 		e.next = "write through the *sql.Tx that the function was given"
+		if self.Via.Known() {
+			e.next = "take the databases in the same order everywhere"
+		}
 		return
 	case errors.As(err, &wait):
 		e.kind, e.Waited, e.Attempts = ErrBusy, wait.Waited, wait.Attempts

@@ -306,3 +306,31 @@ func TestSlowHoldersAreLogged(t *testing.T) {
 		t.Error("an evicted transaction was committed")
 	}
 }
+
+// Two goroutines that take two databases in opposite order: one goes on, the
+// other hears of both.
+func TestDeadlockOverTwoDatabases(t *testing.T) {
+	t.Parallel()
+	a, b := open(t), open(t)
+	var both, done sync.WaitGroup
+	both.Add(2)
+	results := make(chan error, 2)
+	for _, pair := range [][2]*holdfast.DB{{a, b}, {b, a}} {
+		done.Go(func() {
+			results <- pair[0].Update(ctx(), func(*sql.Tx) error {
+				both.Done()
+				both.Wait()
+				_, err := pair[1].Exec("CREATE TABLE t(a)")
+				return err
+			})
+		})
+	}
+	done.Wait()
+	first, second := <-results, <-results
+	if first == nil {
+		first, second = second, first
+	}
+	if !errors.Is(first, holdfast.ErrSelfDeadlock) || second != nil || strings.Count(first.Error(), "locks_test.go:") != 3 {
+		t.Errorf("%v, and %v", first, second)
+	}
+}

@@ -15,9 +15,14 @@ import (
 type SelfDeadlockError struct {
 	Holder Holder     // the transaction
 	Site   locks.Site // of the call that waits for it
+	Via    locks.Site // of the call by which the transaction waits for the caller's, if it is not the caller's itself
 }
 
 func (e *SelfDeadlockError) Error() string {
+	if e.Via.Known() {
+		return fmt.Sprintf("the write at %s waits for the transaction begun at %s, which waits at %s for one that the write runs inside of",
+			e.Site, e.Holder.Site, e.Via)
+	}
 	return fmt.Sprintf("the write at %s waits for the transaction that it runs inside of, begun at %s", e.Site, e.Holder.Site)
 }
 
@@ -51,6 +56,15 @@ func (t *task) callToLook() {
 func (w *Writer) lookAround(t *task) error {
 	t.look.due = false
 	site, marks := locks.Caller()
+	over, err := w.noteLook(t, site, marks)
+	if over || err != nil || len(marks) == 0 || w.cfg.Graph == nil {
+		return err
+	}
+	return w.cfg.Graph.breakCycle(w, t, site)
+}
+
+// noteLook notes what a look has found; over says that there is nothing more to find.
+func (w *Writer) noteLook(t *task, site locks.Site, marks []locks.Mark) (over bool, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	t.look.marks = marks
@@ -60,11 +74,14 @@ func (w *Writer) lookAround(t *task) error {
 	if t == w.served {
 		w.holder.Site = site
 	}
-	if t.state != queued || !w.holder.isAmong(marks) {
-		return nil
+	if t.state != queued {
+		return true, nil
 	}
-	w.leave(t)
-	return &SelfDeadlockError{Holder: w.holder, Site: site}
+	if w.holder.isAmong(marks) {
+		w.leave(t)
+		return true, &SelfDeadlockError{Holder: w.holder, Site: site}
+	}
+	return w.holder.mark == 0, nil
 }
 
 // isAmong tells whether the holder is one of the transactions with these marks.

@@ -52,6 +52,7 @@ type Config struct {
 	Fence    func() error                                    // nil while the path still names the file that is open
 	Turn     Turn                                            // nil: no fair lock between processes
 	Counters *stats.Counters
+	Graph    *Graph // finds writers that wait for each other; may be nil
 
 	Budget       time.Duration // longest wait of one unit, queue and foreign locks together
 	MaxGroup     int           // units in one COMMIT
@@ -123,9 +124,13 @@ type spare struct {
 // New returns a writer. Nothing is opened until the first unit.
 func New(cfg Config) *Writer {
 	cfg.MaxGroup = max(cfg.MaxGroup, 1)
-	return &Writer{cfg: cfg, idle: make(chan struct{}), known: known{
+	w := &Writer{cfg: cfg, idle: make(chan struct{}), known: known{
 		sites: make(map[locks.Site]time.Duration), apart: make(map[string]bool),
 	}}
+	if cfg.Graph != nil {
+		cfg.Graph.join(w)
+	}
+	return w
 }
 
 // Unit is repeatable work for the write connection.
@@ -227,6 +232,9 @@ func (w *Writer) Close(ctx context.Context) error {
 		w.expiry.timer.Stop()
 	}
 	w.mu.Unlock()
+	if w.cfg.Graph != nil {
+		w.cfg.Graph.part(w)
+	}
 	for _, t := range waiting {
 		w.answer(t, ErrClosed)
 	}
