@@ -303,7 +303,7 @@ func (t *transaction) finish(end func() error, why error) {
 // outcome says what became of a transaction that has ended with err.
 func (t *transaction) outcome(err error) string {
 	switch {
-	case t.over == ErrEvicted:
+	case errors.Is(t.over, ErrEvicted):
 		return evicted
 	case t.lease.Kind == locks.ReadTx:
 		return closed
