@@ -107,7 +107,7 @@ func (a *app) doctor(ctx context.Context, path string, o doctor.Options) error {
 	answer := doctorAnswer{Schema: "holdfast.doctor/v1", Path: r.Path, Findings: r.Findings, Blind: r.Blind}
 	answer.Status = []string{"healthy", "warning", "critical", "unknown"}[r.ExitCode()]
 	if a.format == output.Table {
-		if _, err := a.out.WriteString(findingLines(answer)); err != nil {
+		if _, err := a.out.WriteString(findingLines(answer, o.Language)); err != nil {
 			return &output.WriteError{Err: err}
 		}
 	} else {
@@ -124,16 +124,20 @@ func (a *app) doctor(ctx context.Context, path string, o doctor.Options) error {
 
 // findingLines is one line a finding. The first line is the answer: the worst
 // finding, or that there is none.
-func findingLines(answer doctorAnswer) string {
+func findingLines(answer doctorAnswer, language string) string {
+	words := map[string]string{"healthy": "healthy", "unknown": "unknown", "blind": "not seen"}
+	if strings.HasPrefix(language, "de") {
+		words = map[string]string{"healthy": "gesund", "unknown": "unbekannt", "blind": "nicht zu sehen"}
+	}
 	var lines []string
-	if answer.Status == "healthy" || answer.Status == "unknown" {
-		lines = append(lines, strings.TrimSuffix(answer.Status+": "+answer.Path, ": "))
+	if word := words[answer.Status]; word != "" {
+		lines = append(lines, strings.TrimSuffix(word+": "+answer.Path, ": "))
 	}
 	for _, f := range answer.Findings {
 		lines = append(lines, fmt.Sprintf("%-8s %s | %s | %s | %s", f.Severity, f.ID, f.Summary, f.Evidence, f.Fix))
 	}
 	for _, b := range answer.Blind {
-		lines = append(lines, "not seen | "+b)
+		lines = append(lines, words["blind"]+" | "+b)
 	}
 	for n := range lines {
 		lines[n] = output.Visible(lines[n]) + "\n"
