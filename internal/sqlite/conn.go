@@ -52,7 +52,8 @@ type Conn struct {
 	panicked  any // what a callback panicked with, until raise
 	maxLength int // SQLITE_LIMIT_LENGTH
 
-	calls int // of the engine; see Calls
+	calls   int     // of the engine; see Calls
+	running uintptr // the C statement that is being stepped, or 0
 
 	cache cache
 	stmts map[*Stmt]struct{}
@@ -239,6 +240,7 @@ func (c *Conn) exec(sql string, answers *[]string) error {
 
 // drain steps stmt to its end and finalizes it.
 func (c *Conn) drain(stmt uintptr, answers *[]string) error {
+	c.running = stmt
 	rc := sqlite3.Xsqlite3_step(c.tls, stmt)
 	if answers != nil {
 		text := ""
@@ -250,6 +252,7 @@ func (c *Conn) drain(stmt uintptr, answers *[]string) error {
 	for rc == sqlite3.SQLITE_ROW && c.panicked == nil {
 		rc = sqlite3.Xsqlite3_step(c.tls, stmt)
 	}
+	c.running = 0
 	var err error
 	if rc != sqlite3.SQLITE_DONE && rc != sqlite3.SQLITE_ROW {
 		err = c.fail("exec", rc)

@@ -81,8 +81,8 @@ func busyTrampoline(_ *libc.TLS, h uintptr, count int32) (rc int32) {
 }
 
 // SetProgressHandler sets what is called about every ops virtual machine
-// instructions; stop makes the statement fail with [ResultInterrupt]. nil, or
-// ops below 1, removes it. See https://www.sqlite.org/c3ref/progress_handler.html.
+// instructions; stop makes the statement fail with [ResultInterrupt], and then
+// nothing of it is in the database. nil, or ops below 1, removes it. See https://www.sqlite.org/c3ref/progress_handler.html.
 func (c *Conn) SetProgressHandler(ops int, fn func() (stop bool)) {
 	if c.db == 0 {
 		return
@@ -102,7 +102,7 @@ func progressTrampoline(_ *libc.TLS, h uintptr) (rc int32) {
 		return 1 // a callback of this statement has panicked: get out
 	}
 	fn := c.hooks.progress
-	if fn == nil {
+	if fn == nil || c.halted() {
 		return 0
 	}
 	done := false
@@ -110,6 +110,13 @@ func progressTrampoline(_ *libc.TLS, h uintptr) (rc int32) {
 	rc = libc.Bool32(fn())
 	done = true
 	return rc
+}
+
+// halted tells whether the statement that is being stepped has come to its end.
+// SQLite asks the progress handler once more behind that, and a statement that is
+// stopped there fails although all that it has written stays.
+func (c *Conn) halted() bool {
+	return c.running != 0 && (*sqlite3.TVdbe)(pointer(c.running)).FeVdbeState == sqlite3.VDBE_HALT_STATE
 }
 
 // SetCommitHook sets what is called when a transaction is about to commit;

@@ -55,6 +55,63 @@ func TestProgressHandler(t *testing.T) {
 	}
 }
 
+// A write that is stopped has written nothing, wherever that was; one that has
+// written does not fail. A read that is open on the same connection changes
+// nothing about it.
+func TestProgressHandlerStopsAWriteOrLeavesIt(t *testing.T) {
+	for _, test := range []struct {
+		sql   string
+		begin string
+		rows  bool
+	}{
+		{"INSERT INTO t VALUES (1)", "BEGIN IMMEDIATE", false},
+		{"INSERT INTO t VALUES (1)", "BEGIN IMMEDIATE", true},
+		{"INSERT INTO t VALUES (1)", "", false},
+		{"INSERT INTO t SELECT 1 WHERE 1 RETURNING a", "BEGIN IMMEDIATE", false},
+		{"CREATE TABLE t2(a)", "BEGIN IMMEDIATE", false},
+	} {
+		written := func(c *Conn) bool {
+			n, err := c.QueryInt64("SELECT (SELECT count(*) FROM t WHERE a=1) + (SELECT count(*) FROM sqlite_schema WHERE name='t2')")
+			must(t, err)
+			return n > 0
+		}
+		stopped := 0
+		for at := 1; ; at++ {
+			c := newConn(t, "CREATE TABLE t(a); INSERT INTO t VALUES (0), (0)")
+			mustExec(t, c, test.begin)
+			if test.rows {
+				s, _, err := c.Prepare("SELECT * FROM t")
+				must(t, err)
+				if row, err := s.Step(); !row || err != nil {
+					t.Fatal(row, err)
+				}
+			}
+			s, _, err := c.Prepare(test.sql)
+			must(t, err)
+			n := 0
+			c.SetProgressHandler(1, func() bool { n++; return n == at })
+			for row := true; row && err == nil; {
+				row, err = s.Step()
+			}
+			c.SetProgressHandler(0, nil)
+			if e := s.Finalize(); err == nil {
+				err = e
+			}
+			if got := written(c); got != (err == nil) {
+				t.Fatalf("%s, stopped at %d: %v, written: %v", test.sql, at, err, got)
+			}
+			if err == nil {
+				break
+			}
+			wantCode(t, err, ResultInterrupt)
+			stopped++
+		}
+		if stopped < 3 {
+			t.Errorf("%s was stopped at %d places only", test.sql, stopped)
+		}
+	}
+}
+
 func TestWALHook(t *testing.T) {
 	db := newTestDB(t, "CREATE TABLE t(a, b)")
 	c := db.open()

@@ -106,7 +106,9 @@ func (s *Stmt) Step() (row bool, err error) {
 		s.cols.checked = false // the first step may compile the statement again
 	}
 	s.conn.calls++
+	s.conn.running = s.ptr
 	rc := sqlite3.Xsqlite3_step(s.tls, s.ptr)
+	s.conn.running = 0
 	if rc == sqlite3.SQLITE_ROW && s.conn.panicked == nil {
 		return true, nil
 	}
