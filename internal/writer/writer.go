@@ -227,6 +227,11 @@ func (w *Writer) Close(ctx context.Context) error {
 	}
 	w.closed = true
 	waiting := w.queue.drain()
+	for _, t := range waiting {
+		// Under the same lock: a unit that is in no queue and not answered either
+		// would take the end of its context for leave to go, and be used again.
+		t.state, t.err = answered, ErrClosed
+	}
 	free := !w.owned
 	if w.expiry.timer != nil {
 		w.expiry.timer.Stop()
@@ -236,7 +241,7 @@ func (w *Writer) Close(ctx context.Context) error {
 		w.cfg.Graph.part(w)
 	}
 	for _, t := range waiting {
-		w.answer(t, ErrClosed)
+		t.ready <- struct{}{}
 	}
 	if free {
 		w.closeIdle()

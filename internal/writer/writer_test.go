@@ -492,3 +492,38 @@ func TestGiveAway(t *testing.T) {
 	}
 	d.end()
 }
+
+// Whoever is in the queue when the writer is closed is answered by Close alone,
+// also if his context ends at the same moment: a task that is used again must
+// not find the answer of the one before.
+func TestCloseWhileContextsEnd(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	tx := d.open()
+	const units = 100
+	ctx, cancel := context.WithCancel(context.Background())
+	var answers []<-chan error
+	for range units {
+		answers = append(answers, d.behind(func() error { return d.do(ctx, "INSERT INTO led(who) VALUES ('a')") }))
+	}
+	closed := make(chan error, 1)
+	go cancel()
+	go func() { closed <- d.Close(context.Background()) }()
+	for _, answer := range answers {
+		if err := <-answer; !errors.Is(err, ErrClosed) && !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+	}
+	if _, err := tx.Rollback(); err != nil {
+		t.Error(err)
+	}
+	if err := <-closed; err != nil {
+		t.Error(err)
+	}
+	for range units {
+		if task := d.newTask(); len(task.ready) > 0 || task.state != queued || task.err != nil {
+			t.Fatalf("a task to be used again has the answer %v", task.err)
+		}
+	}
+	d.end()
+}
