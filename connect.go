@@ -53,10 +53,7 @@ func (d *database) mainRole() role {
 // opened one connection and not two. What a writing connection has besides, a
 // hook on its commits, is idle on one that makes none.
 func (d *database) take(ctx context.Context, r role) (*sqlite.Conn, error) {
-	d.mu.Lock()
-	first := d.first
-	d.first = nil
-	d.mu.Unlock()
+	first := d.takeFirst()
 	if first == nil {
 		return d.connect(ctx, r)
 	}
@@ -71,6 +68,17 @@ func (d *database) take(ctx context.Context, r role) (*sqlite.Conn, error) {
 		return nil, single(errors.Join(err, first.Close()))
 	}
 	return first, nil
+}
+
+// takeFirst hands out the connection that proved the file, once. A statement
+// that is running while the database is closed may ask for it at the same time
+// as close does.
+func (d *database) takeFirst() *sqlite.Conn {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	first := d.first
+	d.first = nil
+	return first
 }
 
 // connect opens one connection, gives it every setting, reads them back, and

@@ -240,8 +240,8 @@ const closeWait = 10 * time.Second
 
 func (d *database) close(ctx context.Context) error {
 	var errs []error
-	if d.first != nil {
-		errs = append(errs, d.first.Close())
+	if first := d.takeFirst(); first != nil {
+		errs = append(errs, first.Close())
 	}
 	if d.pool != nil {
 		errs = append(errs, d.pool.Close(ctx))

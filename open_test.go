@@ -407,3 +407,29 @@ func TestOpenEndsWithItsContext(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// The connection that proved the file goes to the first read or to Close, never
+// to both.
+func TestCloseWhileTheFirstReadBegins(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "app.db")
+	for range 30 {
+		db, err := holdfast.Open(t.Context(), path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var reads sync.WaitGroup
+		for range 3 {
+			reads.Go(func() {
+				var one int
+				if err := db.QueryRow("SELECT 1").Scan(&one); err == nil && one != 1 {
+					t.Error(one)
+				}
+			})
+		}
+		runtime.Gosched()
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+		reads.Wait()
+	}
+}
