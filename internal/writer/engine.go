@@ -99,7 +99,9 @@ func (w *Writer) yield() {
 
 // ready proves the fence, opens the connection and takes the fair lock.
 func (w *Writer) ready(t *task) error {
-	if time.Since(w.clock.looked) > freshLook {
+	// What a path names that has changed meanwhile must not be opened, let alone
+	// written to.
+	if w.conn == nil || time.Since(w.clock.looked) > freshLook {
 		if err := w.look(); err != nil {
 			return err
 		}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/holdfastdb/holdfast/internal/locks"
@@ -526,4 +527,31 @@ func TestCloseWhileContextsEnd(t *testing.T) {
 		}
 	}
 	d.end()
+}
+
+// The look after a COMMIT serves for the next group, but not for a connection
+// that has yet to be opened: it would be one to another file.
+func TestFenceBeforeAConnectionIsOpened(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) { // no time passes between the transactions
+		d := newDesk(t)
+		tx := d.open()
+		tx.GiveAway()
+		kept, err := tx.Commit(context.Background())
+		if err = errors.Join(err, kept.Close()); err != nil {
+			t.Fatal(err)
+		}
+		d.closed.Add(1)
+		moved := errors.New("moved")
+		d.fenceErr = func() error { return moved }
+		opened := d.opened.Load()
+		if err := d.do(t.Context(), "INSERT INTO led(who) VALUES ('a')"); !errors.Is(err, moved) {
+			t.Error(err)
+		}
+		if d.opened.Load() != opened {
+			t.Error("a file was opened that the fence had not been asked about")
+		}
+		d.want("SELECT count(*) FROM led", "0")
+		d.end()
+	})
 }
