@@ -132,7 +132,8 @@ func (tx *Tx) Commit(ctx context.Context) (kept *sqlite.Conn, err error) {
 	}
 	tx.t.ctx = ctx
 	if tx.Lost() {
-		return tx.lost(nil)
+		kept, _ := tx.lost(nil)
+		return kept, ErrRolledBack
 	}
 	if tx.w.deferredViolations() {
 		return tx.rollback(errForeignKey())

@@ -555,3 +555,17 @@ func TestFenceBeforeAConnectionIsOpened(t *testing.T) {
 		d.end()
 	})
 }
+
+func TestCommitOfALostTransaction(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	tx := d.open()
+	if err := tx.Conn().Exec("INSERT INTO led VALUES (1, 'a'); INSERT OR ROLLBACK INTO led VALUES (1, 'b')"); err == nil {
+		t.Fatal("no error")
+	}
+	if _, err := tx.Commit(context.Background()); !errors.Is(err, ErrRolledBack) {
+		t.Errorf("%v", err)
+	}
+	d.want("SELECT count(*) FROM led", "0")
+	d.end()
+}
