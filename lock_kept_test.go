@@ -15,7 +15,9 @@ import (
 	"testing"
 
 	"github.com/holdfastdb/holdfast"
+	"github.com/holdfastdb/holdfast/doctor"
 	"github.com/holdfastdb/holdfast/internal/sqlite"
+	"github.com/holdfastdb/holdfast/locks"
 )
 
 // The other half of open_rule_test.go: whatever a program calls while it holds
@@ -181,6 +183,11 @@ func usesOf(db *holdfast.DB) []namedCall {
 	return []namedCall{
 		{"Stats, Engine and Path", func() error { db.Stats(); holdfast.Engine(); db.Path(); return nil }},
 		{"Ping", db.Ping},
+		{"Locks", func() error { _, err := db.Locks(context.Background()); return err }},
+		{"Rows", func() error {
+			_, err := holdfast.Collect[int](db.Rows(context.Background(), "SELECT count(*) FROM t"))
+			return err
+		}},
 		{"Conn", func() error { return closed(db.Conn(context.Background())) }},
 		{"Connect", func() error { return closed(db.Connector().Connect(context.Background())) }},
 		{"a query", func() error { var n int; return db.QueryRow("SELECT count(*) FROM t").Scan(&n) }},
@@ -191,6 +198,15 @@ func usesOf(db *holdfast.DB) []namedCall {
 
 // opensOf are calls that lead to the files of the database by all their names.
 func opensOf(t *testing.T, db *holdfast.DB, path string) []namedCall {
+	outside := []namedCall{ // meant for processes without a connection; here they must leave the files alone
+		{"locks.Look", func() error { _, err := locks.Look(context.Background(), path); return err }},
+		{"doctor.Examine", func() error {
+			if _, err := doctor.Examine(context.Background(), path, doctor.Options{}); !errors.Is(err, doctor.ErrOpenHere) {
+				return fmt.Errorf("examined a database that is open here: %v", err)
+			}
+			return nil
+		}},
+	}
 	wal, shm := path+"-wal", path+"-shm"
 	link, shmLink, shmName := path+".link", path+".link-to-shm", path+".name-of-shm"
 	if err := errors.Join(os.Symlink(path, link), os.Symlink(shm, shmLink), os.Link(shm, shmName)); err != nil {
@@ -208,7 +224,7 @@ func opensOf(t *testing.T, db *holdfast.DB, path string) []namedCall {
 			return err
 		}
 	}
-	return []namedCall{
+	return append(outside, []namedCall{
 		{"a second Open and its Close", open(path)},
 		{"an Open through a link", open(link)},
 		{"an Open with other settings", fails(open(path, holdfast.WithSynchronous("NORMAL")))},
@@ -223,7 +239,7 @@ func opensOf(t *testing.T, db *holdfast.DB, path string) []namedCall {
 		{"a configuration that is the database", fails(config(path))},
 		{"a configuration that is the log", fails(config(wal))},
 		{"a configuration that is the shared memory", fails(config(shm))},
-	}
+	}...)
 }
 
 func closed(c io.Closer, err error) error {
