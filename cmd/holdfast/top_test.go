@@ -44,6 +44,18 @@ func pinned() *locks.Report {
 	}
 }
 
+// crowd is more than a screen can list.
+func crowd() *locks.Report {
+	r := pinned()
+	for range 5 {
+		r.Waiters = append(r.Waiters, r.Waiters[0])
+	}
+	for pid := range 20 {
+		r.Openers = append(r.Openers, locks.Process{PID: 5000 + pid, Program: "worker", User: "app", State: "sleeping", Connections: 1})
+	}
+	return r
+}
+
 func rollback() *locks.Report {
 	p := locks.Process{PID: 77, Program: "sqlite3", User: "app", State: "sleeping", Connections: 1}
 	return &locks.Report{
@@ -93,6 +105,7 @@ func TestTopPictures(t *testing.T) {
 	for name, m := range map[string]topModel{
 		"pinned":   topOf(pinned(), 80, 24),
 		"second":   send(topOf(pinned(), 80, 24), key("down"), key("space")),
+		"crowd":    topOf(crowd(), 80, 24),
 		"ascii":    ascii(topOf(pinned(), 80, 24)),
 		"narrow":   send(topOf(pinned(), 80, 24), tea.WindowSizeMsg{Width: 40, Height: 16}),
 		"wide":     topOf(pinned(), 120, 30),
@@ -123,7 +136,7 @@ func TestTopPictures(t *testing.T) {
 // TestTopFits: a line too many or too long would leave the screen torn.
 func TestTopFits(t *testing.T) {
 	t.Parallel()
-	for _, r := range []*locks.Report{pinned(), rollback(), quiet()} {
+	for _, r := range []*locks.Report{pinned(), crowd(), rollback(), quiet()} {
 		for width := 1; width <= 130; width++ {
 			for height := 1; height <= 30; height++ {
 				m := topOf(r, width, height)

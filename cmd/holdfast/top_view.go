@@ -90,9 +90,7 @@ func (m topModel) body() []string {
 	if len(rows) > 0 {
 		rest = append(rest, m.wrap(rows[m.chosen(rows)].text, 4)...)
 	}
-	for _, w := range r.Waiters {
-		rest = append(rest, m.cut(w.Text+age(w.Since, r.At, " for at least ")))
-	}
+	rest = append(rest, m.waiterLines()...)
 	if len(r.Blind) > 0 {
 		line := "can't be seen: " + r.Blind[0]
 		if more := len(r.Blind) - 1; more > 0 {
@@ -100,9 +98,22 @@ func (m topModel) body() []string {
 		}
 		rest = append(rest, m.cut(line))
 	}
-	// The list gives way to what is below it, down to three processes.
+	// The list gives way to what is below it, down to the selected process.
 	room := m.height - 1 - len(lines) - len(rest)
-	return append(append(lines, m.table(rows, max(room, 4))...), rest...)
+	return append(append(lines, m.table(rows, max(room, 2))...), rest...)
+}
+
+// waiterLines leave room for the others, however many wait.
+func (m topModel) waiterLines() []string {
+	const most = 3
+	var lines []string
+	for i, w := range m.report.Waiters {
+		if more := len(m.report.Waiters) - i; i == most-1 && more > 1 {
+			return append(lines, m.cut(fmt.Sprintf("%d more wait", more)))
+		}
+		lines = append(lines, m.cut(w.Text+age(w.Since, m.report.At, " for at least ")))
+	}
+	return lines
 }
 
 // table lists the rows around the selected one, in so many lines.
@@ -116,7 +127,7 @@ func (m topModel) table(rows []topRow, room int) []string {
 	visible := min(room-1, len(rows))
 	head := fmt.Sprintf(columns, " ", "pid", "program", "user", "state", "holds", "for")
 	if hidden := len(rows) - visible; hidden > 0 {
-		head += fmt.Sprintf(" (%d more)", hidden)
+		head += fmt.Sprintf(" (+%d)", hidden)
 	}
 	lines := []string{m.style.sgr("1", m.cut(head))}
 	from := min(max(chosen-visible/2, 0), len(rows)-visible)
