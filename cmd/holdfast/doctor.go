@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 
 	"github.com/holdfastdb/holdfast/cmd/holdfast/internal/exitcode"
 	"github.com/holdfastdb/holdfast/cmd/holdfast/internal/output"
+	"github.com/holdfastdb/holdfast/cmd/holdfast/internal/source"
 	"github.com/holdfastdb/holdfast/doctor"
 	"github.com/holdfastdb/holdfast/doctor/selftest"
 	"github.com/spf13/cobra"
@@ -17,11 +19,12 @@ import (
 
 func (a *app) doctorCommand() *cobra.Command {
 	var o doctor.Options
+	var code []string
 	var test, hold bool
 	cmd := &cobra.Command{
 		Use:   "doctor [DATABASE]",
-		Short: "Find what is wrong with a database, its files and its driver",
-		Long: `Find what is wrong with a database, its files and its driver.
+		Short: "Find what is wrong with a database, its files, its driver and its program",
+		Long: `Find what is wrong with a database, its files, its driver and its program.
 
 Without --open no SQLite connection is opened: doctor asks the system about the files
 and reads their headers, and creates, locks and changes nothing, so it is safe while
@@ -34,6 +37,11 @@ A finding is one line: severity and id, what, what was seen, and the command tha
 fixes it. The worst comes first, and the first line is the answer. --gomod, --binary and
 --dsn look at drivers and also work without a database. The texts are in English or
 German, as LC_ALL, LC_MESSAGES or LANG say; ids and JSON keys are always the same.
+
+--source looks at the source of a Go program for mistakes with SQLite: a PRAGMA that
+reaches one connection only, rows that are never closed, the database used inside a
+transaction, errors told by their text, a database file opened beside SQLite. It takes
+the packages that go build would, without their tests, and needs the go command.
 
 Who uses the database is seen on Linux only, and files that a process holds open
 though they are deleted only of processes of the same user, or by root.
@@ -49,6 +57,7 @@ Other codes are those of "holdfast help".`,
   holdfast doctor app.db --open --json
   holdfast doctor --gomod go.mod
   holdfast doctor --binary ./server
+  holdfast doctor --source ./...
   holdfast doctor --dsn 'file:app.db?_journal_mode=WAL' --driver modernc@v1.50.0`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -58,13 +67,13 @@ Other codes are those of "holdfast help".`,
 				return selftest.Hold(path, a.in, os.Stdout)
 			case test:
 				return a.selfTest(cmd.Context())
-			case path == "" && o.GoMod == "" && o.Binary == "" && o.DSN == "":
-				return exitcode.Usagef("doctor needs a database, or --gomod, --binary, --dsn or --selftest")
+			case path == "" && o.GoMod == "" && o.Binary == "" && o.DSN == "" && len(code) == 0:
+				return exitcode.Usagef("doctor needs a database, or --gomod, --binary, --dsn, --source or --selftest")
 			case o.DSN != "" && o.Driver == "":
 				return exitcode.Usagef("--dsn needs --driver: mattn, modernc or ncruces")
 			}
 			o.Language = language(os.Getenv)
-			return a.doctor(cmd.Context(), path, o)
+			return a.doctor(cmd.Context(), path, o, code)
 		},
 	}
 	f := cmd.Flags()
@@ -73,6 +82,7 @@ Other codes are those of "holdfast help".`,
 	f.StringVar(&o.Binary, "binary", "", "examine the SQLite drivers in this Go `program`")
 	f.StringVar(&o.DSN, "dsn", "", "examine this data source `name` of a driver")
 	f.StringVar(&o.Driver, "driver", "", "the driver of --dsn: mattn, modernc or ncruces, with a `version` as in modernc@v1.50.0 if known")
+	f.StringArrayVar(&code, "source", nil, "examine the source of these Go `packages`, as in ./...; may be repeated")
 	f.BoolVar(&test, "selftest", false, "make databases that are ill or well, and check that doctor tells them apart")
 	f.BoolVar(&hold, "hold", false, "read the database until standard input ends")
 	_ = f.MarkHidden("hold")
@@ -94,10 +104,13 @@ type doctorAnswer struct {
 	Blind    []string         `json:"blind"`
 }
 
-func (a *app) doctor(ctx context.Context, path string, o doctor.Options) error {
+func (a *app) doctor(ctx context.Context, path string, o doctor.Options, code []string) error {
 	ctx, cancel := a.within(ctx)
 	defer cancel()
 	r, err := doctor.Examine(ctx, path, o)
+	if err == nil && len(code) > 0 {
+		err = addSource(ctx, r, code, o.Language)
+	}
 	switch {
 	case err != nil && exitcode.Of(err) == exitcode.Failed: // which would read as a warning
 		return exitcode.With(exitcode.Usage, err)
@@ -120,6 +133,19 @@ func (a *app) doctor(ctx context.Context, path string, o doctor.Options) error {
 		}
 	}
 	return exitcode.Verdict(r.ExitCode()).AsError()
+}
+
+// addSource examines the packages and adds to the report what is found there.
+func addSource(ctx context.Context, r *doctor.Report, code []string, language string) error {
+	s, err := source.Examine(ctx, code, language)
+	if err != nil {
+		return err
+	}
+	r.Findings = append(r.Findings, s.Findings...)
+	slices.SortStableFunc(r.Findings, func(a, b doctor.Finding) int { return cmp.Compare(b.Severity, a.Severity) })
+	r.Blind = append(r.Blind, s.Blind...)
+	r.Unknown = r.Unknown || len(s.Blind) > 0
+	return nil
 }
 
 // findingLines is one line a finding. The first line is the answer: the worst

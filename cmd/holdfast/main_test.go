@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"os"
 	"os/exec"
@@ -21,6 +22,14 @@ func TestMain(m *testing.M) { testscript.Main(m, map[string]func(){"holdfast": m
 // own. Besides testscript's commands they know those below.
 func TestScript(t *testing.T) {
 	t.Parallel()
+	out, err := exec.CommandContext(t.Context(), "go", "env", "-json", "GOCACHE", "GOMODCACHE").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var goEnv map[string]string
+	if err := json.Unmarshal(out, &goEnv); err != nil {
+		t.Fatal(err)
+	}
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
@@ -28,6 +37,9 @@ func TestScript(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			// A program under the race detector waits a second before it ends.
 			env.Setenv("GORACE", "atexit_sleep_ms=0")
+			for _, name := range []string{"GOCACHE", "GOMODCACHE"} { // a script has no home to find them in
+				env.Setenv(name, goEnv[name])
+			}
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
