@@ -100,7 +100,7 @@ func samePlace(info *types.Info, a, b ast.Expr) bool {
 	return isPackage(info, sa.X) || samePlace(info, sa.X, sb.X)
 }
 
-// outer strips embedded fields from the end.
+// outer strips an embedded *sql.DB from the end.
 func outer(info *types.Info, e ast.Expr) ast.Expr {
 	for {
 		e = ast.Unparen(e)
@@ -108,7 +108,7 @@ func outer(info *types.Info, e ast.Expr) ast.Expr {
 		if !ok {
 			return e
 		}
-		if v := variable(info, sel); v == nil || !v.Embedded() {
+		if v := variable(info, sel); v == nil || !v.Embedded() || v.Type().String() != "*database/sql.DB" {
 			return e
 		}
 		e = sel.X

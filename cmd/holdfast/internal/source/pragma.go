@@ -32,7 +32,8 @@ func runPragma(pass *analysis.Pass) (any, error) {
 			return
 		}
 		db := receiverOf(call)
-		if v := variable(pass.TypesInfo, outer(pass.TypesInfo, db)); v != nil && single[v] {
+		v := variable(pass.TypesInfo, outer(pass.TypesInfo, db))
+		if single[v] || len(single) > 0 && (v == nil || v.Kind() != types.LocalVar) { // it may be one of them
 			return
 		}
 		sql, _ := constantString(pass.TypesInfo, query(name, call))

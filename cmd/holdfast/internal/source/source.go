@@ -1,8 +1,10 @@
 package source
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"go/token"
 	"os"
 	"path/filepath"
 	"slices"
@@ -27,7 +29,7 @@ func analyzers() []*analysis.Analyzer {
 	return []*analysis.Analyzer{pragmaAnalyzer(), rowsAnalyzer(), transactionAnalyzer(), errorTextAnalyzer(), openFileAnalyzer()}
 }
 
-// severities by id. What destroys data is critical.
+// severity of a finding: what destroys data is critical.
 func severity(id string) doctor.Severity {
 	if id == "source-open-file" {
 		return doctor.Critical
@@ -46,10 +48,12 @@ func Examine(ctx context.Context, patterns []string, locale string) (*Report, er
 		}
 	}
 	all, err := packages.Load(&packages.Config{Context: ctx, Mode: packages.LoadSyntax | packages.NeedModule}, patterns...)
-	if err != nil {
+	switch {
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case err != nil:
 		return nil, fmt.Errorf("the packages can't be listed: %s", oneLine(err.Error()))
-	}
-	if len(all) == 0 {
+	case len(all) == 0:
 		return nil, fmt.Errorf("no package matches %s", strings.Join(patterns, " "))
 	}
 	r := &Report{}
@@ -65,25 +69,35 @@ func Examine(ctx context.Context, patterns []string, locale string) (*Report, er
 	if err != nil {
 		return nil, err
 	}
+	var found []diagnosed
 	for _, a := range graph.Roots {
 		if a.Err != nil {
 			return nil, fmt.Errorf("%s: %w", a, a.Err)
 		}
 		for _, d := range a.Diagnostics {
-			r.Findings = append(r.Findings, finding(a, d, locale))
+			found = append(found, diagnosed{a.Package.Fset.Position(d.Pos), d})
 		}
 	}
-	slices.SortStableFunc(r.Findings, func(a, b doctor.Finding) int { return strings.Compare(a.Evidence, b.Evidence) })
+	slices.SortStableFunc(found, func(a, b diagnosed) int {
+		return cmp.Or(cmp.Compare(a.at.Filename, b.at.Filename), cmp.Compare(a.at.Offset, b.at.Offset), cmp.Compare(a.Category, b.Category))
+	})
+	for _, d := range found {
+		r.Findings = append(r.Findings, d.finding(locale))
+	}
 	return r, nil
 }
 
-func finding(a *checker.Action, d analysis.Diagnostic, locale string) doctor.Finding {
+// diagnosed is a diagnostic and where it is.
+type diagnosed struct {
+	at token.Position
+	analysis.Diagnostic
+}
+
+func (d diagnosed) finding(locale string) doctor.Finding {
 	t := texts[d.Category].in(locale)
-	at := a.Package.Fset.Position(d.Pos)
-	place := fmt.Sprintf("%s:%d", fromHere(at.Filename), at.Line)
 	return doctor.Finding{
 		ID: d.Category, Severity: severity(d.Category), Summary: t.summary,
-		Evidence: place + ": " + d.Message, Fix: t.fix,
+		Evidence: fmt.Sprintf("%s:%d: %s", fromHere(d.at.Filename), d.at.Line, d.Message), Fix: t.fix,
 	}
 }
 

@@ -2,6 +2,7 @@ package source
 
 import (
 	"go/ast"
+	"go/token"
 	"go/types"
 	"regexp"
 	"slices"
@@ -66,9 +67,28 @@ func (t *transactions) begin(list []ast.Stmt) {
 		}
 		receiver, name := method(callee(t.info, call))
 		if receiver == pool && (name == "Begin" || name == "BeginTx") && !readOnly(call) {
-			t.follow(list[n+1:], receiverOf(call))
+			t.follow(begun(list[n+1:], assign), receiverOf(call))
 		}
 	}
+}
+
+// begun skips the answer to a Begin that failed: no transaction is open in it.
+func begun(rest []ast.Stmt, begin *ast.AssignStmt) []ast.Stmt {
+	if len(rest) == 0 || len(begin.Lhs) != 2 {
+		return rest
+	}
+	check, ok := rest[0].(*ast.IfStmt)
+	if !ok || check.Init != nil {
+		return rest
+	}
+	cond, ok := check.Cond.(*ast.BinaryExpr)
+	if !ok || cond.Op != token.NEQ || types.ExprString(cond.X) != types.ExprString(begin.Lhs[1]) {
+		return rest
+	}
+	if check.Else != nil {
+		return append([]ast.Stmt{check.Else}, rest[1:]...)
+	}
+	return rest[1:]
 }
 
 // readOnly tells whether the options of BeginTx may say so.

@@ -25,8 +25,4 @@ func healthy(ctx context.Context, db *sql.DB, conn *sql.Conn, tx *sql.Tx) {
 	db.Exec("INSERT INTO t VALUES ('PRAGMA foreign_keys = ON')")
 	conn.ExecContext(ctx, "PRAGMA busy_timeout = 5000")
 	tx.Exec("PRAGMA defer_foreign_keys = ON")
-
-	one, _ := sql.Open("sqlite", "app.db")
-	one.SetMaxOpenConns(1)
-	one.Exec("PRAGMA foreign_keys = ON")
 }

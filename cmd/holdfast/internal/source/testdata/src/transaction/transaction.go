@@ -61,7 +61,7 @@ func healthy(ctx context.Context, db, other *sql.DB, way int) error {
 	db.Exec("DELETE FROM t")
 	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
-		db.Close()
+		db.Exec("INSERT INTO log VALUES ('no transaction')")
 		return err
 	}
 	defer db.Exec("DELETE FROM t") // after the commit
@@ -80,6 +80,24 @@ func reading(ctx context.Context, db *sql.DB) {
 	tx, _ := db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
 	db.Exec("DELETE FROM t")
 	tx.Rollback()
+}
+
+type readDB struct{ *sql.DB }
+
+type writeDB struct{ *sql.DB }
+
+type pair struct {
+	readDB
+	writeDB
+}
+
+func twoPools(p *pair) {
+	tx, err := p.writeDB.Begin()
+	if err == nil {
+		p.readDB.Query("SELECT 1")
+		p.writeDB.DB.Exec("DELETE FROM t") // want `p\.writeDB\.DB\.Exec`
+		tx.Commit()
+	}
 }
 
 func finish(tx *sql.Tx) { tx.Commit() }
