@@ -50,7 +50,7 @@ Exit codes:
     0  healthy: at most remarks
     1  a warning
     2  something critical
-    3  nothing bad was seen, but the database could not be examined
+    3  nothing bad was seen, but the database or a package could not be examined
    66  the database is missing
 Other codes are those of "holdfast help".`,
 		Example: `  holdfast doctor app.db
