@@ -57,7 +57,7 @@ func (r *Reading) begin() (row bool, err error) {
 		r.reader.Conn.SetCounters(0, 0, 0) // those of a session that has written nothing
 	}
 	s, _, err := r.reader.Conn.PrepareCached(text)
-	if outdated(r.reader.Conn, err) {
+	if outdated(r.reader.Conn, &err) {
 		s, _, err = r.reader.Conn.PrepareCached(text)
 	}
 	if err != nil {

@@ -392,7 +392,7 @@ func drain(conn *sqlite.Conn, s statement) error {
 
 func prepare(conn *sqlite.Conn, s statement) (*sqlite.Stmt, error) {
 	st, _, err := conn.PrepareCached(s.text)
-	if outdated(conn, err) {
+	if outdated(conn, &err) {
 		st, _, err = conn.PrepareCached(s.text)
 	}
 	if err != nil {

@@ -152,7 +152,7 @@ func classify(c *sqlite.Conn, sql string) (v *verdict, text, tail string, err er
 	var r recorder
 	c.SetAuthorizer(r.authorize)
 	s, tail, err := c.Prepare(sql)
-	if !r.pragma && outdated(c, err) {
+	if !r.pragma && outdated(c, &err) {
 		r = recorder{}
 		s, tail, err = c.Prepare(sql)
 	}
@@ -192,12 +192,17 @@ func classify(c *sqlite.Conn, sql string) (v *verdict, text, tail string, err er
 // outdated tells whether a statement that did not compile may compile now. A
 // connection learns of a schema change when it runs something; before that
 // SQLite looks for it after some errors ("no such table") but not after others
-// ("cannot modify v because it is a view", though it has a trigger by now).
-func outdated(c *sqlite.Conn, err error) bool {
-	if sqlite.Code(err) != sqlite.ResultError {
+// ("cannot modify v because it is a view", though it has a trigger by now). Where
+// the look itself fails, as in a file that somebody has locked, nobody knows
+// whether *err was right, and it becomes the look's.
+func outdated(c *sqlite.Conn, err *error) bool {
+	if sqlite.Code(*err) != sqlite.ResultError {
 		return false
 	}
 	_, e := c.QueryInt64("SELECT 1 FROM sqlite_schema LIMIT 0")
+	if e != nil && sqlite.Code(e) != sqlite.ResultError {
+		*err = e
+	}
 	return e == nil
 }
 
