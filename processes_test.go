@@ -25,8 +25,9 @@ const (
 // rowWriter is the job of one process. It comes through the environment,
 // because the process is this test binary, run again for TestRowWriter alone.
 type rowWriter struct {
-	Path string
-	ID   int
+	Path    string
+	ID      int
+	Endless bool // begins again and again, until it is killed
 }
 
 const rowWriterVariable = "HOLDFAST_TEST_ROW_WRITER"
@@ -63,7 +64,8 @@ func (w rowWriter) run(t *testing.T) {
 	}()
 	// No constraint: one that refuses duplicates would hide them.
 	must(t, db, "CREATE TABLE IF NOT EXISTS entries(writer INTEGER NOT NULL, number INTEGER NOT NULL)")
-	for batch := range batches {
+	for n := 0; w.Endless || n < batches; n++ {
+		batch := n % batches
 		stmts := make([]holdfast.Statement, rowsPerBatch)
 		for i := range stmts {
 			stmts[i] = holdfast.Statement{SQL: "INSERT INTO entries VALUES (?, ?)", Args: []any{w.ID, batch*rowsPerBatch + i}}
@@ -152,7 +154,7 @@ func TestProcessesShareAFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "shared.db")
 	processes := make([]*process, writers)
 	for i := range processes {
-		processes[i] = startRowWriter(ctx, t, rowWriter{Path: path, ID: i})
+		processes[i] = startRowWriter(ctx, t, rowWriter{Path: path, ID: i, Endless: i == 0})
 	}
 	for _, p := range processes {
 		p.begin(t)
