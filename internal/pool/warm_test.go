@@ -197,7 +197,7 @@ func TestBurstsOfReadsDoNotHoldUpTheLog(t *testing.T) {
 				s.read(i * commits)
 			}
 			for range commits {
-				time.Sleep(coolAfter / 2 / commits)
+				<-time.After(coolAfter / 2 / commits) // of the bubble
 				s.write("UPDATE t SET a = a + 1")
 			}
 		}
