@@ -130,6 +130,9 @@ func refuseDatabase(path string) error {
 	if target, err := filepath.EvalSymlinks(path); err == nil {
 		path = target // the names that matter are those of the file itself
 	}
+	if isOpenHere(path) {
+		return refuse("it belongs to a database that this process has open")
+	}
 	lower := strings.ToLower(path)
 	for _, suffix := range []string{".db", ".sqlite", ".sqlite3", "-wal", "-shm", "-journal"} {
 		if strings.HasSuffix(lower, suffix) {

@@ -203,6 +203,18 @@ func isSidecar(name string) bool {
 	return sidecarOf(id) != ""
 }
 
+// isOpenHere tells whether name leads to an open database or to a sidecar of one.
+func isOpenHere(name string) bool {
+	id, _, err := dbfile.Identify(name)
+	if err != nil {
+		return false
+	}
+	opened.mu.Lock()
+	defer opened.mu.Unlock()
+	_, open := opened.m[id]
+	return open || sidecarOf(id) != ""
+}
+
 func (d *database) key() any {
 	if d.name.Memory {
 		if d.name.Shared == "" {

@@ -239,6 +239,7 @@ func opensOf(t *testing.T, db *holdfast.DB, path string) []namedCall {
 		{"a configuration that is the database", fails(config(path))},
 		{"a configuration that is the log", fails(config(wal))},
 		{"a configuration that is the shared memory", fails(config(shm))},
+		{"a configuration that is another name of the shared memory", fails(config(shmName))},
 	}...)
 }
 

@@ -53,7 +53,7 @@ type opening struct {
 var openings = []opening{
 	{
 		"config_load.go read os.Open",
-		"the configuration: refuseDatabase has looked at its name, its size and its neighbours before",
+		"the configuration: refuseDatabase has looked before whether it is open here or a sidecar of what is, at its name, its size and its neighbours",
 	},
 	{
 		"memory.go newMemoryFile os.RemoveAll",
@@ -77,7 +77,7 @@ var openings = []opening{
 	},
 	{
 		"doctor/engine.go programs os.ReadFile",
-		"a go.mod: its name was looked at before",
+		"a go.mod: its name was looked at before, and that this process has no descriptor of what it leads to",
 	},
 	{
 		"doctor/selftest/selftest.go Hold io.Copy",
@@ -85,7 +85,7 @@ var openings = []opening{
 	},
 	{
 		"doctor/selftest/selftest.go copied os.ReadFile",
-		"a database that the self-test has made in a directory of its own; nobody else waits for its locks",
+		"a database of the self-test after its connections were closed",
 	},
 	{
 		"doctor/selftest/selftest.go copied os.WriteFile",

@@ -130,8 +130,17 @@ func TestOwnConnectionIsNoticed(t *testing.T) {
 	if err := c.Exec("CREATE TABLE t(a)"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Examine(t.Context(), path, Options{}); !errors.Is(err, ErrOpenHere) {
-		t.Errorf("%v", err)
+	link := filepath.Join(t.TempDir(), "a.mod")
+	if err := os.Symlink(path, link); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		path string
+		o    Options
+	}{{path: path}, {o: Options{Binary: path}}, {o: Options{GoMod: link}}} {
+		if _, err := Examine(t.Context(), c.path, c.o); !errors.Is(err, ErrOpenHere) {
+			t.Errorf("%s, %+v: %v", c.path, c.o, err)
+		}
 	}
 }
 

@@ -48,6 +48,9 @@ func (e *examination) programs(o Options) error {
 		if filepath.Ext(o.GoMod) != ".mod" { // a database among the arguments must not be opened by mistake
 			return fmt.Errorf("%s is no go.mod: its name must end in .mod", o.GoMod)
 		}
+		if err := openHere(o.GoMod); err != nil {
+			return err
+		}
 		text, err := os.ReadFile(o.GoMod)
 		if err != nil {
 			return err
@@ -56,6 +59,9 @@ func (e *examination) programs(o Options) error {
 		e.modules(o.GoMod, versions)
 	}
 	if o.Binary != "" {
+		if err := openHere(o.Binary); err != nil {
+			return err
+		}
 		info, err := buildinfo.ReadFile(o.Binary)
 		if err != nil {
 			return fmt.Errorf("%s has no build information of Go: %w", o.Binary, err)

@@ -99,7 +99,7 @@ func (a *app) shell(ctx context.Context, path string, readOnly bool, history str
 	if !term.IsTerminal(int(a.in.Fd())) || a.outWidth == 0 {
 		return s.script(ctx, newScript(a.in))
 	}
-	if s.isDatabase(history) {
+	if isPartOf(history, s.db.Path()) { // nothing is attached yet
 		return exitcode.Usagef("--history %s belongs to the database that is open; choose another file", history)
 	}
 	return s.dialogue(ctx, history)

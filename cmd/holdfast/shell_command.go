@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/holdfastdb/holdfast/cmd/holdfast/internal/exitcode"
@@ -108,7 +109,11 @@ func (s *shell) read(ctx context.Context, name string) error {
 	if s.depth >= maxRead {
 		return exitcode.Usagef("%s: scripts read scripts more than %d deep", name, maxRead)
 	}
-	if s.isDatabase(name) {
+	open, err := s.isOpen(ctx, name)
+	if err != nil {
+		return err
+	}
+	if open {
 		return exitcode.Usagef("%s belongs to the database that is open; a script is a text file", name)
 	}
 	f, err := os.Open(name)
@@ -121,16 +126,35 @@ func (s *shell) read(ctx context.Context, name string) error {
 	return s.script(ctx, newScript(f))
 }
 
-// isDatabase tells whether a file is part of the open database. To open and
-// close it here would drop the locks that SQLite holds on it
-// (https://www.sqlite.org/howtocorrupt.html, section 2.2).
-func (s *shell) isDatabase(name string) bool {
+// isOpen tells whether a file is part of a database that the shell has open, also
+// of an attached one. To open and close it here would drop the locks that SQLite
+// holds on it (https://www.sqlite.org/howtocorrupt.html, section 2.2).
+func (s *shell) isOpen(ctx context.Context, name string) (bool, error) {
+	rows, err := s.conn.QueryContext(ctx, "SELECT file FROM pragma_database_list WHERE file <> ''")
+	if err != nil {
+		return false, err
+	}
+	defer rows.Close()
+	files := []string{s.db.Path()}
+	for rows.Next() {
+		var file string
+		if err := rows.Scan(&file); err != nil {
+			return false, err
+		}
+		files = append(files, file)
+	}
+	return slices.ContainsFunc(files, func(file string) bool { return isPartOf(name, file) }), rows.Err()
+}
+
+// isPartOf tells whether a file is a database or one of its sidecars, by whatever
+// name.
+func isPartOf(name, database string) bool {
 	info, err := os.Stat(name)
 	if err != nil {
 		return false
 	}
 	for _, suffix := range []string{"", "-wal", "-shm", "-journal", "-holdfast.lock"} {
-		if part, err := os.Stat(s.db.Path() + suffix); err == nil && os.SameFile(info, part) {
+		if part, err := os.Stat(database + suffix); err == nil && os.SameFile(info, part) {
 			return true
 		}
 	}

@@ -48,21 +48,26 @@ func Run(ctx context.Context, dir string, hold func(ctx context.Context, path st
 	return results, nil
 }
 
-// Hold opens the database at path, reads in a transaction, says "ready", and
-// keeps it until in ends.
+// Hold opens the database at path, runs the first line of in on it, says "ready",
+// and keeps what it has until in ends.
 func Hold(path string, in io.Reader, out io.Writer) error {
+	lines := bufio.NewReader(in)
+	sql, err := lines.ReadString('\n')
+	if err != nil {
+		return err
+	}
 	c, err := sqlite.Open(path, sqlite.OpenReadWrite)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	if err := c.Exec("BEGIN; SELECT count(*) FROM sqlite_schema"); err != nil {
+	if err := c.Exec(sql); err != nil {
 		return err
 	}
 	if _, err := fmt.Fprintln(out, "ready"); err != nil {
 		return err
 	}
-	_, err = io.Copy(io.Discard, in)
+	_, err = io.Copy(io.Discard, lines)
 	return err
 }
 
@@ -146,6 +151,12 @@ func (l *lab) made(name, sql string) string {
 
 // reader starts a process that reads the database until the end of the case.
 func (l *lab) reader(name string) {
+	in, cmd := l.second(name, "BEGIN; SELECT count(*) FROM sqlite_schema")
+	l.ended = append(l.ended, func() { _, _ = in.Close(), cmd.Wait() })
+}
+
+// second starts a process that has run sql, a line, and keeps what that holds.
+func (l *lab) second(name, sql string) (io.Closer, *exec.Cmd) {
 	if l.hold == nil {
 		panic(&failure{errSkip("needs a second process")})
 	}
@@ -156,14 +167,15 @@ func (l *lab) reader(name string) {
 	must(err)
 	cmd.Stderr = os.Stderr
 	must(cmd.Start())
-	l.ended = append(l.ended, func() { _, _ = in.Close(), cmd.Wait() })
+	_, err = fmt.Fprintln(in, sql)
+	must(err)
 	if line, err := bufio.NewReader(out).ReadString('\n'); line != "ready\n" {
-		panic(&failure{fmt.Errorf("the reader said %q: %w", line, err)})
+		panic(&failure{fmt.Errorf("the second process said %q: %w", line, err)})
 	}
+	return in, cmd
 }
 
-// copied copies files as they are now. Their owner is this process, and nobody
-// else uses them, so the locks that this costs are missed by nobody.
+// copied copies files of which this process has no connection.
 func (l *lab) copied(pairs ...string) {
 	for i := 0; i < len(pairs); i += 2 {
 		b, err := os.ReadFile(l.path(pairs[i]))
@@ -198,10 +210,8 @@ func (l *lab) chmodAtEnd(name string, m int) { l.ended = append(l.ended, func() 
 // crashed is a database whose last writer died: sql was run in WAL mode after
 // the first statements, and nothing of it is copied back.
 func (l *lab) crashed(name, before, after string) string {
-	c := l.open("alive-"+name, wal+before+"; PRAGMA wal_checkpoint(TRUNCATE); PRAGMA wal_autocheckpoint=0")
-	must(c.Exec(after))
-	l.copied("alive-"+name, name, "alive-"+name+"-wal", name+"-wal")
-	must(c.Close())
-	must(os.Remove(l.path("alive-" + name)))
+	l.made(name, wal+before)
+	l.crashedFrom(name, after)
+	must(os.Remove(l.path(name + "-shm")))
 	return l.path(name)
 }

@@ -2,6 +2,7 @@ package selftest
 
 import (
 	"crypto/sha256"
+	"errors"
 	"os"
 	"runtime"
 
@@ -118,9 +119,9 @@ var sick = []patient{
 		w := l.open("a.db", wal+table+few+"PRAGMA wal_autocheckpoint=0; PRAGMA wal_checkpoint(TRUNCATE); "+rows)
 		r := l.open("a.db", "BEGIN; SELECT count(*) FROM t")
 		must(w.Exec(rows + "PRAGMA wal_checkpoint"))
+		_, err := w.DBConfig(sqlite.DBConfigNoCkptOnClose, true)
+		must(errors.Join(err, r.Close(), w.Close()))
 		l.copied("a.db", "copy.db")
-		must(r.Close())
-		must(w.Close())
 		return l.path("copy.db")
 	}},
 	{name: "journal-left", want: "journal-hot", make: func(l *lab) string { return l.hot("a.db", "") }},
@@ -252,10 +253,10 @@ func (l *lab) crashedFrom(name, after string) {
 // hot is a database whose writer died in a transaction that had begun to write
 // into the file.
 func (l *lab) hot(name, pragma string) string {
-	c := l.open("alive-"+name, pragma+rollback+table+rows+"PRAGMA cache_size=5; BEGIN; UPDATE t SET a = a || 'x'")
-	l.copied("alive-"+name, name, "alive-"+name+"-journal", name+"-journal")
-	must(c.Exec("ROLLBACK"))
-	must(c.Close())
+	l.made(name, pragma+rollback+table+rows)
+	_, cmd := l.second(name, "PRAGMA cache_size=5; BEGIN; UPDATE t SET a = a || 'x'")
+	must(cmd.Process.Kill())
+	_ = cmd.Wait() // tells that it was killed
 	return l.path(name)
 }
 
