@@ -130,7 +130,7 @@ func refuseDatabase(path string) error {
 	if target, err := filepath.EvalSymlinks(path); err == nil {
 		path = target // the names that matter are those of the file itself
 	}
-	if isOpenHere(path) {
+	if database, sidecar := openHere(path); database || sidecar {
 		return refuse("it belongs to a database that this process has open")
 	}
 	lower := strings.ToLower(path)

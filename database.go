@@ -191,28 +191,22 @@ func sidecarOf(file dbfile.ID) string {
 	return ""
 }
 
-// isSidecar tells whether name leads to a sidecar of an open database, also
-// through a link.
-func isSidecar(name string) bool {
+// openHere tells whether name leads, also through a link, to an open database or
+// to a sidecar of one.
+func openHere(name string) (database, sidecar bool) {
 	id, _, err := dbfile.Identify(name)
 	if err != nil {
-		return false
+		return false, false
 	}
 	opened.mu.Lock()
 	defer opened.mu.Unlock()
-	return sidecarOf(id) != ""
+	_, database = opened.m[id]
+	return database, sidecarOf(id) != ""
 }
 
-// isOpenHere tells whether name leads to an open database or to a sidecar of one.
-func isOpenHere(name string) bool {
-	id, _, err := dbfile.Identify(name)
-	if err != nil {
-		return false
-	}
-	opened.mu.Lock()
-	defer opened.mu.Unlock()
-	_, open := opened.m[id]
-	return open || sidecarOf(id) != ""
+func isSidecar(name string) bool {
+	_, sidecar := openHere(name)
+	return sidecar
 }
 
 func (d *database) key() any {

@@ -26,6 +26,7 @@ the three is opened at a place that stands in openings (open_rule_test.go) with 
 // openers are the functions by which Go code opens, maps, locks or removes a
 // file, by package. An import that has no other use is listed as a whole.
 var openers = map[string]*regexp.Regexp{
+	"debug/buildinfo":               named(`ReadFile`),
 	"os":                            named(`Open.*|ReadFile|WriteFile|Create|CreateTemp|NewFile|DirFS|CopyFS|Truncate|Rename|Remove|RemoveAll|Link`),
 	"io":                            named(`Copy|CopyN|CopyBuffer`),
 	"syscall":                       named(`Open.*|Creat.*|Flock|Fcntl.*|Mmap.*|MapViewOfFile|CreateFile.*|DeleteFile|MoveFile.*|Truncate|Rename.*|Unlink.*|Link.*|(Raw)?Syscall.*`),
@@ -78,6 +79,10 @@ var openings = []opening{
 	{
 		"doctor/engine.go programs os.ReadFile",
 		"a go.mod: its name was looked at before, and that this process has no descriptor of what it leads to",
+	},
+	{
+		"doctor/engine.go programs buildinfo.ReadFile",
+		"a program: that this process has no descriptor of it was looked at before",
 	},
 	{
 		"doctor/selftest/selftest.go Hold io.Copy",

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"database/sql"
-	"database/sql/driver"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -272,15 +271,10 @@ func (db *DB) newBatch(stmts []Statement) (*session.Batch, error) {
 	for i, s := range stmts {
 		args := b.Add(s.SQL, len(s.Args))
 		for j, a := range s.Args {
-			args[j].Ordinal = j + 1
-			if n, ok := a.(sql.NamedArg); ok {
-				args[j].Name, a = n.Name, n.Value
+			var err error
+			if args[j], err = session.NamedValue(j+1, a); err != nil {
+				return nil, &session.ArgumentError{Reason: fmt.Sprintf("argument %d of statement %d has type %T, which SQLite can't store", j+1, i+1, args[j].Value)}
 			}
-			v, err := driver.DefaultParameterConverter.ConvertValue(a)
-			if err != nil {
-				return nil, &session.ArgumentError{Reason: fmt.Sprintf("argument %d of statement %d has type %T, which SQLite can't store", j+1, i+1, a)}
-			}
-			args[j].Value = v
 		}
 	}
 	return b, nil

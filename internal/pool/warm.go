@@ -81,7 +81,7 @@ func (r *Reader) warmUp() (hit bool, err error) {
 	if r.Conn.LogPending() >= longLog {
 		return false, nil
 	}
-	if err := r.control("BEGIN"); err != nil {
+	if err := r.Conn.ExecCached("BEGIN"); err != nil {
 		return false, err
 	}
 	r.warm = true
@@ -91,19 +91,7 @@ func (r *Reader) warmUp() (hit bool, err error) {
 // cool ends the transaction.
 func (r *Reader) cool() error {
 	r.warm = false
-	return r.control("COMMIT")
-}
-
-func (r *Reader) control(sql string) error {
-	s, _, err := r.Conn.PrepareCached(sql)
-	if err != nil {
-		return err
-	}
-	_, err = s.Step()
-	if e := s.Release(); err == nil {
-		err = e
-	}
-	return err
+	return r.Conn.ExecCached("COMMIT")
 }
 
 // Cool makes all idle readers give up their snapshots, so that a checkpoint can

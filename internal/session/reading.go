@@ -240,15 +240,23 @@ func namedValues(args []any) ([]driver.NamedValue, error) {
 	}
 	out := make([]driver.NamedValue, len(args))
 	for i, a := range args {
-		out[i].Ordinal = i + 1
-		if n, ok := a.(sql.NamedArg); ok {
-			out[i].Name, a = n.Name, n.Value
+		var err error
+		if out[i], err = NamedValue(i+1, a); err != nil {
+			return nil, &ArgumentError{fmt.Sprintf("argument %d has type %T, which SQLite can't store", i+1, out[i].Value)}
 		}
-		v, err := driver.DefaultParameterConverter.ConvertValue(a)
-		if err != nil {
-			return nil, &ArgumentError{fmt.Sprintf("argument %d has type %T, which SQLite can't store", i+1, a)}
-		}
-		out[i].Value = v
 	}
 	return out, nil
+}
+
+// NamedValue gives an argument, an sql.NamedArg or not, the type that a driver
+// takes. With an error its Value is as it came.
+func NamedValue(ordinal int, a any) (v driver.NamedValue, err error) {
+	v.Ordinal = ordinal
+	if n, ok := a.(sql.NamedArg); ok {
+		v.Name, a = n.Name, n.Value
+	}
+	if v.Value, err = driver.DefaultParameterConverter.ConvertValue(a); err != nil {
+		v.Value = a
+	}
+	return v, err
 }

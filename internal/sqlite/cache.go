@@ -75,6 +75,20 @@ func (c *Conn) prepareMiss(sql string) (*Stmt, string, error) {
 	return s, tail, nil
 }
 
+// ExecCached runs one statement without arguments, as BEGIN or COMMIT, to its
+// first row or its end. It is kept compiled.
+func (c *Conn) ExecCached(sql string) error {
+	s, _, err := c.PrepareCached(sql)
+	if err != nil {
+		return err
+	}
+	_, err = s.Step()
+	if e := s.Release(); err == nil {
+		err = e
+	}
+	return err
+}
+
 // SetStatementCacheSize sets how many idle statements are kept; 0 turns the cache
 // off. The default is [DefaultStatementCacheSize].
 func (c *Conn) SetStatementCacheSize(n int) {

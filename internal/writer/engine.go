@@ -215,15 +215,7 @@ func (w *Writer) control(sql string) error {
 	saved := w.ctx
 	w.ctx = nil
 	defer func() { w.ctx = saved }()
-	s, _, err := w.conn.PrepareCached(sql)
-	if err != nil {
-		return err
-	}
-	_, err = s.Step()
-	if e := s.Release(); err == nil {
-		err = e
-	}
-	return err
+	return w.conn.ExecCached(sql)
 }
 
 func (w *Writer) deferredViolations() bool { return w.conn.DeferredViolations() }
