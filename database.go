@@ -409,12 +409,14 @@ func (d *database) buildRooms() {
 		Fence:        d.fence,
 		Counters:     &d.counters,
 		Graph:        &opened.waits,
+		Name:         d.path,
 		Budget:       max(c.Database.BusyTimeout, 0),
 		MaxGroup:     c.Writer.MaxGroup,
 		MaxGroupTime: c.Writer.MaxGroupDuration,
 		JoinBelow:    c.Writer.JoinThreshold,
 		QueueLimit:   c.Writer.QueueLimit,
 		OnConnClose:  d.connClosed,
+		OnInversion:  d.reportInversion,
 	}
 	if d.turn != nil {
 		w.Turn = d.turn

@@ -3,6 +3,7 @@ package holdfast
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"time"
@@ -53,6 +54,9 @@ type WriterStats struct {
 	Waits           int64   `json:"waits"`
 	WaitSeconds     float64 `json:"wait_seconds"`
 	UnknownOutcomes int64   `json:"unknown_outcomes"`
+	// Pairs of places, or more than two, that take this database and others in
+	// contradicting orders; each was logged once. See DB.Update.
+	LockOrderInversions int64 `json:"lock_order_inversions"`
 }
 
 // Stats returns the database's counters. It hides the *sql.DB's own, which
@@ -73,6 +77,7 @@ func (db *DB) Stats() Stats {
 		Writer: WriterStats{
 			Groups: c.Groups.Load(), Units: c.GroupedUnits.Load(),
 			Waits: c.QueueWaits.Load(), WaitSeconds: c.QueueWaited().Seconds(), UnknownOutcomes: c.UnknownOutcomes.Load(),
+			LockOrderInversions: c.LockOrderInversions.Load(),
 		},
 		Sessions:             db.h.Sessions(),
 		ConnectionsDiscarded: c.ConnectionsDiscarded.Load(),
@@ -84,6 +89,16 @@ func (db *DB) Stats() Stats {
 		s.Writer.Queued = d.writer.Queued()
 	}
 	return s
+}
+
+// reportInversion logs orders of databases that contradict each other.
+func (d *database) reportInversion(orders []writer.Order) {
+	var places []any
+	for i, o := range orders {
+		places = append(places, slog.Group(fmt.Sprint("order", i+1), "had", o.Had, "wanted", o.Wanted, "stack", o.Stack.String()))
+	}
+	d.log.Warn("holdfast: databases are locked in contradicting orders, which is a deadlock when these places meet",
+		append(places, "next", "take them in one order everywhere, or one after the other")...)
 }
 
 // LockReport is who has the locks of a database and who waits for them, of those

@@ -95,6 +95,15 @@ func Optimistic() TxOption {
 // transaction, and is ErrSelfDeadlock 50 ms later. That is known for calls on
 // fn's own goroutine; one that fn has started and waits for gets ErrBusy.
 //
+// fn may write to other databases. Two functions that take the same two in
+// opposite orders wait for each other when they meet, and then the last one gets
+// ErrSelfDeadlock. The contradiction is logged before that, once, as soon as both
+// orders have been seen in this process, with both stacks; likewise for more than
+// two. A transaction begun by BeginTx counts as the second in an order, never as
+// the first, and a mutex of the program's that keeps the functions apart is not
+// seen. Where writes look alike, inside of functions and outside, one in 64 is
+// looked at after the first few.
+//
 // A transaction that was rolled back through no fault of its own (ErrRolledBack,
 // ErrConflict) is run again, up to retry_logic.max_retries times and within
 // busy_timeout, so fn must be safe to repeat. Update blocks in the write queue

@@ -24,6 +24,7 @@ const nibbles = 8 // of a Mark
 //go:noinline
 func Under(m Mark, fn func() error) error { return under(m, nibbles, fn) }
 
+//go:noinline
 func under(m Mark, left int, fn func() error) error {
 	if left == 0 {
 		return fn()
@@ -111,16 +112,20 @@ func nibbleE(m Mark, left int, fn func() error) error { return under(m>>4, left-
 //go:noinline
 func nibbleF(m Mark, left int, fn func() error) error { return under(m>>4, left-1, fn) }
 
-const digit = module + "/internal/locks.nibble"
+const (
+	digit     = module + "/internal/locks.nibble"
+	underName = module + "/internal/locks.Under"
+	hex       = "0123456789ABCDEF"
+)
 
 // read takes the marks out of a stack, innermost first.
 func read(stack []runtime.Frame) (found []Mark) {
 	var m Mark
 	for _, f := range stack {
 		if d, ok := strings.CutPrefix(f.Function, digit); ok {
-			m = m<<4 | Mark(strings.Index("0123456789ABCDEF", d))
+			m = m<<4 | Mark(strings.Index(hex, d))
 		}
-		if f.Function == module+"/internal/locks.Under" {
+		if f.Function == underName {
 			found = append(found, m)
 			m = 0
 		}
@@ -132,19 +137,24 @@ func read(stack []runtime.Frame) (found []Mark) {
 // recursion that is nearly as deep.
 const maxStack = 4096
 
+// callers is the current stack, leaving out skip frames above its caller, in
+// buf if it fits.
+func callers(skip int, buf []uintptr) []uintptr {
+	n := runtime.Callers(skip+2, buf)
+	for n == len(buf) && n < maxStack {
+		buf = make([]uintptr, 4*len(buf))
+		n = runtime.Callers(skip+2, buf)
+	}
+	return buf[:n]
+}
+
 // Caller returns the place in the caller's code, however deep the libraries
 // below it are, and the marks of the calls that it is in. It costs tens of
 // microseconds: it is for those who have waited already.
 func Caller() (Site, []Mark) {
-	pcs := make([]uintptr, 128)
-	n := runtime.Callers(2, pcs)
-	for n == len(pcs) && n < maxStack {
-		pcs = make([]uintptr, 4*len(pcs))
-		n = runtime.Callers(2, pcs)
-	}
-	pcs = pcs[:n]
+	pcs := callers(1, make([]uintptr, 128))
 	var stack []runtime.Frame
-	for frames, more := runtime.CallersFrames(pcs), n > 0; more; {
+	for frames, more := runtime.CallersFrames(pcs), len(pcs) > 0; more; {
 		var f runtime.Frame
 		f, more = frames.Next()
 		stack = append(stack, f)

@@ -3,6 +3,7 @@ package locks
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"runtime/pprof"
 	"slices"
 	"strings"
@@ -55,11 +56,53 @@ func TestMarkUnderADeepStack(t *testing.T) {
 	}
 }
 
+// The reader, which knows no names, finds what Caller finds by them.
+func TestMarkReader(t *testing.T) {
+	t.Parallel()
+	var r MarkReader
+	var deeper func(n int) ([]Mark, Stack)
+	deeper = func(n int) ([]Mark, Stack) {
+		if n > 0 {
+			return deeper(n - 1)
+		}
+		stack, marks := r.Read()
+		return marks, stack
+	}
+	for n := range 200 {
+		outer, inner := Mark(rand.Uint32()), Mark(n*0x11111111)
+		err := Under(outer, func() error {
+			return Under(inner, func() error {
+				marks, stack := deeper(n)
+				if !slices.Equal(marks, []Mark{inner, outer}) || !strings.Contains(stack.String(), "mark_test.go:") {
+					t.Errorf("%x under %x: %x at %s", inner, outer, marks, stack)
+				}
+				other := make(chan []Mark)
+				go func() { _, marks := r.Read(); other <- marks }()
+				if marks := <-other; marks != nil {
+					t.Errorf("another goroutine has %x", marks)
+				}
+				return nil
+			})
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	if stack, marks := r.Read(); marks != nil || stack != nil {
+		t.Errorf("%x after the call", marks)
+	}
+}
+
 // Not parallel: it counts allocations.
 func TestMarksCostNoAllocation(t *testing.T) {
 	n := 0
 	if got := testing.AllocsPerRun(100, func() { _ = Under(Mark(n), func() error { n++; return nil }) }); got > 0 {
 		t.Errorf("%v allocations", got)
+	}
+	var r MarkReader
+	r.Read()
+	if got := testing.AllocsPerRun(100, func() { r.Read() }); got > 0 {
+		t.Errorf("%v allocations of the reader", got)
 	}
 }
 
@@ -76,6 +119,22 @@ func BenchmarkCaller(b *testing.B) {
 		}
 		return nil
 	})
+}
+
+// BenchmarkMarkReader is at a depth where a handler of net/http is.
+func BenchmarkMarkReader(b *testing.B) {
+	var r MarkReader
+	var deeper func(n int)
+	deeper = func(n int) {
+		if n > 0 {
+			deeper(n - 1)
+			return
+		}
+		for b.Loop() {
+			r.Read()
+		}
+	}
+	deeper(30)
 }
 
 func TestLabels(t *testing.T) {

@@ -21,6 +21,7 @@ type Counters struct {
 	Leaks                atomic.Int64
 	Evictions            atomic.Int64
 	UnknownOutcomes      atomic.Int64
+	LockOrderInversions  atomic.Int64 // orders of databases found to contradict others
 }
 
 // AddQueueWait records one wait for the writer.

@@ -2,31 +2,36 @@ package writer
 
 import (
 	"sync"
+	"sync/atomic"
 
 	"github.com/holdfastdb/holdfast/internal/locks"
 )
 
-// Graph is who waits for whom over all writers that share it: those of a
-// process. The zero value is ready to use.
+// Graph is who waits for whom, and who has asked for which writer while having
+// another, over all writers that share it: those of a process. The zero value is
+// ready to use.
 type Graph struct {
 	// mu is held for a whole search, so that of two callers who wait for each
 	// other only one finds it out. It is taken before any Writer's.
 	mu      sync.Mutex
-	writers map[*Writer]struct{} // guarded by mu
+	writers map[*Writer]map[*Writer]*edge // with the orders seen. Guarded by mu
+	edges   int                           // of these. Guarded by mu
+	marked  atomic.Int32                  // functions that have a writer, and a mark
+	reader  locks.MarkReader
 }
 
 func (g *Graph) join(w *Writer) {
 	g.mu.Lock()
 	if g.writers == nil {
-		g.writers = make(map[*Writer]struct{})
+		g.writers = make(map[*Writer]map[*Writer]*edge)
 	}
-	g.writers[w] = struct{}{}
+	g.writers[w] = nil
 	g.mu.Unlock()
 }
 
 func (g *Graph) part(w *Writer) {
 	g.mu.Lock()
-	delete(g.writers, w)
+	g.forget(w)
 	g.mu.Unlock()
 }
 

@@ -88,6 +88,7 @@ func (tx *Tx) open() error {
 	w.stop = &tx.stop
 	w.cfg.Counters.AddQueueWait(tx.began.Sub(t.since))
 	w.setHolder(Holder{Kind: kindTransaction, Site: t.site, Since: tx.began, ctx: t.ctx, mark: t.mark})
+	w.marked(t.mark)
 	return nil
 }
 
@@ -234,6 +235,7 @@ func (tx *Tx) lost(cause error) (*sqlite.Conn, error) {
 // end marks the transaction as over and notes how long it held the writer.
 func (tx *Tx) end() {
 	tx.ended = true
+	tx.w.unmarked()
 	tx.w.ctx, tx.w.stop = nil, nil
 	tx.w.clock.now = time.Now()
 	tx.w.learn(tx.t.site, tx.w.clock.now.Sub(tx.began))
@@ -326,6 +328,7 @@ func (w *Writer) Hold(ctx context.Context, r Request) (*Held, error) {
 	now := time.Now()
 	w.cfg.Counters.AddQueueWait(now.Sub(t.since))
 	w.setHolder(Holder{Kind: kindExclusive, Site: r.Site, SQL: r.SQL, Since: now, ctx: t.ctx, mark: t.mark})
+	w.marked(t.mark)
 	w.ctx = ctx
 	w.busy.Arm(ctx, t.left(), nil)
 	return &Held{w: w, t: t}, nil
@@ -349,6 +352,7 @@ func (h *Held) Budget(ctx context.Context, d time.Duration) { h.w.busy.Arm(ctx, 
 // connection is given up.
 func (h *Held) Release(err error) {
 	w := h.w
+	w.unmarked()
 	w.ctx = nil
 	w.busy.Disarm()
 	w.releaseTurn()

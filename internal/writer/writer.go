@@ -53,6 +53,7 @@ type Config struct {
 	Turn     Turn                                            // nil: no fair lock between processes
 	Counters *stats.Counters
 	Graph    *Graph // finds writers that wait for each other; may be nil
+	Name     string // of the database, for what the Graph finds
 
 	Budget       time.Duration // longest wait of one unit, queue and foreign locks together
 	MaxGroup     int           // units in one COMMIT
@@ -62,6 +63,10 @@ type Config struct {
 
 	// OnConnClose is told why the write connection was given up. May be nil.
 	OnConnClose func(reason string)
+	// OnInversion is told, once, of orders that contradict each other: what one
+	// of them wanted the next one had, and the last wanted what the first had.
+	// It is called on the goroutine of whoever took the last one. May be nil.
+	OnInversion func([]Order)
 }
 
 // Writer shares out one write connection. It is safe for concurrent use.
@@ -78,6 +83,7 @@ type Writer struct {
 	expiry expiry
 	served *task       // the unit that somebody else runs for its caller, or nil
 	ask    atomic.Bool // somebody wants to know where the statement that runs comes from
+	order  ordering
 
 	// Owned by whoever has the baton.
 	conn      *sqlite.Conn
@@ -182,6 +188,9 @@ func (w *Writer) enter(t *task) error {
 	t.since = time.Now()
 	if t.budget == 0 {
 		t.budget = w.cfg.Budget
+	}
+	if g := w.cfg.Graph; g != nil && g.hasAnother(w) && t.budget > 0 && w.looksAtOrder(t) {
+		g.observe(w)
 	}
 	w.mu.Lock()
 	switch {
