@@ -157,6 +157,22 @@ var openings = []opening{
 		"the file, its -shm and its -wal, for a process without a connection: Watcher.Look has looked at its own descriptors before, and leaves the headers alone if one is of these",
 	},
 	{
+		"internal/locks/outside/ask_unix.go askFile os.Open",
+		"the file and its -shm, for a process without a connection: ask has looked at its own descriptors before",
+	},
+	{
+		"internal/locks/outside/ask_unix.go askRange unix.FcntlFlock",
+		"asks for locks by that descriptor, and takes none",
+	},
+	{
+		"internal/locks/outside/scan_windows.go introduce windows.OpenProcess",
+		"a process, to ask for its name",
+	},
+	{
+		"internal/locks/outside/scan_windows.go introduce windows.OpenProcessToken",
+		"a process's token, to ask for its user",
+	},
+	{
 		"internal/locks/outside/scan_linux.go mountDevice os.ReadFile",
 		"the kernel's mount table, by a constant name",
 	},

@@ -9,8 +9,16 @@
 // process after all, the headers are left unread and the report says so,
 // because closing them would drop the locks of this process.
 //
-// Linux shows everything but the locks of other containers. Other systems show
-// the headers only; [Report.Blind] says what is missing, and what to do.
+// Linux shows everything but the locks of other containers. macOS shows each
+// lock with its process, but not who has the database open without one. Other
+// Unix systems name one holder of each lock, by number. Windows names those who
+// have the database open and no locks. [Report.Blind] says what is missing, and
+// what to do.
+//
+// Outside Linux and Windows the locks are asked for by descriptors of the files.
+// What this process has open is looked at before in /dev/fd; where that is not
+// complete (FreeBSD without fdescfs), it is up to the caller that the process has
+// no connection.
 //
 // [holdfast.DB]: https://pkg.go.dev/github.com/holdfastdb/holdfast#DB
 package locks

@@ -51,12 +51,19 @@ looks twice, --over apart, and with --watch until it is interrupted. Who lets a 
 between two looks and takes it again counts as one holder, unless a commit shows that it
 was another transaction. A process that waits in its busy_timeout polls, and looks idle.
 
-Linux shows all this. Locks of other containers are invisible from inside one: look from
-the host, or from the owner's PID namespace. The open files of other users are visible to
-root only; without them most locks still have a process, but idle connections and locks
-of open files (OFD) may lack one. macOS and Windows show no locks of other processes:
-the journal mode and the state of the log are all there is. What can't be seen is said,
-with the next step.
+What each system shows, beside the journal mode and the state of the log:
+
+  Linux        all locks and all who have the database open: pid, program, user, state
+  macOS        all locks: pid, program, user, and whether it is stopped; the open files
+               of nobody
+  other Unix   one holder of each lock, by its pid alone
+  Windows      all who have the database open: pid, program, user; the locks of nobody
+
+On Linux, locks of other containers are invisible from inside one: look from the host, or
+from the owner's PID namespace. The open files of other users are visible to root only;
+without them most locks still have a process, but idle connections and locks of open
+files (OFD) may lack one. On other Unix systems the locks of open files have no process.
+What can't be seen is said, with the next step.
 
 With --watch on a terminal the picture is painted again every --interval; elsewhere it is
 printed when it changes, and with --json at every look, one document a line.`,

@@ -110,12 +110,15 @@ func NewWatcher(path string) *Watcher {
 // The kernel keeps no times, so Since is when this Watcher saw the lock first
 // and in every look since. Who let it go in between and took it again counts as
 // the same holder, unless a commit shows that it was another transaction.
-func (w *Watcher) Look(ctx context.Context) (*Report, error) {
+func (w *Watcher) Look(ctx context.Context) (*Report, error) { return w.look(ctx, w.scan) }
+
+// look looks at the database and, by scan, at its users.
+func (w *Watcher) look(ctx context.Context, scan func(context.Context, files) (sight, error)) (*Report, error) {
 	files, err := locate(w.path)
 	if err != nil {
 		return nil, err
 	}
-	seen, err := w.scan(ctx, files)
+	seen, err := scan(ctx, files)
 	if err != nil {
 		return nil, err
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"os/user"
 	"slices"
 	"strconv"
 	"strings"
@@ -297,17 +296,4 @@ func parseStat(text string) (state string, started uint64) {
 	}
 	started, _ = strconv.ParseUint(f[19], 10, 64)
 	return states[f[0]], started
-}
-
-// user is the name of a user, or the number if it has none.
-func (w *Watcher) user(uid uint32) string {
-	if name, known := w.users[uid]; known {
-		return name
-	}
-	name := strconv.FormatUint(uint64(uid), 10)
-	if u, err := user.LookupId(name); err == nil {
-		name = u.Username
-	}
-	w.users[uid] = name
-	return name
 }
