@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -82,6 +83,7 @@ func begin(path string) (*sqlite.Conn, error) {
 // outsider is a running TestOutsider.
 type outsider struct {
 	t   *testing.T
+	pid int
 	in  io.WriteCloser
 	out *bufio.Reader
 }
@@ -102,7 +104,7 @@ func startOutsider(t *testing.T) *outsider {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	o := &outsider{t, in, bufio.NewReader(out)}
+	o := &outsider{t, cmd.Process.Pid, in, bufio.NewReader(out)}
 	t.Cleanup(func() {
 		_ = in.Close() // ends it
 		_, _ = io.Copy(io.Discard, o.out)
@@ -137,6 +139,13 @@ const (
 	lockIsFree = "SQLITE_OK"
 )
 
+// Each call is made as often; the second process is asked now and then, as the
+// kernel's table of locks is read after every call.
+const (
+	keptRounds   = 1000
+	roundsPerAsk = 100
+)
+
 func TestNothingDropsTheWriteLock(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "app.db")
@@ -149,21 +158,32 @@ func TestNothingDropsTheWriteLock(t *testing.T) {
 		t.Fatal(err)
 	}
 	must(t, tx, "INSERT INTO t VALUES (1)")
-	calls := append(usesOf(db), opensOf(t, db, path)...)
-	rounds := 200
+	calls := slices.Concat(usesOf(db), looksAt(t, path), opensOf(t, db, path))
+	rounds := keptRounds
 	if testing.Short() {
 		rounds = 10
 	}
-	for range rounds {
+	kept := tableOf(t, os.Getpid(), path)
+	if runtime.GOOS == "linux" && !slices.ContainsFunc(kept, isWriteLock) {
+		t.Fatalf("the write lock is not in the table: %q", kept)
+	}
+	for round := range rounds {
 		for _, c := range calls {
 			if err := c.call(); err != nil {
 				t.Fatalf("%s: %v", c.name, err)
+			}
+			if lost := kept.without(tableOf(t, os.Getpid(), path)); len(lost) > 0 {
+				t.Fatalf("%s has dropped locks of this process: %q\n%s", c.name, lost, openRule)
+			}
+			if round%roundsPerAsk != 0 {
+				continue
 			}
 			if got := other.ask("probe", path); got != lockIsHeld {
 				t.Fatalf("after %s another process could write into our transaction: %s\n%s", c.name, got, openRule)
 			}
 		}
 	}
+	other.wants("probe", path, lockIsHeld)
 	if err := tx.Commit(); err != nil {
 		t.Fatal(err)
 	}
@@ -179,6 +199,8 @@ type namedCall struct {
 	call func() error
 }
 
+// usesOf are the calls of a handle. Whatever is built that tells of a database
+// (health, backup, metrics) joins here by a line.
 func usesOf(db *holdfast.DB) []namedCall {
 	return []namedCall{
 		{"Stats, Engine and Path", func() error { db.Stats(); holdfast.Engine(); db.Path(); return nil }},
@@ -196,10 +218,16 @@ func usesOf(db *holdfast.DB) []namedCall {
 	}
 }
 
-// opensOf are calls that lead to the files of the database by all their names.
-func opensOf(t *testing.T, db *holdfast.DB, path string) []namedCall {
-	outside := []namedCall{ // meant for processes without a connection; here they must leave the files alone
+// looksAt are calls that are meant for processes without a connection; in one
+// that has the database open they must leave the files alone.
+func looksAt(t *testing.T, path string) []namedCall {
+	watcher, err := locks.NewWatcher(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return []namedCall{
 		{"locks.Look", func() error { _, err := locks.Look(context.Background(), path); return err }},
+		{"locks.Watcher", func() error { _, err := watcher.Look(context.Background()); return err }},
 		{"doctor.Examine", func() error {
 			if _, err := doctor.Examine(context.Background(), path, doctor.Options{}); !errors.Is(err, doctor.ErrOpenHere) {
 				return fmt.Errorf("examined a database that is open here: %v", err)
@@ -207,6 +235,10 @@ func opensOf(t *testing.T, db *holdfast.DB, path string) []namedCall {
 			return nil
 		}},
 	}
+}
+
+// opensOf are calls that lead to the files of the database by all their names.
+func opensOf(t *testing.T, db *holdfast.DB, path string) []namedCall {
 	wal, shm := path+"-wal", path+"-shm"
 	link, shmLink, shmName := path+".link", path+".link-to-shm", path+".name-of-shm"
 	if err := errors.Join(os.Symlink(path, link), os.Symlink(shm, shmLink), os.Link(shm, shmName)); err != nil {
@@ -224,7 +256,7 @@ func opensOf(t *testing.T, db *holdfast.DB, path string) []namedCall {
 			return err
 		}
 	}
-	return append(outside, []namedCall{
+	return []namedCall{
 		{"a second Open and its Close", open(path)},
 		{"an Open through a link", open(link)},
 		{"an Open with other settings", fails(open(path, holdfast.WithSynchronous("NORMAL")))},
@@ -240,7 +272,7 @@ func opensOf(t *testing.T, db *holdfast.DB, path string) []namedCall {
 		{"a configuration that is the log", fails(config(wal))},
 		{"a configuration that is the shared memory", fails(config(shm))},
 		{"a configuration that is another name of the shared memory", fails(config(shmName))},
-	}...)
+	}
 }
 
 func closed(c io.Closer, err error) error {
@@ -312,6 +344,28 @@ func TestOpenRuleIsNeeded(t *testing.T) {
 	holder, other := startOutsider(t), startOutsider(t)
 	holder.wants("hold", path, "SQLITE_OK")
 	other.wants("probe", path, lockIsHeld)
+	held := tableOf(t, holder.pid, path)
 	holder.wants("touch", path+"-shm", "done")
 	other.wants("probe", path, lockIsFree)
+	if lost := held.without(tableOf(t, holder.pid, path)); runtime.GOOS == "linux" && !slices.ContainsFunc(lost, isWriteLock) {
+		t.Errorf("the table of locks does not show the loss: %q of %q", lost, held)
+	}
+}
+
+// without returns the rows that another table lacks.
+func (l lockTable) without(other lockTable) (lost lockTable) {
+	rest := slices.Clone(other)
+	for _, row := range l {
+		if i := slices.Index(rest, row); i >= 0 {
+			rest = slices.Delete(rest, i, i+1)
+			continue
+		}
+		lost = append(lost, row)
+	}
+	return lost
+}
+
+// isWriteLock tells whether a row is WAL_WRITE, byte 120 of the shared memory.
+func isWriteLock(row string) bool {
+	return strings.Contains(row, "WRITE") && strings.HasSuffix(row, " 120 120")
 }

@@ -1,0 +1,45 @@
+package holdfast_test
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// lockTable is the rows of the kernel's table that a process has on a database
+// and its shared memory, without their numbers.
+type lockTable []string
+
+// tableOf reads the table. A lock of an open file has no process in it; it counts
+// as everybody's.
+func tableOf(t *testing.T, pid int, path string) (rows lockTable) {
+	t.Helper()
+	text, err := os.ReadFile("/proc/locks")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var files []string
+	for _, name := range []string{path, path + "-shm"} {
+		var st syscall.Stat_t
+		if err := syscall.Stat(name, &st); err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, fmt.Sprintf(":%d", st.Ino))
+	}
+	for line := range strings.Lines(string(text)) {
+		f := strings.Fields(line)
+		if len(f) != 8 || f[4] != "-1" && f[4] != strconv.Itoa(pid) {
+			continue // of others, or asked for in vain
+		}
+		for i, file := range files {
+			// Readers come and go, and so do their slots (bytes 123 to 127).
+			if strings.HasSuffix(f[5], file) && !(i == 1 && f[3] == "READ" && f[6] >= "123" && f[6] <= "127") {
+				rows = append(rows, strings.Join(f[1:], " "))
+			}
+		}
+	}
+	return rows
+}
