@@ -61,6 +61,7 @@ var floors = []floor{
 // apart are the rooms that stand on no floor: only the root and what is above
 // it imports them, and they import no room.
 var apart = map[string]string{
+	"internal/control":  "it carries what it is given to whoever asks, and both ends of it, one of them without an engine, compile it",
 	"internal/dbfile":   "it judges a file before any connection exists, by stat alone; a binding in reach would tempt it to look inside",
 	"internal/sidelock": "it is a lock between processes, tested without a database",
 	"advisor":           "advice is a function of data, so that it can be replayed on recordings",

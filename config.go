@@ -57,6 +57,7 @@ type DatabaseConfig struct {
 	ReadOnly               bool          `json:"read_only" default:"false" doc:"Open the file for reading only. There is no writer, and a missing file is an error."`
 	AllowNetworkFilesystem bool          `json:"allow_network_filesystem" default:"false" doc:"Open a file on a network or bridged file system (NFS, SMB, 9p, virtiofs, FUSE) instead of refusing it. Locks that don't hold there lose data."`
 	AllowHardLinks         bool          `json:"allow_hard_links" default:"false" doc:"Open a file that has several names instead of refusing it. Processes that use different names don't see each other's log."`
+	ControlSocket          Switch        `json:"control_socket" default:"true" doc:"Answer other processes of this user who ask which call sites and statements hold the locks, on a socket beside the database (its name and -holdfast.sock, 0600). Values are never told. A database in memory has none. Linux and macOS only."`
 	FileMode               string        `json:"file_mode" default:"0600" doc:"Permissions of new files (the database, its log, the lock file), octal in a string. Windows ignores it."`
 }
 
@@ -295,7 +296,7 @@ var configRules = []struct {
 	{"`database.cache_size` wins over `database.memory_budget`. It is for each connection: a note gives the total when that is more than the budget. A budget below 64 KiB for each connection is exceeded, with a note.", checkCache},
 	{"`database.synchronous` = OFF without `limits.allow_unsafe` is an error. EXTRA means FULL in WAL mode, and NORMAL without WAL can corrupt the file on power loss; both get a note.", checkSynchronous},
 	{"`database.page_size` that is no power of two, and `database.file_mode` that is not octal, withholds the file from its owner or grants more than reading and writing, are errors.", checkFile},
-	{"With `database.read_only` the keys of `writer` and `retry_logic`, `database.page_size`, `database.auto_vacuum` and `database.file_mode` are ignored; a note lists those that were changed.", checkReadOnly},
+	{"With `database.read_only` the keys of `writer` and `retry_logic`, `database.page_size`, `database.auto_vacuum`, `database.file_mode` and `database.control_socket` are ignored; a note lists those that were changed.", checkReadOnly},
 	{"`connection_pool.idle_timeout` above `connection_pool.connection_lifetime`, and `connection_pool.leak_threshold` above `connection_pool.max_lease_age`, never come true and get a note.", checkAges},
 	{"If one of `connection_pool.read_ahead_rows` and `connection_pool.read_ahead_bytes` is off, nothing is read ahead and the other is ignored, with a note.", checkReadAhead},
 	{"`retry_logic.base_wait_time` above `retry_logic.max_wait_time` is an error. Without `exponential_backoff` the longest pause is never reached, and with `max_retries` off there are no pauses: keys that were changed in vain get a note.", checkRetry},
@@ -369,7 +370,7 @@ func checkFile(c Config, f *configFindings) {
 func checkReadOnly(c Config, f *configFindings) {
 	if c.Database.ReadOnly {
 		f.ignored("database.read_only is set", "writer.", "retry_logic.",
-			"database.page_size", "database.auto_vacuum", "database.file_mode")
+			"database.page_size", "database.auto_vacuum", "database.file_mode", "database.control_socket")
 	}
 }
 
@@ -451,6 +452,16 @@ func WithSynchronous(mode string) Option {
 // WithReadOnly opens the file for reading only; it must exist.
 func WithReadOnly() Option {
 	return func(c *Config) { c.Database.ReadOnly = true }
+}
+
+// WithoutControlSocket makes no socket beside the database (DB.Path() plus
+// "-holdfast.sock"), so that "holdfast locks" and the like show this process as
+// any other: without call sites and statements. Default: 100 ms after Open there
+// is one, which only this user may connect to, and which ends with Close. A database
+// in memory or open for reading only has none, nor has a system other than Linux
+// and macOS, nor a test in a bubble of testing/synctest.
+func WithoutControlSocket() Option {
+	return func(c *Config) { c.Database.ControlSocket = Off }
 }
 
 // WithMemoryBudget sets the bytes that all page caches of the database in this

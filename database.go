@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/holdfastdb/holdfast/internal/control"
 	"github.com/holdfastdb/holdfast/internal/dbfile"
 	"github.com/holdfastdb/holdfast/internal/locks"
 	"github.com/holdfastdb/holdfast/internal/pool"
@@ -34,12 +35,14 @@ type database struct {
 
 	pool     *pool.Pool
 	writer   *writer.Writer // nil when read-only
-	turn     *sidelock.Lock
+	turn     *sidelock.Lock // nil without a lock file
 	registry locks.Registry
 	counters stats.Counters
 	profile  profile
 	fenced   atomic.Bool
 	foreign  foreign
+	control  *control.Server // nil without a socket
+	ran      stats.Statements
 
 	first   *sqlite.Conn // opened by open, taken by the writer's or the pool's first use
 	engines map[*session.Engine]struct{}
@@ -147,6 +150,7 @@ func (d *database) begin(ctx context.Context) error {
 		_ = d.close(ctx) // the error that matters is the one of open
 	} else {
 		d.startWatch()
+		d.startControl()
 	}
 	d.settle(err == nil)
 	return err
@@ -233,6 +237,9 @@ func (d *database) release() error {
 	}
 	defer d.settle(false)
 	d.watch.stop()
+	if d.control != nil {
+		d.control.Close()
+	}
 	// Whoever still has rows or a transaction loses them: their connections
 	// must be closed, or the file stays open behind the caller's back.
 	d.registry.EvictOlder(time.Now(), 0)
@@ -371,11 +378,12 @@ func (d *database) open(ctx context.Context) error {
 	return nil
 }
 
-// openLockFile opens the lock that makes processes take turns. Without it they
-// still exclude each other, only less fairly, so a failure is no reason not to
-// open the database.
+// openLockFile opens the lock that makes processes take turns, and tells which
+// of them has which control socket. Without it they still exclude each other,
+// only less fairly, so a failure is no reason not to open the database.
 func (d *database) openLockFile() {
-	if d.cfg.Database.ReadOnly || d.memory != nil || !d.cfg.Writer.FairLock.Enabled() || !sidelock.Supported() {
+	if d.cfg.Database.ReadOnly || d.memory != nil || !sidelock.Supported() ||
+		!d.cfg.Writer.FairLock.Enabled() && !d.cfg.Database.ControlSocket.Enabled() {
 		return
 	}
 	_, _, _, path, _ := dbfile.Sidecars(d.path)
@@ -418,7 +426,7 @@ func (d *database) buildRooms() {
 		OnConnClose:  d.connClosed,
 		OnInversion:  d.reportInversion,
 	}
-	if d.turn != nil {
+	if d.turn != nil && c.Writer.FairLock.Enabled() {
 		w.Turn = d.turn
 	}
 	d.writer = writer.New(w)
@@ -460,6 +468,9 @@ func (d *database) engine(readOnly bool) *session.Engine {
 	}
 	if readOnly {
 		cfg.Writer = nil
+	}
+	if d.control != nil {
+		cfg.Statements = &d.ran
 	}
 	e := session.New(cfg)
 	d.mu.Lock()

@@ -125,6 +125,34 @@ var openings = []opening{
 		"a database of the self-test that was closed, or is to be torn from under a reader",
 	},
 	{
+		"internal/control/server.go clearPlace os.Remove",
+		"a socket, by lstat, that nobody listens to; its place is claimed",
+	},
+	{
+		"internal/control/server.go removeSame os.Remove",
+		"the socket that this process has made, by its inode",
+	},
+	{
+		"internal/control/socket_linux.go reach unix.Open",
+		"a directory, by O_PATH",
+	},
+	{
+		"internal/control/socket_linux.go give unix.Open",
+		"O_PATH, which opens no file: its close drops no lock",
+	},
+	{
+		"internal/control/socket_linux.go isAlso os.ReadFile",
+		"/proc/PID/status",
+	},
+	{
+		"internal/control/socket_darwin.go bind os.Remove",
+		"a socket and a directory that this call has just made",
+	},
+	{
+		"internal/control/socket_darwin.go bind os.Rename",
+		"a socket that this call has just made, over one that nobody listens to",
+	},
+	{
 		"internal/dbfile/create.go createByOpening os.OpenFile",
 		"O_EXCL: the descriptor exists only if the file did not, so nobody has a lock on it yet; creating keeps others of this process out until it is closed",
 	},

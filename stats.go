@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/holdfastdb/holdfast/internal/control"
 	"github.com/holdfastdb/holdfast/internal/dbfile"
 	"github.com/holdfastdb/holdfast/internal/locks"
 	"github.com/holdfastdb/holdfast/internal/sqlite"
@@ -62,7 +63,13 @@ type WriterStats struct {
 // Stats returns the database's counters. It hides the *sql.DB's own, which
 // are about database/sql's sessions and remain reachable as db.DB.Stats().
 func (db *DB) Stats() Stats {
-	d := db.h.d
+	s := db.h.d.stats()
+	s.Sessions = db.h.Sessions()
+	return s
+}
+
+// stats has no sessions: they are a handle's.
+func (d *database) stats() Stats {
 	c, p := &d.counters, d.pool.Stats()
 	s := Stats{
 		ConnectionsCreated:   c.ConnectionsCreated.Load(),
@@ -79,7 +86,6 @@ func (db *DB) Stats() Stats {
 			Waits: c.QueueWaits.Load(), WaitSeconds: c.QueueWaited().Seconds(), UnknownOutcomes: c.UnknownOutcomes.Load(),
 			LockOrderInversions: c.LockOrderInversions.Load(),
 		},
-		Sessions:             db.h.Sessions(),
 		ConnectionsDiscarded: c.ConnectionsDiscarded.Load(),
 		Leaks:                c.Leaks.Load(),
 		Evictions:            c.Evictions.Load(),
@@ -156,11 +162,13 @@ const maxWaiters = 1000
 // Locks tells who has the locks of the database and who waits for them. It takes
 // no lock that a statement could hold, and waits for nobody; when another process
 // keeps the writer waiting, it looks for that one for up to 50 ms.
-func (db *DB) Locks(ctx context.Context) (LockReport, error) {
+func (db *DB) Locks(ctx context.Context) (LockReport, error) { return db.h.d.locks(ctx) }
+
+func (d *database) locks(ctx context.Context) (LockReport, error) {
 	if err := ctx.Err(); err != nil {
 		return LockReport{}, err
 	}
-	d, now := db.h.d, time.Now()
+	now := time.Now()
 	r := LockReport{Holders: []LockHolder{}, Waiters: []LockWaiter{}, ReadersWaiting: d.pool.Stats().Waiting}
 	leases := d.registry.Snapshot()
 	if d.writer != nil {
@@ -189,6 +197,55 @@ func (db *DB) Locks(ctx context.Context) (LockReport, error) {
 		r.WAL.Bytes = info.Size
 	}
 	return r, nil
+}
+
+// controlDelay is how long after Open the control socket is made: a process that
+// has ended by then held nothing that anybody could have looked at, and spares
+// the directory two changes.
+const controlDelay = 100 * time.Millisecond
+
+// startControl lets other processes ask for what Locks and Stats tell, and for
+// the statements that were run.
+func (d *database) startControl() {
+	why := ""
+	switch {
+	case !d.cfg.Database.ControlSocket.Enabled():
+		return
+	case d.memory != nil:
+		why = "the database is in memory"
+	case d.cfg.Database.ReadOnly || d.name.Immutable:
+		why = "the database is open for reading only"
+	case d.turn == nil:
+		why = "there is no lock file"
+	case time.Now().Year() < 2020:
+		// In a bubble of testing/synctest it is 2000, and its time would stand
+		// still as long as a goroutine waits for a connection.
+		why = "the clock is not set"
+	}
+	if why != "" {
+		d.log.Debug("holdfast: no control socket", "path", d.path, "reason", why)
+		return
+	}
+	d.control = control.Start(control.Config{
+		Path:       d.path,
+		Delay:      controlDelay,
+		Claim:      d.turn.Claim,
+		Locks:      func(ctx context.Context) (any, error) { return d.locks(ctx) },
+		Stats:      func(context.Context) (any, error) { return d.allStats(), nil },
+		Statements: func(context.Context) (any, error) { return d.ran.List(), nil },
+		Log:        d.log,
+	})
+}
+
+// allStats is stats with the sessions of all handles.
+func (d *database) allStats() Stats {
+	s := d.stats()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for e := range d.engines {
+		s.Sessions += e.Sessions()
+	}
+	return s
 }
 
 // writeHolder is who has the writer, with what is on record about it.

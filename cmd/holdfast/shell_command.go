@@ -153,7 +153,7 @@ func isPartOf(name, database string) bool {
 	if err != nil {
 		return false
 	}
-	for _, suffix := range []string{"", "-wal", "-shm", "-journal", "-holdfast.lock"} {
+	for _, suffix := range []string{"", "-wal", "-shm", "-journal", "-holdfast.lock", "-holdfast.sock"} {
 		if part, err := os.Stat(database + suffix); err == nil && os.SameFile(info, part) {
 			return true
 		}

@@ -65,6 +65,9 @@ type Config struct {
 	Defaults map[string]string
 	// JournalMode is the file's, lower case.
 	JournalMode string
+	// Statements remembers what was run; nil if nobody will ask. A text is noted
+	// when it is classified, so that one that is known costs nothing.
+	Statements *stats.Statements
 }
 
 // Engine makes sessions. It is a driver.Connector and driver.Driver.
@@ -186,6 +189,9 @@ func (e *Engine) classifyOn(c *sqlite.Conn, sql string, remember bool) (v *verdi
 	v, text, tail, err = classify(c, sql)
 	if err == nil && remember && v.class != temporary {
 		e.verdicts.put(text, v)
+		if e.cfg.Statements != nil && v.class == plain {
+			e.cfg.Statements.Add(text, !v.readOnly)
+		}
 	}
 	return v, text, tail, err
 }

@@ -212,7 +212,7 @@ func (c *Conn) refuseSidecar(s statement) error {
 	}
 	for _, name := range names {
 		sidecar := c.e.cfg.Sidecar != nil && name != "" && c.e.cfg.Sidecar(name)
-		for _, suffix := range []string{"-wal", "-shm", "-journal", "-holdfast.lock"} {
+		for _, suffix := range []string{"-wal", "-shm", "-journal", "-holdfast.lock", "-holdfast.sock"} {
 			sidecar = sidecar || strings.HasSuffix(name, suffix)
 		}
 		if sidecar {

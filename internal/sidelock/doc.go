@@ -20,6 +20,9 @@
 // caller bounds its wait by a context, and after that may go on without the
 // turn: that is unfair, but as safe as without this package.
 //
+// The same file has places that a process claims for as long as it lives
+// ([Lock.Claim]); they have nothing to do with the queue.
+//
 // The file holds no data but a note of who had the turn last. It must not be
 // deleted while a process uses it: the next one would create another file and
 // queue there alone (which, again, costs fairness and no data).

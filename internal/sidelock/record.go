@@ -14,6 +14,9 @@ const (
 	recordSize = 16
 )
 
+// claims is the byte of the first place that Claim gives, behind the note.
+const claims = recordAt + recordSize
+
 func newRecord(pid int) (record [recordSize]byte) {
 	copy(record[:], fmt.Sprintf("pid %-11d\n", pid))
 	return record

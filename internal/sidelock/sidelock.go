@@ -44,6 +44,8 @@ type Lock struct {
 	file  *lockFile
 	state state
 
+	claimed bool // a place: see Claim
+
 	began     time.Time     // of the turn, or of its newest quantum
 	released  time.Time     // the last Release
 	contended bool          // others waited when the turn began
@@ -174,7 +176,28 @@ func (l *Lock) Holder() (pid int, ok bool) {
 	return l.file.holder()
 }
 
-// Close gives up the turn if it is held, and the file. The file itself stays,
+// Claims is how many places there are to Claim.
+const Claims = 8
+
+// Claim takes one of several places that processes have for themselves, beside
+// the queue, until Close or the end of the process: false if another process has
+// it. It needs no turn and may be called by any goroutine. Where file locks are
+// not supported it always succeeds.
+func (l *Lock) Claim(place int) (bool, error) {
+	if place < 0 || place >= Claims {
+		return false, fmt.Errorf("sidelock: there is no place %d", place)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.state == closed {
+		return false, ErrClosed
+	}
+	ok, err := l.file.tryLock(claims+int64(place), 1)
+	l.claimed = l.claimed || ok
+	return ok, err
+}
+
+// Close gives up the turn if it is held, its claims, and the file. The file itself stays,
 // since another process may be using it. A second Close returns [ErrClosed].
 func (l *Lock) Close() error {
 	l.mu.Lock()
@@ -189,6 +212,9 @@ func (l *Lock) Close() error {
 		// Said in so many words, because a child process that is just being
 		// started may still share the descriptor and so keep the lock alive.
 		err = l.file.unlock(turn, 1)
+	}
+	if l.claimed && rangesSplit {
+		err = errors.Join(err, l.file.unlock(claims, Claims))
 	}
 	err = errors.Join(err, l.file.close())
 	l.mu.Unlock()

@@ -232,6 +232,38 @@ func TestHolder(t *testing.T) {
 	}
 }
 
+// A claim is one process's at a time, whatever the queue does, and ends with its
+// Lock.
+func TestClaims(t *testing.T) {
+	t.Parallel()
+	a, b := twoLocks(t, lockPath(t))
+	claim := func(l *Lock, place int, want bool) {
+		t.Helper()
+		if got, err := l.Claim(place); got != want || err != nil {
+			t.Errorf("place %d: %v, %v, want %v", place, got, err, want)
+		}
+	}
+	acquire(t, a)
+	for place := range Claims {
+		claim(a, place, true)
+		claim(b, place, false)
+	}
+	release(t, a)
+	claim(b, 0, false)
+	if got, err := b.Claim(Claims); got || err == nil {
+		t.Errorf("a place that isn't there: %v, %v", got, err)
+	}
+	if err := a.Close(); err != nil {
+		t.Fatal(err)
+	}
+	claim(b, 0, true)
+	if _, err := a.Claim(0); err != ErrClosed {
+		t.Errorf("a closed Lock: %v", err)
+	}
+	acquire(t, b)
+	release(t, b)
+}
+
 func TestRecord(t *testing.T) {
 	for _, pid := range []int{1, 4194304, 1<<31 - 1} {
 		if got, ok := parseRecord(newRecord(pid)); !ok || got != pid {

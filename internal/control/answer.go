@@ -1,0 +1,89 @@
+package control
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// Schema is the schema of every answer.
+const Schema = "holdfast.control/v1"
+
+// Request is what can be asked.
+type Request string
+
+// The requests.
+const (
+	RequestLocks      Request = "locks"
+	RequestStats      Request = "stats"
+	RequestStatements Request = "statements"
+)
+
+// envelope is an answer as it is sent: what was asked for stands under the name
+// of the request.
+type envelope struct {
+	Schema     string `json:"schema"`
+	PID        int    `json:"pid"`
+	Program    string `json:"program"`
+	Error      string `json:"error,omitempty"`
+	Locks      any    `json:"locks,omitempty"`
+	Stats      any    `json:"stats,omitempty"`
+	Statements any    `json:"statements,omitempty"`
+}
+
+// Answer is what one process has answered. Of Locks, Stats and Statements it has
+// the one that was asked for.
+type Answer struct {
+	Schema     string          `json:"schema"`
+	PID        int             `json:"pid"` // as this process sees it: see Ask
+	Program    string          `json:"program"`
+	Error      string          `json:"error"`
+	Locks      *Locks          `json:"locks"`
+	Stats      json.RawMessage `json:"stats"`
+	Statements []Statement     `json:"statements"`
+}
+
+// Locks is the part of holdfast.LockReport that is of use to others. That type
+// is out of reach here: whoever looks from outside does without the engine.
+type Locks struct {
+	Holders        []Holder `json:"holders"` // who has the writer, then who has readers, the oldest first
+	Waiters        []Waiter `json:"waiters"`
+	Queued         int      `json:"queued"`
+	ReadersWaiting int      `json:"readers_waiting"`
+}
+
+// Holder is who has the writer or a reader.
+type Holder struct {
+	Kind      string    `json:"kind"`
+	Lock      string    `json:"lock"`
+	CallSite  string    `json:"call_site"`
+	Statement string    `json:"statement"`
+	Since     time.Time `json:"since"`
+	PID       int       `json:"pid"` // of another process that the writer waits for; else 0
+}
+
+// Waiter is who waits for the writer.
+type Waiter struct {
+	Kind      string    `json:"kind"`
+	CallSite  string    `json:"call_site"`
+	Statement string    `json:"statement"`
+	Since     time.Time `json:"since"`
+}
+
+// Statement is one statement that the process has run.
+type Statement struct {
+	Text   string `json:"statement"` // without literals
+	Writes bool   `json:"writes"`
+}
+
+// Places is how many processes can have a socket beside one database.
+const Places = 8
+
+// Name is the path of the socket that the process in a place (0 to Places-1)
+// has.
+func Name(database string, place int) string {
+	if place == 0 {
+		return database + "-holdfast.sock"
+	}
+	return fmt.Sprintf("%s-holdfast.%d.sock", database, place+1)
+}
