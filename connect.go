@@ -94,7 +94,7 @@ func (d *database) connect(ctx context.Context, r role) (_ *sqlite.Conn, err err
 	if d.name.Immutable {
 		path, flags = immutableURI(path), flags|sqlite.OpenURI
 	}
-	c, err := sqlite.Open(path, flags)
+	c, err := d.profile.probe.Open(path, flags)
 	if err != nil {
 		return nil, err
 	}
@@ -221,9 +221,10 @@ func (d *database) checkpointItself(c *sqlite.Conn) error {
 
 // profile is what the connections of a database have in common.
 type profile struct {
-	journalMode string // of the file, lower case
-	settings    script // of every connection
-	readOnly    script // of a reader besides
+	journalMode string        // of the file, lower case
+	settings    script        // of every connection
+	readOnly    script        // of a reader besides
+	probe       *sqlite.Probe // of a test, else nil
 }
 
 // script is settings in the order they are made, and the text that makes them
@@ -245,7 +246,7 @@ func newScript(pragmas ...pragma) script {
 }
 
 // newProfile is all that can be told before the file is open.
-func newProfile(cfg Config, inMemory bool) profile {
+func newProfile(cfg Config, inMemory bool, probe *sqlite.Probe) profile {
 	c := cfg.Database
 	sync := slices.Index([]string{"OFF", "NORMAL", "FULL", "EXTRA"}, c.Synchronous)
 	if inMemory {
@@ -257,6 +258,7 @@ func newProfile(cfg Config, inMemory bool) profile {
 		foreignKeys = 1
 	}
 	return profile{
+		probe: probe,
 		settings: newScript(
 			pragma{"foreign_keys", strconv.Itoa(foreignKeys)},
 			pragma{"synchronous", strconv.Itoa(sync)},

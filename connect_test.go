@@ -1,9 +1,12 @@
 package holdfast
 
 import (
+	"context"
+	"database/sql"
 	"errors"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/holdfastdb/holdfast/internal/sqlite"
@@ -25,5 +28,60 @@ func TestSettingsAreReadBack(t *testing.T) {
 		if !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), bad.name) {
 			t.Errorf("%+v: %v", bad, err)
 		}
+	}
+}
+
+// A test's probe is behind every connection of the database: the writer's, the
+// readers' and those that sessions have of their own.
+func TestAProbeIsBehindEveryConnection(t *testing.T) {
+	var files, statements atomic.Int64
+	vfs, err := sqlite.RegisterVFS(func(c *sqlite.FileCall) sqlite.ResultCode {
+		rc := c.Forward()
+		if c.Op == sqlite.FileOpen && c.Kind == sqlite.FileMain && rc == sqlite.ResultOK {
+			files.Add(1)
+		}
+		return rc
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := vfs.Unregister(); err != nil {
+			t.Error(err)
+		}
+	}()
+	path := filepath.Join(t.TempDir(), "app.db")
+	probe := &sqlite.Probe{VFS: vfs, Finished: func(string, int) { statements.Add(1) }}
+	ctx := sqlite.WithProbe(context.Background(), probe)
+	db, err := Open(ctx, path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	for _, sql := range []string{"CREATE TABLE t(a)", "INSERT INTO t VALUES (1)", "PRAGMA cache_size=100; CREATE TEMP TABLE u(a)"} {
+		if _, err := db.ExecContext(context.Background(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var n int
+	if err := db.View(context.Background(), func(tx *sql.Tx) error { return tx.QueryRow("SELECT count(*) FROM t").Scan(&n) }); err != nil || n != 1 {
+		t.Error(n, err)
+	}
+	if got := db.Stats().ConnectionsCreated; got != files.Load() || got < 3 {
+		t.Errorf("%d connections, %d opened through the VFS", got, files.Load())
+	}
+	if statements.Load() < 4 {
+		t.Errorf("%d statements were seen", statements.Load())
+	}
+	// Another handle on the file would share these connections.
+	if _, err := Open(context.Background(), path); !errors.Is(err, ErrRefused) {
+		t.Errorf("opened without the probe: %v", err)
+	}
+	again, err := Open(ctx, path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := again.Close(); err != nil {
+		t.Error(err)
 	}
 }

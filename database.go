@@ -88,7 +88,7 @@ func acquire(ctx context.Context, cfg Config) (d *database, readOnly bool, err e
 		if err := ctx.Err(); err != nil {
 			return nil, false, err
 		}
-		d = &database{cfg: cfg, name: name, log: cfg.Logger}
+		d = &database{cfg: cfg, name: name, log: cfg.Logger, profile: profile{probe: sqlite.ProbeOf(ctx)}}
 		if d.log == nil {
 			d.log = slog.New(slog.DiscardHandler)
 		}
@@ -138,6 +138,9 @@ func (d *database) register() (shared *database, wait <-chan struct{}, err error
 		return nil, nil, newError("open", ErrRefused, sqlite.ResultMisuse,
 			fmt.Sprintf("%s is open in this process with another %s", d.path, strings.Join(diff, ", ")),
 			"open it with the same settings, or share the handle")
+	}
+	if d.profile.probe != old.profile.probe {
+		return nil, nil, newError("open", ErrRefused, sqlite.ResultMisuse, d.path+" is open in this process without this test's disk", "open it through the same disk, or close it first")
 	}
 	old.handles++
 	return old, nil, nil
@@ -355,7 +358,7 @@ func (d *database) open(ctx context.Context) error {
 		d.memory, d.path = m, m.path
 		opened.mu.Unlock()
 	}
-	d.profile = newProfile(d.cfg, d.memory != nil)
+	d.profile = newProfile(d.cfg, d.memory != nil, d.profile.probe)
 	first, err := d.connectFirst(ctx)
 	if err != nil {
 		return err

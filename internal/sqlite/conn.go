@@ -52,8 +52,9 @@ type Conn struct {
 	panicked  any // what a callback panicked with, until raise
 	maxLength int // SQLITE_LIMIT_LENGTH
 
-	calls   int     // of the engine; see Calls
-	running uintptr // the C statement that is being stepped, or 0
+	calls    int                           // of the engine; see Calls
+	finished func(sql string, scanned int) // a probe's
+	running  uintptr                       // the C statement that is being stepped, or 0
 
 	cache cache
 	stmts map[*Stmt]struct{}

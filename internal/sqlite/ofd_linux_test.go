@@ -10,10 +10,18 @@ import (
 // TestOFDLocks does what must never be done to a live database, opening and
 // closing its file outside of SQLite, and expects the locks to survive it.
 func TestOFDLocks(t *testing.T) {
+	keepsLocks(t, newConn(t, "CREATE TABLE t(a)"))
+}
+
+func TestOFDLocksBehindAVFS(t *testing.T) {
+	v := register(t, func(c *FileCall) ResultCode { return c.Forward() })
+	keepsLocks(t, openThrough(t, newTestDB(t, "CREATE TABLE t(a)"), v))
+}
+
+func keepsLocks(t *testing.T, c *Conn) {
 	if !OFDLocks() {
 		t.Skip("no open file description locks here")
 	}
-	c := newConn(t, "CREATE TABLE t(a)")
 	mustExec(t, c, "PRAGMA journal_mode=DELETE; BEGIN EXCLUSIVE")
 	locked := func() bool {
 		t.Helper()
