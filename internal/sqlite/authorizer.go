@@ -73,6 +73,9 @@ func (c *Conn) SetAuthorizer(fn func(a AuthAction, arg1, arg2, schema, trigger s
 
 func authorizerTrampoline(_ *libc.TLS, h uintptr, action int32, arg1, arg2, schema, trigger uintptr) (rc int32) {
 	c := connOf(h)
+	if c.confined != nil && !c.confined.allows(AuthAction(action), goString(arg1), goString(arg2)) {
+		return sqlite3.SQLITE_DENY
+	}
 	fn := c.hooks.auth
 	if fn == nil {
 		return sqlite3.SQLITE_OK

@@ -49,8 +49,9 @@ type Conn struct {
 	open bool
 
 	hooks     hooks
-	panicked  any // what a callback panicked with, until raise
-	maxLength int // SQLITE_LIMIT_LENGTH
+	panicked  any       // what a callback panicked with, until raise
+	maxLength int       // SQLITE_LIMIT_LENGTH
+	confined  *confined // after Confine
 
 	calls    int                           // of the engine; see Calls
 	finished func(sql string, scanned int) // a probe's
@@ -279,6 +280,9 @@ func (c *Conn) copySQL(sql string) (uintptr, error) {
 // the handle is 0.
 func (c *Conn) prepareAt(zSQL uintptr, pos, end int, flags uint32) (stmt uintptr, n int, err error) {
 	c.calls++
+	if c.confined != nil {
+		c.confined.refused = ""
+	}
 	out := c.tls.Alloc(16)
 	store[uintptr](out, 0)
 	from := zSQL + uintptr(pos)
@@ -288,6 +292,9 @@ func (c *Conn) prepareAt(zSQL uintptr, pos, end int, flags uint32) (stmt uintptr
 	c.tls.Free(16)
 	if rc != sqlite3.SQLITE_OK || c.panicked != nil {
 		e := dbError(c.tls, c.db, "prepare", rc)
+		if c.confined != nil && c.confined.refused != "" {
+			e = c.confined.refusal()
+		}
 		if e.Offset >= 0 {
 			e.Offset += pos
 		}

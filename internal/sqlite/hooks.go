@@ -92,12 +92,23 @@ func (c *Conn) SetProgressHandler(ops int, fn func() (stop bool)) {
 		sqlite3.Xsqlite3_progress_handler(c.tls, c.db, 0, 0, 0)
 		return
 	}
+	if c.confined != nil {
+		ops = min(ops, confinedProgress)
+	}
 	c.hooks.progress = fn
 	sqlite3.Xsqlite3_progress_handler(c.tls, c.db, clampInt32(ops), cFunc(progressTrampoline), c.id)
 }
 
-func progressTrampoline(_ *libc.TLS, h uintptr) (rc int32) {
+func progressTrampoline(_ *libc.TLS, h uintptr) int32 {
 	c := connOf(h)
+	if c.confined != nil {
+		c.confined.work = 0
+	}
+	return c.progress()
+}
+
+// progress asks the progress handler; it answers not 0 to stop.
+func (c *Conn) progress() (rc int32) {
 	if c.panicked != nil {
 		return 1 // a callback of this statement has panicked: get out
 	}
