@@ -114,4 +114,7 @@ func TestReadModifyWriteFromManyGoroutines(t *testing.T) {
 	if s.Writer.Groups >= s.Writer.Units {
 		t.Errorf("%d units in %d groups: nothing was shared", s.Writer.Units, s.Writer.Groups)
 	}
+	if s.EngineBytes <= 0 {
+		t.Errorf("the engine has %d bytes of memory", s.EngineBytes)
+	}
 }

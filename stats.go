@@ -31,7 +31,8 @@ type Stats struct {
 	ConnectionsDiscarded int64       `json:"connections_discarded"`
 	Leaks                int64       `json:"leaks"`
 	Evictions            int64       `json:"evictions"`
-	Fenced               bool        `json:"fenced"` // now
+	Fenced               bool        `json:"fenced"`       // now
+	EngineBytes          int64       `json:"engine_bytes"` // memory that SQLite has now, for all databases of the process
 }
 
 // ReaderStats is about the reader pool.
@@ -90,6 +91,7 @@ func (d *database) stats() Stats {
 		Leaks:                c.Leaks.Load(),
 		Evictions:            c.Evictions.Load(),
 		Fenced:               d.fenced.Load(),
+		EngineBytes:          sqlite.MemoryUsed(),
 	}
 	if d.writer != nil {
 		s.Writer.Queued = d.writer.Queued()

@@ -40,6 +40,7 @@ type write struct {
 	seq    uint64
 	how    how
 	parts  int
+	short  bool // no row needs an overflow page
 	bodies *rand.Rand
 }
 
@@ -67,7 +68,7 @@ func (w *write) rows() []entry {
 	list := make([]entry, w.parts)
 	for i := range list {
 		n := 8 + w.bodies.IntN(48)
-		if w.bodies.IntN(16) == 0 {
+		if !w.short && w.bodies.IntN(16) == 0 {
 			n += w.bodies.IntN(6000) // overflow pages
 		}
 		list[i] = entry{writer: w.writer, seq: w.seq, part: i, parts: w.parts, body: body(w.bodies.Uint64(), n)}

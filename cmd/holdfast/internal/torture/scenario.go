@@ -66,6 +66,7 @@ func SabotageModes() []string {
 func Scenarios() []Scenario {
 	return []Scenario{
 		killWriters(),
+		soak(),
 	}
 }
 
