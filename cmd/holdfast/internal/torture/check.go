@@ -2,7 +2,9 @@ package torture
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/holdfastdb/holdfast"
@@ -181,4 +183,43 @@ func create(ctx context.Context, path string) error {
 		return err
 	}
 	return db.Close()
+}
+
+// verify compares a database with the ledger, when all who used it are gone. Where
+// the sqlite3 command is, it reads first or second, as strangerFirst says, and must
+// see the same rows: whoever is first recovers what the dead have left.
+func (t *Trial) verify(ctx context.Context, l *Ledger, seed uint64, path string, strangerFirst bool) error {
+	stranger := have(ctx, SQLite3)
+	var theirs []entry
+	var err error
+	read := func() error {
+		if theirs, err = readByStranger(ctx, path); err == nil {
+			t.Count("checked_by_sqlite3", 1)
+		}
+		return err
+	}
+	if stranger && strangerFirst {
+		if err := read(); err != nil {
+			return err
+		}
+	}
+	ours, err := readEntries(ctx, path)
+	if err != nil {
+		return err
+	}
+	if stranger && !strangerFirst {
+		if err := read(); err != nil {
+			return err
+		}
+	}
+	if stranger && !slices.Equal(ours, theirs) {
+		return fmt.Errorf("holdfast reads %d rows in %s, and sqlite3 reads %d, or others", len(ours), path, len(theirs))
+	}
+	f := l.compare(seed, ours)
+	f.count(t)
+	t.Count("acked", l.Acked())
+	if len(l.Said) > 0 {
+		return errors.Join(f.err(), fmt.Errorf("writes failed: %q", l.Said))
+	}
+	return f.err()
 }

@@ -58,22 +58,40 @@ func (t *Trial) ChildUnder(ctx context.Context, prefix []string, role string, co
 	if err != nil {
 		return nil, err
 	}
+	text, err := json.Marshal(config)
+	if err != nil {
+		return nil, err
+	}
 	args := append(append([]string(nil), prefix...), program)
 	cmd := exec.CommandContext(ctx, args[0], append(args[1:], t.childArgs...)...)
 	if len(prefix) == 0 {
 		cmd.Args[0] = os.Args[0] // a program of several names goes by it
 	}
+	c, err := t.start(cmd, on)
+	if err != nil {
+		return nil, err
+	}
+	if err := json.NewEncoder(c.in).Encode(order{role, text}); err != nil {
+		return nil, errors.Join(fmt.Errorf("tell a child its role: %w", err), c.Kill())
+	}
+	return c, nil
+}
+
+// Stranger starts another program, which has to tell its lines in the same way:
+// their length, a space, and the text.
+func (t *Trial) Stranger(ctx context.Context, on func(Line), name string, args ...string) (*Child, error) {
+	return t.start(exec.CommandContext(ctx, name, args...), on)
+}
+
+func (t *Trial) start(cmd *exec.Cmd, on func(Line)) (*Child, error) {
 	c := &Child{trial: t, cmd: cmd, errs: new(tail), done: make(chan struct{})}
 	cmd.Stderr = c.errs
 	cmd.WaitDelay = 10 * time.Second
+	var err error
 	if c.in, err = cmd.StdinPipe(); err != nil {
 		return nil, err
 	}
 	out, err := cmd.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	text, err := json.Marshal(config)
 	if err != nil {
 		return nil, err
 	}
@@ -89,9 +107,6 @@ func (t *Trial) ChildUnder(ctx context.Context, prefix []string, role string, co
 	t.children[c] = struct{}{}
 	t.mu.Unlock()
 	go c.listen(out, on)
-	if err := json.NewEncoder(c.in).Encode(order{role, text}); err != nil {
-		return nil, errors.Join(fmt.Errorf("tell a child its role: %w", err), c.Kill())
-	}
 	return c, nil
 }
 

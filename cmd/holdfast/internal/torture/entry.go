@@ -2,6 +2,7 @@ package torture
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"strconv"
 	"strings"
@@ -41,6 +42,7 @@ type write struct {
 	how    how
 	parts  int
 	short  bool // no row needs an overflow page
+	peer   bool // written by peer.py, whose rows are simpler
 	bodies *rand.Rand
 }
 
@@ -55,6 +57,9 @@ type entry struct {
 
 // newWrite works out a write.
 func newWrite(seed uint64, writer int, seq uint64) write {
+	if writer >= firstPeer {
+		return write{writer: writer, seq: seq, parts: 1 + int(seq%5), peer: true}
+	}
 	r := rand.New(rand.NewPCG(seed+uint64(writer)<<32, seq))
 	w := write{writer: writer, seq: seq, how: how(r.IntN(int(hows))), parts: 1, bodies: r}
 	if w.how != byExec {
@@ -67,6 +72,10 @@ func newWrite(seed uint64, writer int, seq uint64) write {
 func (w *write) rows() []entry {
 	list := make([]entry, w.parts)
 	for i := range list {
+		if w.peer {
+			list[i] = entry{writer: w.writer, seq: w.seq, part: i, parts: w.parts, body: fmt.Sprintf("peer %d %d %d", w.writer, w.seq, i)}
+			continue
+		}
 		n := 8 + w.bodies.IntN(48)
 		if !w.short && w.bodies.IntN(16) == 0 {
 			n += w.bodies.IntN(6000) // overflow pages

@@ -2,84 +2,292 @@ package torture
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
 func killWriters() Scenario {
 	return Scenario{
-		Name:     "kill-writers",
-		About:    "kill -9 of processes that write, read and checkpoint one database, at random moments; then the ledger is compared",
+		Name: "kill-writers",
+		About: "kill -9 of up to 8 processes of up to 8 goroutines that write, read and checkpoint one database, some of them Python's, " +
+			"at random moments, in a commit, a checkpoint, a recovery",
 		Tier:     Quick,
 		Sabotage: []string{EarlyAck, LostIdempotency},
 		Run:      runKillWriters,
 	}
 }
 
+// killsPerDatabase is how many processes die before all are dead and the database
+// is compared with the ledger. More would find the same, and take longer to check.
+const killsPerDatabase = 40
+
 func runKillWriters(ctx context.Context, t *Trial) error {
-	for n := range t.Rounds(4, 100, 1000) {
-		g := &generation{t: t, seed: t.Rand.Uint64(), path: filepath.Join(t.Dir, fmt.Sprintf("g%d.db", n))}
-		if err := g.run(ctx); err != nil {
-			return fmt.Errorf("generation %d: %w", n, err)
+	python := have(ctx, Python)
+	for n := range t.Rounds(12, 250, 2500) {
+		g := newGeneration(t, n, python)
+		err := g.run(ctx)
+		if err == nil {
+			err = t.verify(ctx, &g.ledger, g.seed, g.path, t.Rand.IntN(2) == 0)
+		}
+		if err != nil {
+			return fmt.Errorf("database %s, synchronous=%s, %d processes: %w", filepath.Base(g.path), g.synchronous, len(g.slots), err)
+		}
+		t.Count("databases", 1)
+		if err := os.Remove(g.path); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// generation is one database whose processes are killed.
+// generation is one database whose processes are killed, and replaced, and killed.
 type generation struct {
-	t      *Trial
-	seed   uint64
-	path   string
-	ledger Ledger
+	t           *Trial
+	path        string
+	seed        uint64 // of the content
+	synchronous string
+	slots       []*slot
+	ledger      Ledger
 
 	mu  sync.Mutex
 	err error
 }
 
-func (g *generation) line(l Line) {
-	if _, err := g.ledger.Line(l.Text); err != nil {
-		g.mu.Lock()
-		g.err = err
-		g.mu.Unlock()
-	}
+// slot is the place of a process. Who takes the place of a dead one goes on with
+// its writers.
+type slot struct {
+	g      *generation
+	config writeConfig // without what is known at the start only
+	python bool
+	child  *Child
+
+	want atomic.Pointer[string] // the first word of the line that is waited for
+	hit  chan struct{}          // such a line has come
 }
 
+// moment is when a process is killed: some time after something.
+type moment struct {
+	after string // the first word of a line, "" for at once, or "start" for the start
+	delay time.Duration
+}
+
+const maxGoroutines = 8
+
+func newGeneration(t *Trial, n int, python bool) *generation {
+	r := t.Rand
+	g := &generation{
+		t: t, path: filepath.Join(t.Dir, fmt.Sprintf("%d.db", n)), seed: r.Uint64(),
+		synchronous: []string{"FULL", "FULL", "NORMAL"}[r.IntN(3)],
+	}
+	processes := 1 + r.IntN(8)
+	checkpointer := r.IntN(processes)
+	for p := range processes {
+		s := &slot{g: g, hit: make(chan struct{}, 1), config: writeConfig{
+			Path: g.path, Seed: g.seed, FirstWriter: p * maxGoroutines, Goroutines: 1 + r.IntN(maxGoroutines),
+			Synchronous: g.synchronous, Readers: r.IntN(2), Sabotage: t.Sabotage,
+		}}
+		switch kind := r.IntN(8); {
+		case p == checkpointer:
+			s.config.Checkpoints, s.config.Tell = true, true
+		case kind == 0: // only reads
+			s.config.Goroutines, s.config.Readers = 0, 2
+		case kind == 1 && python:
+			s.python, s.config.FirstWriter, s.config.Goroutines = true, firstPeer+p, 1
+		}
+		g.slots = append(g.slots, s)
+	}
+	return g
+}
+
+// run kills until enough are dead, and then the rest.
 func (g *generation) run(ctx context.Context) error {
 	if err := create(ctx, g.path); err != nil {
 		return err
 	}
-	const processes, goroutines = 4, 4
-	var children []*Child
-	for p := range processes {
-		c, err := g.t.Child(ctx, "write", writeConfig{
-			Path: g.path, Seed: g.seed, FirstWriter: p * goroutines, Goroutines: goroutines, Readers: 1, Checkpoints: p == 0, Sabotage: g.t.Sabotage,
-		}, g.line)
+	if err := g.every(func(s *slot) error { return s.start(ctx) }); err != nil {
+		return err
+	}
+	for killed := 0; killed < killsPerDatabase && g.failure() == nil; {
+		n := g.replace(ctx)
+		if n == 0 {
+			break
+		}
+		killed += n
+	}
+	err := g.every(func(s *slot) error { return s.kill() })
+	return errors.Join(g.failure(), err)
+}
+
+// every does the same to all slots at once.
+func (g *generation) every(do func(*slot) error) error {
+	errs := make([]error, len(g.slots))
+	var all sync.WaitGroup
+	for i, s := range g.slots {
+		all.Go(func() { errs[i] = do(s) })
+	}
+	all.Wait()
+	return errors.Join(errs...)
+}
+
+// replace kills some of the processes at once, each at a moment of its own, and
+// starts others in their places. Now and then it kills them all before it starts
+// any, so that the next ones find nobody and have to recover. It returns how many
+// it has killed.
+func (g *generation) replace(ctx context.Context) int {
+	r := g.t.Rand
+	victims := make([]moment, len(g.slots))
+	everybody, number := r.IntN(6) == 0, 1+r.IntN(len(g.slots))
+	chosen := make([]bool, len(g.slots))
+	for _, i := range r.Perm(len(g.slots))[:number] {
+		chosen[i] = true
+	}
+	for i := range victims {
+		victims[i] = drawMoment(g.t)
+	}
+	killed := 0
+	for i := range chosen {
+		if chosen[i] = chosen[i] || everybody; chosen[i] {
+			killed++
+		}
+	}
+	var dead sync.WaitGroup
+	dead.Add(killed)
+	err := g.every(func(s *slot) error {
+		i := s.index()
+		if !chosen[i] {
+			return nil
+		}
+		err := s.killAt(ctx, victims[i])
+		dead.Done()
 		if err != nil {
 			return err
 		}
-		children = append(children, c)
-	}
-	for _, c := range children {
-		if err := sleep(ctx, time.Duration(20+g.t.Rand.IntN(120))*time.Millisecond); err != nil {
-			return err
+		if everybody {
+			dead.Wait()
 		}
-		if err := c.Kill(); err != nil {
-			return err
+		return s.start(ctx)
+	})
+	g.fail(err)
+	return killed
+}
+
+func (s *slot) index() int {
+	for i, other := range s.g.slots {
+		if other == s {
+			return i
 		}
-		g.t.Count("kills", 1)
 	}
-	if g.err != nil {
-		return g.err
+	return -1
+}
+
+func drawMoment(t *Trial) moment {
+	r := t.Rand
+	short := time.Duration(r.IntN(3000)) * time.Microsecond
+	switch r.IntN(4) {
+	case 0:
+		return moment{"", time.Duration(r.IntN(100)) * time.Millisecond}
+	case 1:
+		return moment{"start", time.Duration(r.IntN(30)) * time.Millisecond}
+	case 2:
+		return moment{"checkpoint", short}
 	}
-	rows, err := readEntries(ctx, g.path)
-	if err != nil {
+	return moment{lineBegin, short}
+}
+
+// start puts a process into the slot. What its predecessor wrote with a key and
+// got no answer to, it writes again.
+func (s *slot) start(ctx context.Context) (err error) {
+	g, c := s.g, s.config
+	if s.python {
+		s.child, err = g.t.peer(ctx, c.Path, c.FirstWriter, g.ledger.Begun(c.FirstWriter), s.line)
 		return err
 	}
-	f := g.ledger.compare(g.seed, rows)
-	f.count(g.t)
-	g.t.Count("acked", g.ledger.Acked())
-	return f.err()
+	for i := range c.Goroutines {
+		writer := c.FirstWriter + i
+		c.Begun = append(c.Begun, g.ledger.Begun(writer))
+		for _, seq := range g.ledger.Open(writer) {
+			if w := newWrite(g.seed, writer, seq); w.how == byKey {
+				c.Repeat = append(c.Repeat, repeat{writer, seq})
+			}
+		}
+	}
+	g.t.Count("repeated", int64(len(c.Repeat)))
+	s.child, err = g.t.Child(ctx, "write", c, s.line)
+	return err
+}
+
+// line takes what a process tells.
+func (s *slot) line(l Line) {
+	_, err := s.g.ledger.Line(l.Text)
+	s.g.fail(err)
+	if want := s.want.Load(); want != nil && strings.HasPrefix(l.Text, *want) {
+		select {
+		case s.hit <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// killAt kills the process at its moment, and counts it under what it was doing.
+func (s *slot) killAt(ctx context.Context, m moment) error {
+	figure := "kills_anywhere"
+	switch {
+	case m.after == "start":
+		// A new one, so that it dies while it opens the database.
+		if err := errors.Join(s.kill(), s.start(ctx)); err != nil {
+			return err
+		}
+		figure = "kills_opening"
+	case m.after == "checkpoint" && !s.config.Tell || m.after == lineBegin && s.config.Goroutines == 0:
+		// It does no such thing.
+	case m.after != "":
+		s.want.Store(&m.after)
+		patience := time.NewTimer(200 * time.Millisecond)
+		select {
+		case <-s.hit:
+			figure = map[string]string{lineBegin: "kills_writing", "checkpoint": "kills_checkpointing"}[m.after]
+		case <-patience.C:
+		case <-s.child.Done():
+		case <-ctx.Done():
+		}
+		patience.Stop()
+		s.want.Store(nil)
+	}
+	if err := sleep(ctx, m.delay); err != nil {
+		return err
+	}
+	s.g.t.Count(figure, 1)
+	return s.kill()
+}
+
+func (s *slot) kill() error {
+	select {
+	case <-s.hit: // of this life
+	default:
+	}
+	s.g.t.Count("kills", 1)
+	return s.child.Kill()
+}
+
+func (g *generation) fail(err error) {
+	if err == nil {
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.err == nil {
+		g.err = err
+	}
+}
+
+func (g *generation) failure() error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.err
 }

@@ -117,6 +117,16 @@ func (l *Ledger) Open(writer int) []uint64 {
 	return seqs
 }
 
+// Begun is how far a writer has come.
+func (l *Ledger) Begun(writer int) uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if a := l.writers[writer]; a != nil {
+		return a.begun
+	}
+	return 0
+}
+
 // each calls f for every writer and how far it has come.
 func (l *Ledger) each(f func(writer int, begun uint64)) {
 	l.mu.Lock()

@@ -16,8 +16,10 @@ type role func(ctx context.Context, p *Parent, config json.RawMessage) error
 // roles lists them all.
 func roles() map[string]role {
 	return map[string]role{
-		"soak":  soakRole,
-		"write": writeRole,
+		"hold":            holdRole,
+		"soak":            soakRole,
+		"write":           writeRole,
+		"write-when-told": writeWhenToldRole,
 	}
 }
 

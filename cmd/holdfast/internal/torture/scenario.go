@@ -66,6 +66,8 @@ func SabotageModes() []string {
 func Scenarios() []Scenario {
 	return []Scenario{
 		killWriters(),
+		waitBehindKilled(),
+		stopHolders(),
 		soak(),
 	}
 }

@@ -153,18 +153,22 @@ func (w *writing) one(ctx context.Context, x write, r *rand.Rand) error {
 	for err == nil && x.how == byKey && r.IntN(8) == 0 {
 		err = w.commit(ctx, x, rows)
 	}
-	word := lineAck
 	switch {
-	case err == nil && w.Sabotage == EarlyAck:
+	case err != nil:
+		return w.parent.Tell("%s %d %d %s", answer(ctx, err), x.writer, x.seq, err)
+	case w.Sabotage == EarlyAck:
 		return nil
-	case err == nil:
-		return w.parent.Tell("%s %d %d", word, x.writer, x.seq)
-	case errors.Is(err, holdfast.ErrOutcomeUnknown) || ctx.Err() != nil:
-		word = lineUnknown
-	default:
-		word = lineRolledBack
 	}
-	return w.parent.Tell("%s %d %d %s", word, x.writer, x.seq, err)
+	return w.parent.Tell("%s %d %d", lineAck, x.writer, x.seq)
+}
+
+// answer is the word for an error of a write: whether it says that nothing of the
+// write is there.
+func answer(ctx context.Context, err error) string {
+	if errors.Is(err, holdfast.ErrOutcomeUnknown) || ctx.Err() != nil {
+		return lineUnknown
+	}
+	return lineRolledBack
 }
 
 // commit makes a write in its way.
@@ -221,7 +225,7 @@ func (w *writing) reader(ctx context.Context) error {
 			return fmt.Errorf("a reader saw %d rows after %d", n, last)
 		}
 		last = n
-		if sleep(ctx, 2*time.Millisecond) != nil {
+		if sleep(ctx, 10*time.Millisecond) != nil {
 			return nil
 		}
 	}
