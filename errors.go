@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"reflect"
 	"regexp"
 	"sort"
@@ -102,7 +103,7 @@ type Holder struct {
 	PID     int    // 0 if unknown
 	Program string // "python3"
 	State   string // "running", "sleeping", "stopped", ...
-	Lock    string // "WAL_WRITE", "RESERVED", ...; see the locks of DB.Locks
+	Lock    string // "WAL_WRITE", "RESERVED", ...; see the locks of DB.Locks. "TURN": that of the lock file beside the database
 }
 
 // Error says what happened and what to do about it.
@@ -266,8 +267,22 @@ func (f *foreign) look(path string) (locks.Process, bool) {
 	return f.found, f.ok
 }
 
-func (d *database) nameForeign(e *Error) {
+// inTheWay is the other process that keeps the writer waiting: by a lock on the
+// database or, while that is free, by the turn of the fair lock.
+func (d *database) inTheWay() (locks.Process, bool) {
 	p, ok := d.foreign.look(d.path)
+	if !ok && d.turn != nil {
+		var pid int
+		if pid, ok = d.turn.Holder(); ok && pid != os.Getpid() {
+			return locks.Describe(pid, "TURN"), true
+		}
+		ok = false
+	}
+	return p, ok
+}
+
+func (d *database) nameForeign(e *Error) {
+	p, ok := d.inTheWay()
 	if !ok {
 		return
 	}

@@ -43,3 +43,22 @@ func tableOf(t *testing.T, pid int, path string) (rows lockTable) {
 	}
 	return rows
 }
+
+// lockRows is the rows of one file, whoever has the locks.
+func lockRows(t *testing.T, name string) (rows string) {
+	t.Helper()
+	text, err := os.ReadFile("/proc/locks")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var st syscall.Stat_t
+	if err := syscall.Stat(name, &st); err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if strings.Contains(line, fmt.Sprintf(":%d ", st.Ino)) {
+			rows += line
+		}
+	}
+	return rows
+}

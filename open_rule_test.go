@@ -173,7 +173,7 @@ var openings = []opening{
 		"what the kernel says about a descriptor, under /proc/PID/fdinfo: the file itself is behind /proc/PID/fd",
 	},
 	{
-		"internal/locks/procfs_linux.go describe os.ReadFile",
+		"internal/locks/procfs_linux.go Describe os.ReadFile",
 		"the name and the state of a process, under /proc/PID",
 	},
 	{

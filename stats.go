@@ -124,7 +124,7 @@ type LockReport struct {
 // LockHolder is who has a lock. Statements are shown without their literals.
 type LockHolder struct {
 	Kind           string    `json:"kind"`      // "write transaction", "statement", "exclusive work", "read transaction", "rows" or "another process"
-	Lock           string    `json:"lock"`      // "WAL_WRITE" or "WAL_READ"; "RESERVED" or "SHARED" without a log
+	Lock           string    `json:"lock"`      // "WAL_WRITE" or "WAL_READ"; "RESERVED" or "SHARED" without a log; "TURN"
 	CallSite       string    `json:"call_site"` // "billing.go:88 (shop/billing.Charge)"; of a statement only when others wait for it
 	FirstStatement string    `json:"first_statement"`
 	Statement      string    `json:"statement"`    // the last
@@ -258,7 +258,7 @@ func (d *database) writeHolder(h writer.Holder, leases []locks.Lease, now time.T
 	}
 	out.FirstStatement = out.Statement
 	if h.Kind == foreignKind {
-		if p, ok := d.foreign.look(d.path); ok {
+		if p, ok := d.inTheWay(); ok {
 			out.Lock, out.PID, out.Program, out.State = p.Lock, p.PID, p.Program, p.State
 		}
 	}

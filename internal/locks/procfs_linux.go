@@ -54,7 +54,7 @@ func Foreign(ctx context.Context, db, shm string) (p Process, ok bool) {
 			pid = ofdOwner(ctx, l, db, shm)
 		}
 		if pid > 0 {
-			return describe(pid, l.name), true
+			return Describe(pid, l.name), true
 		}
 	}
 	return Process{}, false
@@ -201,7 +201,8 @@ var states = map[string]string{
 	"R": "running", "S": "sleeping", "D": "waiting for a device", "T": "stopped", "t": "traced", "Z": "zombie", "I": "idle", "X": "dead",
 }
 
-func describe(pid int, lock string) Process {
+// Describe tells what the system tells of a process.
+func Describe(pid int, lock string) Process {
 	p := Process{PID: pid, Lock: lock}
 	dir := "/proc/" + strconv.Itoa(pid)
 	if name, err := os.ReadFile(dir + "/comm"); err == nil {

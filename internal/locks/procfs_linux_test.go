@@ -73,10 +73,10 @@ func TestNobodyIsForeign(t *testing.T) {
 
 func TestDescribe(t *testing.T) {
 	t.Parallel()
-	if p := describe(os.Getpid(), "WAL_WRITE"); p.Program != "locks.test" || p.State == "" || p.Lock != "WAL_WRITE" {
+	if p := Describe(os.Getpid(), "WAL_WRITE"); p.Program != "locks.test" || p.State == "" || p.Lock != "WAL_WRITE" {
 		t.Errorf("%+v", p)
 	}
-	if p := describe(-7, ""); p != (Process{PID: -7}) {
+	if p := Describe(-7, ""); p != (Process{PID: -7}) {
 		t.Errorf("%+v", p)
 	}
 }

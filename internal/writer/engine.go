@@ -22,15 +22,14 @@ func (w *Writer) begin(t *task) error {
 	}
 	left := t.left()
 	var err error
-	foreign := Holder{Kind: kindForeign}
+	var foreign Holder
 	attempts, expired, ctxErr := busy.Poll(t.ctx, left, func() bool {
 		err = w.control("BEGIN IMMEDIATE")
 		if err == nil || busy.Classify(sqlite.Code(err)) != busy.Wait {
 			return true
 		}
-		if foreign.Since.IsZero() {
-			foreign.Since = time.Now()
-			w.setHolder(foreign) // whom those behind wait for, too
+		if foreign.Kind == "" {
+			foreign = w.inTheWay()
 		}
 		return false
 	})
@@ -178,7 +177,7 @@ func (w *Writer) takeTurn(t *task) error {
 	if patience <= 0 {
 		return nil // no time to be fair; that says nothing about the lock
 	}
-	w.setHolder(Holder{Kind: kindForeign, Since: time.Now()})
+	w.inTheWay()
 	ctx, cancel := context.WithTimeoutCause(t.ctx, patience, errPatience)
 	defer cancel()
 	_, err := w.cfg.Turn.Acquire(ctx)

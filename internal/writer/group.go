@@ -293,7 +293,11 @@ func (w *Writer) decide() (*task, step) {
 func (w *Writer) grant(t *task) {
 	t.state = granted
 	t.lead = true
-	w.holder = t.holder(time.Now())
+	// After one who has given up on another process this one is in the way still:
+	// those behind, whose patience ends together with his, have not waited for t.
+	if w.holder.Kind != kindForeign {
+		w.holder = t.holder(time.Now())
+	}
 }
 
 // commit ends the group and answers everybody in it.

@@ -73,6 +73,17 @@ func (w *Writer) setHolder(h Holder) {
 	w.mu.Unlock()
 }
 
+// inTheWay notes that another process keeps the writer waiting, and so those
+// behind, and returns it.
+func (w *Writer) inTheWay() Holder {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.holder.Kind != kindForeign {
+		w.holder = Holder{Kind: kindForeign, Since: time.Now()}
+	}
+	return w.holder
+}
+
 // Holder tells who has the writer now.
 func (w *Writer) Holder() Holder {
 	w.mu.Lock()
