@@ -153,6 +153,14 @@ var openings = []opening{
 		"a socket that this call has just made, over one that nobody listens to",
 	},
 	{
+		"holdfasttest/crash.go WriteTo os.OpenFile",
+		"O_EXCL: the descriptor exists only if the file did not, so nobody has a lock on it yet",
+	},
+	{
+		"holdfasttest/database.go directory os.RemoveAll",
+		"the directory of one test, after its database was closed",
+	},
+	{
 		"internal/dbfile/create.go createByOpening os.OpenFile",
 		"O_EXCL: the descriptor exists only if the file did not, so nobody has a lock on it yet; creating keeps others of this process out until it is closed",
 	},

@@ -32,6 +32,14 @@ func Here(skip, depth int) Site {
 	return s
 }
 
+// At is the site of a stack that its caller has captured, the first Deep frames
+// of it.
+func At(pcs []uintptr) Site {
+	var s Site
+	copy(s.pcs[:], pcs)
+	return s
+}
+
 // Known tells whether the site was captured.
 func (s Site) Known() bool { return s.pcs[0] != 0 }
 
