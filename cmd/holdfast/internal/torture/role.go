@@ -18,6 +18,7 @@ func roles() map[string]role {
 	return map[string]role{
 		"hold":            holdRole,
 		"soak":            soakRole,
+		"try-open":        tryOpenRole,
 		"write":           writeRole,
 		"write-when-told": writeWhenToldRole,
 	}

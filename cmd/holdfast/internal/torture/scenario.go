@@ -68,6 +68,8 @@ func Scenarios() []Scenario {
 		killWriters(),
 		waitBehindKilled(),
 		stopHolders(),
+		moveUnderLoad(),
+		linksAndModes(),
 		soak(),
 	}
 }

@@ -77,7 +77,7 @@ func (w *writing) run(ctx context.Context) error {
 	var writers, others sync.WaitGroup
 	for i := range w.Goroutines {
 		writers.Go(func() {
-			if err := w.writer(ctx, i); err != nil {
+			if err := w.writer(ctx, i); err != nil && !errors.Is(err, errEnough) {
 				stop(err)
 			}
 		})
@@ -155,17 +155,27 @@ func (w *writing) one(ctx context.Context, x write, r *rand.Rand) error {
 	}
 	switch {
 	case err != nil:
-		return w.parent.Tell("%s %d %d %s", answer(ctx, err), x.writer, x.seq, err)
+		if e := w.parent.Tell("%s %d %d %s", answer(ctx, err), x.writer, x.seq, err); e != nil {
+			return e
+		}
+		if errors.Is(err, holdfast.ErrFenced) {
+			return errors.Join(w.parent.Tell("fenced"), errEnough)
+		}
+		_ = sleep(ctx, time.Millisecond) // an error that comes at once would fill the pipe
+		return nil
 	case w.Sabotage == EarlyAck:
 		return nil
 	}
 	return w.parent.Tell("%s %d %d", lineAck, x.writer, x.seq)
 }
 
+// errEnough ends a writer without ending the others.
+var errEnough = errors.New("no write can succeed any more")
+
 // answer is the word for an error of a write: whether it says that nothing of the
-// write is there.
+// write is there. A fenced one may be in the file that has gone.
 func answer(ctx context.Context, err error) string {
-	if errors.Is(err, holdfast.ErrOutcomeUnknown) || ctx.Err() != nil {
+	if errors.Is(err, holdfast.ErrOutcomeUnknown) || errors.Is(err, holdfast.ErrFenced) || ctx.Err() != nil {
 		return lineUnknown
 	}
 	return lineRolledBack
