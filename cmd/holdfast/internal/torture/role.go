@@ -16,6 +16,7 @@ type role func(ctx context.Context, p *Parent, config json.RawMessage) error
 // roles lists them all.
 func roles() map[string]role {
 	return map[string]role{
+		"clients":         clientsRole,
 		"hold":            holdRole,
 		"soak":            soakRole,
 		"try-open":        tryOpenRole,

@@ -70,6 +70,7 @@ func Scenarios() []Scenario {
 		stopHolders(),
 		moveUnderLoad(),
 		linksAndModes(),
+		linearizableRegisters(),
 		soak(),
 	}
 }
