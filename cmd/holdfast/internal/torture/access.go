@@ -65,14 +65,13 @@ func (a *accessing) run(ctx context.Context) error {
 		return err
 	}
 	for p := range 2 {
-		s := &slot{g: &a.generation, hit: make(chan struct{}, 1), config: writeConfig{
+		s := &slot{g: &a.generation, hit: make(chan struct{}, 1), prefix: a.prefix, config: writeConfig{
 			Path: a.path, Seed: a.seed, FirstWriter: p * maxGoroutines, Goroutines: 4, Readers: 0, Sabotage: a.t.Sabotage, Budget: 2 * time.Second,
 		}}
-		var err error
-		if s.child, err = a.t.ChildUnder(ctx, a.prefix, "write", s.config, s.line); err != nil {
+		a.slots = append(a.slots, s)
+		if err := s.start(ctx); err != nil {
 			return err
 		}
-		a.slots = append(a.slots, s)
 	}
 	if err := errors.Join(a.secondName(ctx), a.noPermission(ctx), a.progress(ctx)); err != nil {
 		return err

@@ -65,6 +65,7 @@ type slot struct {
 	g      *generation
 	config writeConfig // without what is known at the start only
 	python bool
+	prefix []string // of the child's command
 	child  *Child
 
 	want atomic.Pointer[string] // the first word of the line that is waited for
@@ -218,7 +219,7 @@ func (s *slot) start(ctx context.Context) (err error) {
 		}
 	}
 	g.t.Count("repeated", int64(len(c.Repeat)))
-	s.child, err = g.t.Child(ctx, "write", c, s.line)
+	s.child, err = g.t.ChildUnder(ctx, s.prefix, "write", c, s.line)
 	return err
 }
 

@@ -65,12 +65,14 @@ func SabotageModes() []string {
 // Scenarios lists every scenario, in the order in which they run.
 func Scenarios() []Scenario {
 	return []Scenario{
+		crowd(),
 		killWriters(),
 		waitBehindKilled(),
 		stopHolders(),
 		moveUnderLoad(),
 		linksAndModes(),
 		linearizableRegisters(),
+		clockJumps(),
 		soak(),
 	}
 }
