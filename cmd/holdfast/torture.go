@@ -132,8 +132,7 @@ func (a *app) torture(ctx context.Context, r tortureRequest) error {
 	screen := &tortureScreen{app: a, live: a.format == output.Table, progress: a.errColor}
 	r.options.Progress, r.options.Ended = screen.show, screen.ended
 	if screen.live {
-		fmt.Fprintf(a.out, "tier %s, seed %x\n", r.options.Tier, r.options.Seed)
-		_ = a.out.Flush()
+		screen.say("tier %s, seed %x\n", r.options.Tier, r.options.Seed)
 	}
 	report, err := torture.Run(ctx, r.options)
 	screen.clear()
@@ -144,7 +143,7 @@ func (a *app) torture(ctx context.Context, r tortureRequest) error {
 		return exitcode.With(harnessFailed, err)
 	}
 	if screen.live {
-		fmt.Fprintln(a.out, report.Closing())
+		screen.say("%s\n", report.Closing())
 	} else if err := a.printer().Document(report, tortureGrid(report)); err != nil {
 		return err
 	}
@@ -236,22 +235,28 @@ func (s *tortureScreen) ended(o torture.Outcome) {
 	if !s.live {
 		return
 	}
-	out := s.app.out
-	fmt.Fprintf(out, "%-7s %s", strings.ToUpper(string(o.Status)), o.Name)
 	if o.Status == torture.Skipped {
-		fmt.Fprintf(out, ": %s\n", o.Reason)
-		_ = out.Flush()
+		s.say("SKIPPED %s: %s\n", o.Name, o.Reason)
 		return
 	}
-	fmt.Fprintf(out, "  %.1f s  seed %s\n", o.Duration, o.Seed)
-	if f := figures(o.Figures); f != "" {
-		fmt.Fprintf(out, "        %s\n", f)
+	s.say("%-7s %s  %.1f s  seed %s\n", strings.ToUpper(string(o.Status)), o.Name, o.Duration, o.Seed)
+	for _, detail := range []string{figures(o.Figures), o.Reason, kept(o.Directory)} {
+		if detail != "" {
+			s.say("        %s\n", strings.ReplaceAll(detail, "\n", "\n        "))
+		}
 	}
-	if o.Reason != "" {
-		fmt.Fprintf(out, "        %s\n", strings.ReplaceAll(o.Reason, "\n", "\n        "))
+}
+
+func kept(directory string) string {
+	if directory == "" {
+		return ""
 	}
-	if o.Directory != "" {
-		fmt.Fprintf(out, "        kept %s\n", o.Directory)
-	}
-	_ = out.Flush()
+	return "kept " + directory
+}
+
+// say prints at once. What can't be printed fails at the end of the command, for
+// the writer remembers.
+func (s *tortureScreen) say(format string, args ...any) {
+	_, _ = fmt.Fprintf(s.app.out, format, args...)
+	_ = s.app.out.Flush()
 }

@@ -134,7 +134,7 @@ func (o *Options) seedOf(name string) uint64 {
 		return o.Seed
 	}
 	h := fnv.New64a()
-	fmt.Fprintf(h, "%x %s", o.Seed, name)
+	_, _ = h.Write([]byte(strconv.FormatUint(o.Seed, 16) + " " + name))
 	return h.Sum64()
 }
 

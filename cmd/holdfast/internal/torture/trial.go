@@ -40,7 +40,7 @@ func newTrial(s Scenario, o Options, seed uint64, dir string) *Trial {
 // one scenario more or less changes nothing for the others.
 func newRand(name string, seed uint64) *rand.Rand {
 	h := fnv.New64a()
-	h.Write([]byte(name))
+	_, _ = h.Write([]byte(name))
 	return rand.New(rand.NewPCG(seed, h.Sum64()))
 }
 
