@@ -64,6 +64,10 @@ fuzz: ## Fuzz each parser for FUZZTIME
 bench: ## Holdfast beside other drivers and set-ups; minutes
 	go run ./bench
 
+.PHONY: torture
+torture: ## Kill, stop and deceive processes, and compare with a ledger; 3 minutes
+	go run ./cmd/holdfast torture --tier quick
+
 # The packages that have such files have a flag for it.
 .PHONY: golden
 golden: ## Rewrite the files that tests compare with; then look at git diff

@@ -116,7 +116,7 @@ the defaults, in this order.
 Exit codes:
     0  done
     1  the database refused the statement: syntax, constraint, no such table;
-       or a benchmark found errors
+       or a benchmark found errors, or a scenario of torture failed
    64  the command line, the SQL text or its arguments can't be run at all
    65  the file is damaged, or no database
    66  the file is missing
