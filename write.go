@@ -122,9 +122,11 @@ func (db *DB) Update(ctx context.Context, fn func(tx *sql.Tx) error, opts ...TxO
 		Exponential: cfg.RetryLogic.ExponentialBackoff.Enabled(), Jitter: cfg.RetryLogic.Jitter.Enabled(),
 	}
 	start := time.Now()
+	var unknown error
 	for n := 0; ; n++ {
 		err := db.updateOnce(u, fn)
-		if err == nil || !o.repeatable(err) || n >= cfg.RetryLogic.MaxRetries {
+		again := o.repeatable(err) && n < cfg.RetryLogic.MaxRetries
+		if err, unknown = unsettled(unknown, err); err == nil || !again {
 			return err
 		}
 		d := pause.Delay(n)
@@ -133,6 +135,7 @@ func (db *DB) Update(ctx context.Context, fn func(tx *sql.Tx) error, opts ...TxO
 		}
 		db.h.d.counters.Retries.Add(1)
 		if e := busy.Sleep(ctx, d); e != nil {
+			e, _ = unsettled(unknown, e)
 			return e
 		}
 	}
@@ -149,6 +152,20 @@ func (o *writeOptions) context(ctx context.Context) context.Context {
 func (o *writeOptions) repeatable(err error) bool {
 	return errors.Is(err, ErrRolledBack) || errors.Is(err, ErrConflict) ||
 		o.key != "" && errors.Is(err, ErrOutcomeUnknown)
+}
+
+// unsettled returns the error of an attempt and, if that or an earlier one may
+// have been committed, the error that says so. What a repetition dies of says
+// nothing about the attempt before: as long as it has not found or made the
+// write, the outcome stays unknown.
+func unsettled(unknown, err error) (answer, stillUnknown error) {
+	switch {
+	case err == nil || errors.Is(err, ErrOutcomeUnknown):
+		return err, err
+	case unknown == nil:
+		return err, nil
+	}
+	return fmt.Errorf("%w; repeating it failed: %w", unknown, err), unknown
 }
 
 // updating is one call of Update. It is the context of its transactions, which
@@ -238,6 +255,7 @@ func (db *DB) Batch(ctx context.Context, stmts []Statement, opts ...BatchOption)
 	if o.key != "" {
 		key = &keyedBatch{d: db.h.d, key: o.key, digest: digest(b.Statements())}
 	}
+	var unknown error
 	for n := 0; ; n++ {
 		results, err := b.Run(ctx, key.hooks())
 		if err == nil {
@@ -247,11 +265,14 @@ func (db *DB) Batch(ctx context.Context, stmts []Statement, opts ...BatchOption)
 			return r, nil
 		}
 		db.h.d.counters.Failed.Add(1)
-		if cerr := ctx.Err(); cerr != nil && (err == cerr || busy.Classify(sqlite.Code(err)) == busy.Cancelled) {
-			return BatchResult{}, cerr
+		cerr := ctx.Err()
+		if cerr != nil && (err == cerr || busy.Classify(sqlite.Code(err)) == busy.Cancelled) {
+			err = cerr
+		} else {
+			err = db.h.d.fail("batch", "", locks.Site{}, nil, err)
 		}
-		err = db.h.d.fail("batch", "", locks.Site{}, nil, err)
-		if !o.repeatable(err) || n >= db.h.d.cfg.RetryLogic.MaxRetries {
+		again := o.repeatable(err) && n < db.h.d.cfg.RetryLogic.MaxRetries
+		if err, unknown = unsettled(unknown, err); !again {
 			return BatchResult{}, err
 		}
 		db.h.d.counters.Retries.Add(1)

@@ -7,12 +7,15 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/holdfastdb/holdfast"
+	"github.com/holdfastdb/holdfast/internal/sqlite"
 )
 
 var readOnly = &sql.TxOptions{ReadOnly: true}
@@ -232,6 +235,62 @@ func TestIdempotencyKey(t *testing.T) {
 	wg.Wait()
 	if n := number(t, db, "SELECT count(*) FROM t"); n != 4 || runs != 1 {
 		t.Errorf("%d rows, %d runs", n, runs)
+	}
+}
+
+// TestOutcomeStaysUnknown has a COMMIT fail in its sync, when the write is in the
+// log already, and the repetition by key fail with something else.
+func TestOutcomeStaysUnknown(t *testing.T) {
+	t.Parallel()
+	var syncs, opens atomic.Bool // fail
+	vfs, err := sqlite.RegisterVFS(func(c *sqlite.FileCall) sqlite.ResultCode {
+		switch {
+		case c.Op == sqlite.FileSync && c.Kind == sqlite.FileWAL && syncs.Load():
+			opens.Store(true)
+			return sqlite.ResultIOErrFsync
+		case c.Op == sqlite.FileOpen && opens.Load():
+			return sqlite.ResultCantOpen
+		}
+		return c.Forward()
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := vfs.Unregister(); err != nil {
+			t.Error(err)
+		}
+	})
+	db, err := holdfast.Open(sqlite.WithProbe(ctx(), &sqlite.Probe{VFS: vfs}), filepath.Join(t.TempDir(), "app.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	must(t, db, "CREATE TABLE t(a)")
+	const insert = "INSERT INTO t VALUES (1)"
+	for name, write := range map[string]func(opt holdfast.WriteOption) error{
+		"batch": func(opt holdfast.WriteOption) error {
+			_, err := db.Batch(ctx(), []holdfast.Statement{{SQL: insert}}, opt)
+			return err
+		},
+		"update": func(opt holdfast.WriteOption) error {
+			return db.Update(ctx(), func(tx *sql.Tx) error { _, err := tx.Exec(insert); return err }, opt)
+		},
+	} {
+		before := number(t, db, "SELECT count(*) FROM t")
+		syncs.Store(true)
+		err := write(holdfast.IdempotencyKey(name))
+		if !errors.Is(err, holdfast.ErrOutcomeUnknown) || !errors.Is(err, holdfast.ErrCannotOpen) {
+			t.Errorf("%s: %v", name, err)
+		}
+		syncs.Store(false)
+		opens.Store(false)
+		if err := write(holdfast.IdempotencyKey(name)); err != nil {
+			t.Errorf("%s, again: %v", name, err)
+		}
+		if n := number(t, db, "SELECT count(*) FROM t"); n != before+1 {
+			t.Errorf("%s: %d rows of one", name, n-before)
+		}
 	}
 }
 
