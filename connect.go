@@ -4,11 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/holdfastdb/holdfast/internal/busy"
+	"github.com/holdfastdb/holdfast/internal/dbfile"
 	"github.com/holdfastdb/holdfast/internal/sqlite"
 )
 
@@ -68,6 +73,75 @@ func (d *database) take(ctx context.Context, r role) (*sqlite.Conn, error) {
 		return nil, single(errors.Join(err, first.Close()))
 	}
 	return first, nil
+}
+
+// takeWriting is take for the writer. From then on the log has a name to lose.
+func (d *database) takeWriting(ctx context.Context) (*sqlite.Conn, error) {
+	c, err := d.take(ctx, writing)
+	if err == nil && d.memory == nil && d.profile.journalMode == "wal" && runtime.GOOS != "windows" { // which refuses to take them
+		wal, shm, _, _, _ := dbfile.Sidecars(d.path)
+		d.logFiles.expect(wal, shm)
+	}
+	return c, err
+}
+
+// logFiles are the -wal and the -shm that the writer's connection has open.
+// While it is, no SQLite removes them: if the name is gone or leads to another
+// file, somebody has taken it from under the database. What is written then is in
+// a file without a name and ends with the last process that has it, and others
+// log and lock elsewhere.
+type logFiles struct {
+	mu    sync.Mutex
+	names []string    // nil while the writer has no connection
+	at    time.Time   // of the last look
+	ids   []dbfile.ID // zero until it was seen
+	gone  string      // the one that was taken; that stays so until the database is closed
+	what  string      // became of it
+}
+
+// expect is called when the writer has a connection, which has read and so has
+// opened both.
+func (l *logFiles) expect(names ...string) {
+	l.mu.Lock()
+	l.names, l.ids, l.at = names, make([]dbfile.ID, len(names)), time.Time{}
+	l.mu.Unlock()
+	_, _ = l.look()
+}
+
+// forget is called before the connection is closed. If it was the last one,
+// SQLite removes the files.
+func (l *logFiles) forget() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.names = nil
+}
+
+// freshLogLook is for how long a look serves. What is acknowledged in a
+// millisecond after the log was taken shares the lot of what was in it before.
+const freshLogLook = time.Millisecond
+
+// look returns which file was taken, and what became of it.
+func (l *logFiles) look() (gone, what string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.gone != "" || len(l.names) == 0 || time.Since(l.at) < freshLogLook {
+		return l.gone, l.what
+	}
+	l.at = time.Now()
+	var none dbfile.ID
+	for i, name := range l.names {
+		id, err := dbfile.Look(name)
+		switch {
+		case err == nil && l.ids[i] == none:
+			l.ids[i] = id
+		case l.ids[i] == none: // not there yet
+		case errors.Is(err, fs.ErrNotExist):
+			l.gone, l.what = name, "was removed or renamed"
+		case err == nil && id != l.ids[i]:
+			l.gone, l.what = name, "was replaced by another file"
+		}
+	}
+	return l.gone, l.what
 }
 
 // takeFirst hands out the connection that proved the file, once. A statement

@@ -40,6 +40,7 @@ type database struct {
 	counters stats.Counters
 	profile  profile
 	fenced   atomic.Bool
+	logFiles logFiles
 	foreign  foreign
 	control  *control.Server // nil without a socket
 	ran      stats.Statements
@@ -416,7 +417,7 @@ func (d *database) buildRooms() {
 		return
 	}
 	w := writer.Config{
-		Open:         func(ctx context.Context) (*sqlite.Conn, error) { return d.take(ctx, writing) },
+		Open:         d.takeWriting,
 		Fence:        d.fence,
 		Counters:     &d.counters,
 		Graph:        &opened.waits,
@@ -426,6 +427,7 @@ func (d *database) buildRooms() {
 		MaxGroupTime: c.Writer.MaxGroupDuration,
 		JoinBelow:    c.Writer.JoinThreshold,
 		QueueLimit:   c.Writer.QueueLimit,
+		Leaving:      d.logFiles.forget,
 		OnConnClose:  d.connClosed,
 		OnInversion:  d.reportInversion,
 	}
@@ -505,7 +507,8 @@ func (d *database) notice(msg, what string, site locks.Site) {
 	d.log.Warn("holdfast: "+msg, "path", d.path, "pragma", what, "caller", site.String())
 }
 
-// fence compares the path with the file that was opened, by stat.
+// fence compares the path with the file that was opened, by stat, and the log and
+// the shared memory with those that the writer has open.
 func (d *database) fence() error {
 	if d.memory != nil {
 		return nil
@@ -514,20 +517,23 @@ func (d *database) fence() error {
 	switch {
 	case err == nil && id == d.id:
 	case errors.Is(err, fs.ErrNotExist):
-		return d.fenceOff("was removed or renamed")
+		return d.fenceOff(errFencedFile, d.path, "was removed or renamed")
 	case err != nil:
 		return err
 	default:
-		return d.fenceOff("was replaced by another file")
+		return d.fenceOff(errFencedFile, d.path, "was replaced by another file")
+	}
+	if file, what := d.logFiles.look(); what != "" {
+		return d.fenceOff(errFencedLog, file, what)
 	}
 	return nil
 }
 
-func (d *database) fenceOff(what string) error {
+func (d *database) fenceOff(kind error, file, what string) error {
 	if !d.fenced.Swap(true) {
-		d.log.Error("holdfast: fenced", "path", d.path, "reason", what)
+		d.log.Error("holdfast: fenced", "path", file, "reason", what)
 	}
-	return fenced(d.path, what)
+	return fmt.Errorf("%w: %s %s", kind, file, what)
 }
 
 // watch is the clock of a database. A timer and not a goroutine of its own:

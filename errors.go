@@ -49,8 +49,8 @@ var (
 	// ErrReadOnly: a write to a database that was opened read-only, or that
 	// can't be written.
 	ErrReadOnly = errors.New("read-only")
-	// ErrFenced: the path no longer names the file that was opened. Nothing is
-	// acknowledged any more.
+	// ErrFenced: the path no longer names the file that was opened, or the -wal
+	// or -shm beside it was removed or replaced. Nothing is acknowledged any more.
 	ErrFenced = errors.New("fenced")
 	// ErrEvicted: a transaction or result was ended because it was held longer
 	// than allowed.
@@ -176,6 +176,7 @@ var failures = []failure{
 	{session.ErrRefused, ErrRefused, sqlite.ResultAuth, ""},
 	{session.ErrTxLost, ErrRolledBack, sqlite.ResultAbortRollback, "run the transaction again"},
 	{errFencedFile, ErrFenced, sqlite.ResultReadOnlyDBMoved, "close this handle; before anybody opens a file that took the name, move the old -wal and -shm away, for they belong to the old file"},
+	{errFencedLog, ErrFenced, sqlite.ResultReadOnlyDBMoved, "close this handle before anybody else opens the database: if nobody else has it, what the log holds goes into the file with it"},
 	{dbfile.ErrUnreadable, ErrCannotOpen, sqlite.ResultCantOpen, ""},
 	{dbfile.ErrReadOnly, ErrReadOnly, sqlite.ResultReadOnly, ""},
 	{dbfile.ErrNetworkFS, ErrRefused, sqlite.ResultCantOpen, ""},
@@ -454,11 +455,10 @@ func newError(op string, kind error, code sqlite.ResultCode, text, next string) 
 	return e
 }
 
-var errFencedFile = errors.New("the path no longer names the file that was opened")
-
-func fenced(path, what string) error {
-	return fmt.Errorf("%w: %s %s", errFencedFile, path, what)
-}
+var (
+	errFencedFile = errors.New("the path no longer names the file that was opened")
+	errFencedLog  = errors.New("the log was taken from under the database")
+)
 
 // label names a column for an error. The name that SQLite makes up for an
 // expression is its text, literals and all.

@@ -328,6 +328,56 @@ func TestFencing(t *testing.T) {
 	}
 }
 
+// TestFencingOfTheLog takes the log, or the shared memory with the locks, from
+// under a database.
+func TestFencingOfTheLog(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS == "windows" {
+		t.Skip("Windows refuses to remove an open file")
+	}
+	for _, suffix := range []string{"-wal", "-shm"} {
+		for how, take := range map[string]func(name string) error{
+			"removed": os.Remove,
+			"renamed": func(name string) error { return os.Rename(name, name+".old") },
+			"replaced": func(name string) error {
+				return errors.Join(os.WriteFile(name+".new", nil, 0o600), os.Rename(name+".new", name))
+			},
+		} {
+			path := filepath.Join(t.TempDir(), "app.db")
+			db, err := holdfast.Open(ctx(), path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			must(t, db, "CREATE TABLE t(a)")
+			must(t, db, "INSERT INTO t VALUES ('acknowledged')")
+			number(t, db, "SELECT count(*) FROM t")
+			if err := take(path + suffix); err != nil {
+				t.Fatal(err)
+			}
+			write := func() error { _, err := db.Exec("INSERT INTO t VALUES ('late')"); return err }
+			for start := time.Now(); write() == nil; {
+				if time.Since(start) > time.Second {
+					t.Fatalf("%s %s: acknowledged for a second", suffix, how)
+				}
+			}
+			for range 3 {
+				if err := write(); !errors.Is(err, holdfast.ErrFenced) {
+					t.Errorf("%s %s: %v", suffix, how, err)
+				}
+			}
+			if !db.Stats().Fenced {
+				t.Errorf("%s %s: not fenced", suffix, how)
+			}
+			if err := db.Close(); err != nil {
+				t.Errorf("%s %s: close: %v", suffix, how, err)
+			}
+			if n := number(t, openAt(t, path), "SELECT count(*) FROM t WHERE a = 'acknowledged'"); n != 1 {
+				t.Errorf("%s %s: %d rows of one that was acknowledged", suffix, how, n)
+			}
+		}
+	}
+}
+
 func TestEveryConnectionHasItsPragmas(t *testing.T) {
 	t.Parallel()
 	db := open(t, holdfast.WithReaders(8))
