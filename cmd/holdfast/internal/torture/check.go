@@ -88,7 +88,7 @@ func (l *Ledger) compare(seed uint64, rows []entry) *findings {
 		seen[at]++
 		f.oneWrite(seed, l.Fate(at.writer, at.seq), at, rows[i:end], seen[at])
 		if seen[at] == 1 {
-			if at.seq < last[at.writer] {
+			if at.seq < last[at.writer] && !l.repeated(at.writer, at.seq) {
 				f.note(&f.disordered, "writer %d has %d after %d", at.writer, at.seq, last[at.writer])
 			}
 			last[at.writer] = max(last[at.writer], at.seq)

@@ -189,10 +189,14 @@ func (c *Child) Expect(ctx context.Context, word string) (Line, error) {
 // error here: its end says more.
 func (c *Child) Say(line string) { _, _ = io.WriteString(c.in, line+"\n") }
 
+// doom says that the child will be killed: that it ends by itself is no failure
+// any more.
+func (c *Child) doom() { c.killed.Store(true) }
+
 // Kill ends the child as the kernel does when memory is short, and returns when
 // everything that it had told has been read.
 func (c *Child) Kill() error {
-	c.killed.Store(true)
+	c.doom()
 	_ = c.cmd.Process.Kill()
 	<-c.done
 	return c.err

@@ -23,6 +23,7 @@ type Ledger struct {
 type account struct {
 	begun uint64
 	open  map[uint64]fate // begun and not acknowledged
+	again map[uint64]bool // begun once more, in another place of the order; an error then says nothing about the first time
 }
 
 // fate is what a writer knows of a write.
@@ -44,7 +45,7 @@ func (l *Ledger) Begin(writer int, seq uint64) error {
 	}
 	a := l.writers[writer]
 	if a == nil {
-		a = &account{open: map[uint64]fate{}}
+		a = &account{open: map[uint64]fate{}, again: map[uint64]bool{}}
 		l.writers[writer] = a
 	}
 	switch {
@@ -53,8 +54,12 @@ func (l *Ledger) Begin(writer int, seq uint64) error {
 		a.open[seq] = unknown
 	case seq > a.begun:
 		return fmt.Errorf("writer %d began %d after %d", writer, seq, a.begun)
+	default: // a repetition: what is known of it stays
+		if _, open := a.open[seq]; open {
+			a.again[seq] = true
+		}
 	}
-	return nil // a repetition: what is known of it stays
+	return nil
 }
 
 // Settle notes the answer to a write. Whatever was acknowledged once stays so.
@@ -71,7 +76,7 @@ func (l *Ledger) Settle(writer int, seq uint64, f fate) error {
 		delete(a.open, seq)
 	case f == acked:
 		l.Repeats++
-	case open:
+	case open && !a.again[seq]:
 		a.open[seq] = f
 	}
 	return nil
@@ -125,6 +130,14 @@ func (l *Ledger) Begun(writer int) uint64 {
 		return a.begun
 	}
 	return 0
+}
+
+// repeated tells whether a write was begun more than once.
+func (l *Ledger) repeated(writer int, seq uint64) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	a := l.writers[writer]
+	return a != nil && a.again[seq]
 }
 
 // each calls f for every writer and how far it has come.

@@ -44,6 +44,25 @@ func TestLedgerRemembersWhatWasAnswered(t *testing.T) {
 	}
 }
 
+func TestLedgerBelievesNoErrorOfARepetition(t *testing.T) {
+	t.Parallel()
+	l := script(t, "b 0 1", "u 0 1", "b 0 2", "a 0 2", "b 0 1", "r 0 1 it was busy")
+	if got := l.Fate(0, 1); got != unknown {
+		t.Errorf("the write is %d, and may have been made the first time", got)
+	}
+	if err := l.compare(7, present(7, place{0, 2}, place{0, 1})).err(); err != nil {
+		t.Errorf("repeated after another: %v", err)
+	}
+	l = script(t, "b 0 1", "a 0 1", "b 0 2", "a 0 2", "b 0 3", "u 0 3")
+	if n := l.holes(present(7, place{0, 3})); n != 2 {
+		t.Errorf("%d holes", n)
+	}
+	begun, again := l.resume(7, 2)
+	if begun[0] != 3 || begun[1] != 0 || len(again) > 1 {
+		t.Errorf("begun %d, again %v", begun, again)
+	}
+}
+
 // present makes the rows of some writes as the database would have them.
 func present(seed uint64, at ...place) (rows []entry) {
 	for _, p := range at {

@@ -18,8 +18,10 @@ func roles() map[string]role {
 	return map[string]role{
 		"clients":         clientsRole,
 		"hold":            holdRole,
+		"live":            lifeRole,
 		"soak":            soakRole,
 		"try-open":        tryOpenRole,
+		"volume":          volumeRole,
 		"write":           writeRole,
 		"write-when-told": writeWhenToldRole,
 	}

@@ -73,6 +73,7 @@ func Scenarios() []Scenario {
 		linksAndModes(),
 		linearizableRegisters(),
 		clockJumps(),
+		powerCuts(),
 		soak(),
 	}
 }

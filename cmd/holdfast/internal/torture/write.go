@@ -149,9 +149,10 @@ func (w *writing) one(ctx context.Context, x write, r *rand.Rand) error {
 	}
 	rows := x.rows()
 	err := w.commit(ctx, x, rows)
-	// A client whose answer got lost asks again.
-	for err == nil && x.how == byKey && r.IntN(8) == 0 {
-		err = w.commit(ctx, x, rows)
+	// A client whose answer got lost asks again. What the first answer said
+	// stays true, whatever becomes of the question.
+	for again := err; again == nil && x.how == byKey && r.IntN(8) == 0; {
+		again = w.commit(ctx, x, rows)
 	}
 	switch {
 	case err != nil:
