@@ -160,6 +160,8 @@ func readEntries(ctx context.Context, path string) (rows []entry, err error) {
 	return rows, nil
 }
 
+var errNotIntact = errors.New("the database is damaged")
+
 // integrity runs integrity_check.
 func integrity(ctx context.Context, db *holdfast.DB) error {
 	var answer string
@@ -167,7 +169,7 @@ func integrity(ctx context.Context, db *holdfast.DB) error {
 		return fmt.Errorf("integrity_check: %w", err)
 	}
 	if answer != "ok" {
-		return fmt.Errorf("integrity_check of %s says: %s", db.Path(), answer)
+		return fmt.Errorf("%w: integrity_check of %s says: %s", errNotIntact, db.Path(), answer)
 	}
 	return nil
 }
