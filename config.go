@@ -99,9 +99,11 @@ type WriterConfig struct {
 
 // LimitsConfig bounds what one statement may ask of the engine.
 type LimitsConfig struct {
-	ValueLength       int  `json:"value_length" unit:"bytes" default:"0" min:"1KiB" max:"1000000000" doc:"Longest text, blob or row; 0 is SQLite's 1000000000."`
-	SQLLength         int  `json:"sql_length" unit:"bytes" default:"0" min:"1KiB" max:"1000000000" doc:"Longest statement text; 0 is SQLite's 1000000000."`
-	Column            int  `json:"column" default:"0" min:"16" max:"2000" doc:"Most columns of a table, index, result or clause; 0 is SQLite's 2000."`
+	UntrustedSQL      bool `json:"untrusted_sql" default:"false" doc:"The statements come from outside: from HTTP, a dashboard, a person. They may only read the tables of this file, one statement at a time. Every ATTACH, every PRAGMA that sets, and functions with effects are refused. Limits that are not set get low values. The handle has connections of its own, also beside others on the same file."`
+	UntrustedFile     bool `json:"untrusted_file" default:"false" doc:"The file comes from outside: it is checked whole when it is opened, each page once more when it is read, and it is never mapped into memory."`
+	ValueLength       int  `json:"value_length" unit:"bytes" default:"256MiB" min:"1KiB" max:"1000000000" doc:"Longest text, blob or row. With limits.untrusted_sql the default is 1000000. What one function does with one value is not interrupted when a context ends: 256 MiB take up to half a second."`
+	SQLLength         int  `json:"sql_length" unit:"bytes" default:"64MiB" min:"1KiB" max:"1000000000" doc:"Longest statement text. With limits.untrusted_sql the default is 100000."`
+	Column            int  `json:"column" default:"0" min:"16" max:"2000" doc:"Most columns of a table, index, result or clause; 0 is SQLite's 2000. With limits.untrusted_sql it is 200 where every table has fewer."`
 	ExprDepth         int  `json:"expr_depth" default:"0" max:"1000" doc:"Deepest expression; 0 is SQLite's 1000."`
 	CompoundSelect    int  `json:"compound_select" default:"0" max:"500" doc:"Most terms of a compound SELECT; 0 is SQLite's 500."`
 	VDBEOp            int  `json:"vdbe_op" default:"0" max:"250000000" doc:"Most instructions of a compiled statement; 0 is SQLite's 250000000."`
@@ -166,6 +168,7 @@ func (c Config) Validate() error {
 // result changes nothing.
 func (c Config) withDefaults() (Config, []string, error) {
 	f := configFindings{config: &c}
+	c.Limits.tighten()
 	for _, s := range settings() {
 		if err := s.check(&c); err != nil {
 			f.errs = append(f.errs, err)
@@ -184,6 +187,34 @@ func (c Config) withDefaults() (Config, []string, error) {
 		}
 	}
 	return c, f.notes, errors.Join(f.errs...)
+}
+
+// tighten gives the limits that were not set the values for SQL from outside.
+// They follow https://www.sqlite.org/security.html, with room for the statements
+// of a dashboard. The number of columns depends on the tables; see narrow.
+func (l *LimitsConfig) tighten() {
+	if !l.UntrustedSQL {
+		return
+	}
+	for _, limit := range []struct {
+		set   *int
+		value int
+	}{
+		{&l.ValueLength, 1_000_000},
+		{&l.SQLLength, 100_000},
+		{&l.ExprDepth, 100},
+		{&l.CompoundSelect, 50},
+		{&l.VDBEOp, 50_000},
+		{&l.FunctionArg, 100},
+		{&l.Attached, valueOff},
+		{&l.LikePatternLength, 1000},
+		{&l.VariableNumber, 1000},
+		{&l.TriggerDepth, 10},
+	} {
+		if *limit.set == 0 {
+			*limit.set = limit.value
+		}
+	}
 }
 
 // resolveReaders settles on one number of readers.
@@ -298,6 +329,7 @@ var configRules = []struct {
 	{"`database.page_size` that is no power of two, and `database.file_mode` that is not octal, withholds the file from its owner or grants more than reading and writing, are errors.", checkFile},
 	{"With `database.read_only` the keys of `writer` and `retry_logic`, `database.page_size`, `database.auto_vacuum`, `database.file_mode` and `database.control_socket` are ignored; a note lists those that were changed.", checkReadOnly},
 	{"`connection_pool.idle_timeout` above `connection_pool.connection_lifetime`, and `connection_pool.leak_threshold` above `connection_pool.max_lease_age`, never come true and get a note.", checkAges},
+	{"With `limits.untrusted_sql` the database is opened as with `database.read_only`, and limits that are not set get low values. `limits.untrusted_file` excludes `database.mmap_size`.", checkUntrusted},
 	{"If one of `connection_pool.read_ahead_rows` and `connection_pool.read_ahead_bytes` is off, nothing is read ahead and the other is ignored, with a note.", checkReadAhead},
 	{"`retry_logic.base_wait_time` above `retry_logic.max_wait_time` is an error. Without `exponential_backoff` the longest pause is never reached, and with `max_retries` off there are no pauses: keys that were changed in vain get a note.", checkRetry},
 	{"`writer.join_threshold` above `writer.max_group_duration` gets a note: one such transaction outlasts its group. With `writer.max_group` = 1 nothing is shared, and both are ignored, with a note.", checkWriter},
@@ -371,6 +403,12 @@ func checkReadOnly(c Config, f *configFindings) {
 	if c.Database.ReadOnly {
 		f.ignored("database.read_only is set", "writer.", "retry_logic.",
 			"database.page_size", "database.auto_vacuum", "database.file_mode", "database.control_socket")
+	}
+}
+
+func checkUntrusted(c Config, f *configFindings) {
+	if c.Limits.UntrustedFile && c.Database.MmapSize > 0 {
+		f.fail("database.mmap_size", " = %s maps a file into memory that limits.untrusted_file calls untrusted: damage there ends the process", formatSize(c.Database.MmapSize))
 	}
 }
 
@@ -462,6 +500,29 @@ func WithReadOnly() Option {
 // and macOS, nor a test in a bubble of testing/synctest.
 func WithoutControlSocket() Option {
 	return func(c *Config) { c.Database.ControlSocket = Off }
+}
+
+// WithUntrustedSQL opens the file for statements that come from outside, as from
+// an HTTP API. They may read the tables of the file, one statement at a time, and
+// nothing else: what writes gives ErrReadOnly, and ATTACH, a PRAGMA that sets or
+// tells where the file is, a function with effects, a virtual table that reads
+// raw pages give ErrRefused. Limits that are not set get low values, and a
+// context that ends stops the statement within half a second; give each one a
+// deadline, there is no other. The file must exist.
+//
+// The handle has readers of its own, so that hostile statements can't take those
+// of other handles that the process has on the same file. WithReaders bounds how
+// many run at once.
+func WithUntrustedSQL() Option {
+	return func(c *Config) { c.Limits.UntrustedSQL = true }
+}
+
+// WithUntrustedFile opens a file that comes from outside: Open checks the whole
+// of it and gives ErrCorrupt if anything is wrong, each page is checked again when
+// it is read, and the schema can't be written past SQLite. It takes as long as
+// reading the file, within connection_timeout.
+func WithUntrustedFile() Option {
+	return func(c *Config) { c.Limits.UntrustedFile = true }
 }
 
 // WithMemoryBudget sets the bytes that all page caches of the database in this

@@ -14,6 +14,7 @@ import (
 
 	"github.com/holdfastdb/holdfast/internal/busy"
 	"github.com/holdfastdb/holdfast/internal/dbfile"
+	"github.com/holdfastdb/holdfast/internal/sidelock"
 	"github.com/holdfastdb/holdfast/internal/sqlite"
 )
 
@@ -25,6 +26,24 @@ const (
 	reading
 )
 
+func (d *database) key() any {
+	if d.name.Memory {
+		if d.name.Shared == "" {
+			return d // private: nobody else's key
+		}
+		return "memory:" + d.name.Shared
+	}
+	if d.cfg.Limits.UntrustedSQL {
+		return confinedID{d.id}
+	}
+	return d.id
+}
+
+// confinedID is the key of a file as SQL from outside has it: with readers of
+// its own, beside the database that everybody else of the process shares. It
+// never writes.
+type confinedID struct{ dbfile.ID }
+
 // pragma is one setting; the engine must answer the same value for it.
 type pragma struct{ name, value string }
 
@@ -32,12 +51,18 @@ type pragma struct{ name, value string }
 // connection_timeout.
 func (d *database) connectFirst(ctx context.Context) (*sqlite.Conn, error) {
 	limit := d.cfg.Database.ConnectionTimeout
-	if limit <= 0 {
-		return d.connect(ctx, d.mainRole())
+	limited := ctx
+	if limit > 0 {
+		var cancel context.CancelFunc
+		limited, cancel = context.WithTimeout(ctx, limit)
+		defer cancel()
 	}
-	limited, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
 	c, err := d.connect(limited, d.mainRole())
+	if err == nil {
+		if err = d.checkFile(limited, c); err != nil {
+			_ = c.Close() // the error that matters is the first
+		}
+	}
 	if err != nil && limited.Err() != nil && ctx.Err() == nil {
 		return nil, newError("open", ErrBusy, sqlite.ResultBusy,
 			fmt.Sprintf("database is locked (5) (SQLITE_BUSY): %s could not be opened within %s", d.path, limit),
@@ -47,7 +72,7 @@ func (d *database) connectFirst(ctx context.Context) (*sqlite.Conn, error) {
 }
 
 func (d *database) mainRole() role {
-	if d.cfg.Database.ReadOnly {
+	if d.cfg.Database.ReadOnly || d.cfg.Limits.UntrustedSQL {
 		return reading
 	}
 	return writing
@@ -186,6 +211,9 @@ func (d *database) connect(ctx context.Context, r role) (_ *sqlite.Conn, err err
 	defer c.SetBusyHandler(nil)
 	d.setLimits(c)
 	c.SetStatementCacheSize(max(d.cfg.ConnectionPool.StatementCacheSize, 0))
+	if err := d.harden(c); err != nil {
+		return nil, err
+	}
 	if r == writing {
 		if err := d.prepareFile(ctx, c); err != nil {
 			return nil, err
@@ -202,10 +230,58 @@ func (d *database) connect(ctx context.Context, r role) (_ *sqlite.Conn, err err
 			return nil, err
 		}
 	}
+	if d.cfg.Limits.UntrustedSQL {
+		d.narrow(c)
+		if err := c.Confine(); err != nil {
+			return nil, err
+		}
+	}
 	if d.fenced.Load() {
 		return nil, d.fence()
 	}
 	return c, nil
+}
+
+// narrow lowers the number of columns if the tables allow it: a row of 2000 texts
+// that an operator puts together took 1.5 GB, and a second in which nothing
+// stops it. Under a limit that one table exceeds the whole schema is unreadable.
+func (d *database) narrow(c *sqlite.Conn) {
+	if d.cfg.Limits.Column > 0 {
+		return
+	}
+	engine := c.Limit(sqlite.LimitColumn, 200)
+	if _, err := c.QueryInt64("SELECT 1 FROM sqlite_schema LIMIT 0"); err != nil {
+		c.Limit(sqlite.LimitColumn, engine) // a file that is damaged says so again
+	}
+}
+
+// harden is what a connection to a file from outside gets before it reads it.
+func (d *database) harden(c *sqlite.Conn) error {
+	if !d.cfg.Limits.UntrustedFile {
+		return nil
+	}
+	if _, err := c.DBConfig(sqlite.DBConfigDefensive, true); err != nil {
+		return err
+	}
+	return c.Exec("PRAGMA trusted_schema=0; PRAGMA cell_size_check=1; PRAGMA mmap_size=0")
+}
+
+// checkFile reads the whole of a file from outside.
+func (d *database) checkFile(ctx context.Context, c *sqlite.Conn) error {
+	if !d.cfg.Limits.UntrustedFile {
+		return nil
+	}
+	c.SetProgressHandler(1000, func() bool { return ctx.Err() != nil })
+	defer c.SetProgressHandler(0, nil)
+	found, err := c.QueryText("PRAGMA quick_check(1)")
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return ctx.Err()
+	case err == nil && found != "ok":
+		return newError("open", ErrCorrupt, sqlite.ResultCorrupt,
+			fmt.Sprintf("%s is damaged: quick_check finds something", d.path), "don't use the file; holdfast doctor tells what it can")
+	}
+	return err
 }
 
 // single unwraps a join of one error, so that its type stays visible.
@@ -399,4 +475,21 @@ func (d *database) setLimits(c *sqlite.Conn) {
 	case l.Attached < 0:
 		c.Limit(sqlite.LimitAttached, 0)
 	}
+}
+
+// openLockFile opens the lock that makes processes take turns, and tells which
+// of them has which control socket. Without it they still exclude each other,
+// only less fairly, so a failure is no reason not to open the database.
+func (d *database) openLockFile() {
+	if d.cfg.Database.ReadOnly || d.memory != nil || !sidelock.Supported() ||
+		!d.cfg.Writer.FairLock.Enabled() && !d.cfg.Database.ControlSocket.Enabled() {
+		return
+	}
+	_, _, _, path, _ := dbfile.Sidecars(d.path)
+	turn, err := sidelock.Open(path)
+	if err != nil {
+		d.log.Warn("holdfast: no fair lock between processes", "path", path, "error", err)
+		return
+	}
+	d.turn = turn
 }

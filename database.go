@@ -84,7 +84,8 @@ func acquire(ctx context.Context, cfg Config) (d *database, readOnly bool, err e
 	if err != nil {
 		return nil, false, err
 	}
-	cfg.Database.ReadOnly = cfg.Database.ReadOnly || name.ReadOnly
+	confined := cfg.Limits.UntrustedSQL
+	cfg.Database.ReadOnly = cfg.Database.ReadOnly || name.ReadOnly || confined && !name.Memory
 	for {
 		if err := ctx.Err(); err != nil {
 			return nil, false, err
@@ -103,9 +104,9 @@ func acquire(ctx context.Context, cfg Config) (d *database, readOnly bool, err e
 			case <-ctx.Done():
 			}
 		case first == d:
-			return d, cfg.Database.ReadOnly, d.begin(ctx)
+			return d, cfg.Database.ReadOnly || confined, d.begin(ctx)
 		default:
-			return first, cfg.Database.ReadOnly, nil
+			return first, cfg.Database.ReadOnly || confined, nil
 		}
 	}
 }
@@ -209,22 +210,15 @@ func openHere(name string) (database, sidecar bool) {
 	opened.mu.Lock()
 	defer opened.mu.Unlock()
 	_, database = opened.m[id]
+	if _, confined := opened.m[confinedID{id}]; confined {
+		database = true
+	}
 	return database, sidecarOf(id) != ""
 }
 
 func isSidecar(name string) bool {
 	_, sidecar := openHere(name)
 	return sidecar
-}
-
-func (d *database) key() any {
-	if d.name.Memory {
-		if d.name.Shared == "" {
-			return d // private: nobody else's key
-		}
-		return "memory:" + d.name.Shared
-	}
-	return d.id
 }
 
 // release gives one handle back and closes the database with the last.
@@ -382,23 +376,6 @@ func (d *database) open(ctx context.Context) error {
 	return nil
 }
 
-// openLockFile opens the lock that makes processes take turns, and tells which
-// of them has which control socket. Without it they still exclude each other,
-// only less fairly, so a failure is no reason not to open the database.
-func (d *database) openLockFile() {
-	if d.cfg.Database.ReadOnly || d.memory != nil || !sidelock.Supported() ||
-		!d.cfg.Writer.FairLock.Enabled() && !d.cfg.Database.ControlSocket.Enabled() {
-		return
-	}
-	_, _, _, path, _ := dbfile.Sidecars(d.path)
-	turn, err := sidelock.Open(path)
-	if err != nil {
-		d.log.Warn("holdfast: no fair lock between processes", "path", path, "error", err)
-		return
-	}
-	d.turn = turn
-}
-
 func (d *database) buildRooms() {
 	c := d.cfg
 	d.pool = pool.New(pool.Config{
@@ -410,8 +387,10 @@ func (d *database) buildRooms() {
 		IdleTime:   c.ConnectionPool.IdleTimeout,
 		CheckEvery: c.ConnectionPool.HealthCheckInterval,
 		Wait:       c.Database.ConnectionTimeout,
-		Warm:       d.profile.journalMode == "wal" && !d.name.Immutable,
-		OnClose:    d.connClosed,
+		// The writer knows nothing of a confined pool, so nothing is kept warm there
+		// that would be in the way of its checkpoints.
+		Warm:    d.profile.journalMode == "wal" && !d.name.Immutable && !c.Limits.UntrustedSQL,
+		OnClose: d.connClosed,
 	})
 	if c.Database.ReadOnly {
 		return
@@ -468,6 +447,7 @@ func (d *database) engine(readOnly bool) *session.Engine {
 		ReadAheadRows:  max(d.cfg.ConnectionPool.ReadAheadRows, 1),
 		ReadAheadBytes: int(max(d.cfg.ConnectionPool.ReadAheadBytes, 1)),
 		AllowUnsafe:    d.cfg.Limits.AllowUnsafe,
+		Confined:       d.cfg.Limits.UntrustedSQL,
 		Defaults:       d.pragmaDefaults(),
 		JournalMode:    d.profile.journalMode,
 	}

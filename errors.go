@@ -376,6 +376,12 @@ func (e *Error) engineMeaning(code sqlite.ResultCode) {
 	switch code.Primary() {
 	case sqlite.ResultReadOnly:
 		e.kind = ErrReadOnly
+	case sqlite.ResultAuth:
+		e.kind, e.next = ErrRefused, "run statements of your own on a handle without WithUntrustedSQL"
+	case sqlite.ResultNoMem: // also what SQLite says to too many instructions
+		e.next = "ask for less at once, or raise limits.vdbe_op or the memory of the process"
+	case sqlite.ResultTooBig:
+		e.next = "ask for less at once, or raise limits.value_length or limits.sql_length"
 	case sqlite.ResultFull:
 		e.kind, e.next = ErrDiskFull, "free space on the volume of the database, then repeat the write"
 	case sqlite.ResultIOErr:

@@ -11,9 +11,14 @@ import (
 	"github.com/holdfastdb/holdfast/cmd/holdfast/internal/exitcode"
 )
 
+// personsValue is the longest value that a person may ask for: he reads his own
+// database, and one function on 64 MiB takes a tenth of a second.
+const personsValue = 64 << 20
+
 // openReading opens an existing database for reading only: nothing is created,
 // the file is neither switched to WAL mode nor checkpointed, and the engine
-// refuses every write.
+// refuses every write. The statement may come from anywhere, so it may only read
+// this file.
 func (a *app) openReading(ctx context.Context, path string) (*holdfast.DB, error) {
 	cfg, err := a.settings(path)
 	if err != nil {
@@ -22,6 +27,10 @@ func (a *app) openReading(ctx context.Context, path string) (*holdfast.DB, error
 	// A database in memory is empty and its own; opened for reading only it
 	// would not even come into being.
 	cfg.Database.ReadOnly = path != ":memory:"
+	cfg.Limits.UntrustedSQL = true
+	if cfg.Limits.ValueLength == 0 {
+		cfg.Limits.ValueLength = personsValue
+	}
 	db, err := holdfast.OpenConfig(ctx, cfg)
 	if err == nil {
 		return db, nil

@@ -21,7 +21,7 @@ func (a *app) queryCommand() *cobra.Command {
 
 The database is opened for reading only: a missing file is an error and is not
 created, the journal mode stays as it is, and the engine refuses a statement that
-writes. RETURNING belongs to "holdfast exec", which prints its rows.
+writes, or reaches beyond this file: ATTACH, a PRAGMA that sets. RETURNING belongs to "holdfast exec", which prints its rows.
 
 ` + bindingsHelp + `
 

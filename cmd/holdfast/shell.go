@@ -47,7 +47,7 @@ readable by their owner alone; --history "" keeps none.`,
 			return a.shell(cmd.Context(), args[0], readOnly, history)
 		},
 	}
-	cmd.Flags().BoolVar(&readOnly, "read-only", false, "refuse every write; the file must exist")
+	cmd.Flags().BoolVar(&readOnly, "read-only", false, "refuse every write, and all that reaches beyond the file, which must exist")
 	cmd.Flags().StringVar(&history, "history", "", "keep the lines typed in this `file`")
 	return cmd
 }

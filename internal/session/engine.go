@@ -60,6 +60,10 @@ type Config struct {
 	ReadAheadRows  int
 	ReadAheadBytes int
 	AllowUnsafe    bool
+	// Confined: the statements come from outside, on connections that refuse what
+	// such a statement may not do. A text is one statement then, and no session
+	// gets a connection of its own.
+	Confined bool
 	// Defaults are the pragmas that every connection has, lower-case name to
 	// the number SQLite answers: setting one of them again changes nothing.
 	Defaults map[string]string

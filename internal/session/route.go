@@ -64,6 +64,11 @@ func (c *Conn) script(ctx context.Context, query string, args []driver.NamedValu
 		if err != nil {
 			return result{}, err
 		}
+		if c.e.cfg.Confined && !isBlank(tail) {
+			if err := c.refuseSecond(ctx, tail); err != nil {
+				return result{}, err
+			}
+		}
 		if v.class != blank {
 			a, err := c.run(ctx, statement{text: text, v: v, args: args})
 			if err != nil {
@@ -116,7 +121,7 @@ func (c *Conn) refuseSecond(ctx context.Context, tail string) error {
 	if v, _, _, err := c.classify(ctx, tail); err == nil && v.class == blank {
 		return nil
 	}
-	return &ArgumentError{"the text has more than one statement, and a query returns the rows of one: run the others before it, each by itself"}
+	return &ArgumentError{"the text has more than one statement, and one is run: run the others before it, each by itself"}
 }
 
 // classify compiles the first statement of sql where the session would run it.
@@ -171,6 +176,9 @@ func (c *Conn) run(ctx context.Context, s statement) (answer, error) {
 		if a, done, err := c.pragma(ctx, s); done || err != nil {
 			return a, err
 		}
+	}
+	if c.e.cfg.Confined && s.v.local() {
+		return answer{}, refused("a statement that changes its connection is not for SQL from outside")
 	}
 	switch {
 	case c.tx != nil:

@@ -11,8 +11,8 @@ import (
 // bounded is a built-in function that a confined connection looks after.
 type bounded struct {
 	call func(tls *libc.TLS, ctx uintptr, argc int32, argv uintptr) // the engine's own
-	// product: the engine compares each position of the first argument with the
-	// second one, so the time grows with the product of their lengths.
+	// product: the engine compares each position, or key, of the first argument
+	// with the second one, so the time grows with the product of their lengths.
 	product bool
 }
 
@@ -36,14 +36,14 @@ var boundedFunctions = map[string][]int{
 	"rtrim": {1, 2}, "soundex": {1}, "strftime": {-1}, "substr": {2, 3}, "substring": {2, 3}, "trim": {1, 2},
 	"unhex": {1, 2}, "unistr": {1}, "unistr_quote": {1}, "upper": {1},
 	"json": {1}, "json_array": {-1}, "json_array_insert": {-1}, "json_array_length": {1, 2}, "json_error_position": {1},
-	"json_extract": {-1}, "json_insert": {-1}, "json_object": {-1}, "json_patch": {2}, "json_pretty": {1, 2},
+	"json_extract": {-1}, "json_insert": {-1}, "json_object": {-1}, "json_patch": {2},
 	"json_quote": {1}, "json_remove": {-1}, "json_replace": {-1}, "json_set": {-1}, "json_type": {1, 2},
 	"json_valid": {1, 2}, "jsonb": {1}, "jsonb_array": {-1}, "jsonb_array_insert": {-1}, "jsonb_extract": {-1},
 	"jsonb_insert": {-1}, "jsonb_object": {-1}, "jsonb_patch": {2}, "jsonb_remove": {-1}, "jsonb_replace": {-1},
 	"jsonb_set": {-1}, "->": {2}, "->>": {2},
 }
 
-var productFunctions = set("glob instr like ltrim replace rtrim trim")
+var productFunctions = set("glob instr json_patch jsonb_patch like ltrim replace rtrim trim")
 
 // boundFunctions puts boundedTrampoline before each of boundedFunctions. The
 // definitions are the engine's in all but the function that is called, so the
@@ -125,20 +125,20 @@ func boundedTrampoline(tls *libc.TLS, ctx uintptr, argc int32, argv uintptr) {
 		sqlite3.Xsqlite3_result_error_code(tls, ctx, sqlite3.SQLITE_INTERRUPT)
 		return
 	}
-	size := func(i int32) int {
-		v := load[uintptr](argv + uintptr(i)*ptrSize)
+	length := func(v uintptr) int {
 		if t := Type(sqlite3.Xsqlite3_value_type(tls, v)); t != TypeText && t != TypeBlob {
 			return 0 // asking for its bytes would make text of it
 		}
 		return int(sqlite3.Xsqlite3_value_bytes(tls, v))
 	}
+	arg := func(i int32) uintptr { return load[uintptr](argv + uintptr(i)*ptrSize) }
 	for i := range argc {
-		f.work += size(i)
+		f.work += length(arg(i))
 	}
-	if f.work > maxWork || b.product && argc > 1 && size(0)*size(1) > maxProduct {
+	if f.work > maxWork || b.product && argc > 1 && length(arg(0))*length(arg(1)) > maxProduct {
 		sqlite3.Xsqlite3_result_error_toobig(tls, ctx)
 		return
 	}
 	b.call(tls, ctx, argc, argv)
-	f.work += int((*sqlite3.Tsqlite3_value)(pointer(context.FpOut)).Fn)
+	f.work += length(context.FpOut)
 }

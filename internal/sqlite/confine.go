@@ -3,6 +3,7 @@ package sqlite
 import (
 	"strings"
 
+	"modernc.org/libc"
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
@@ -80,8 +81,28 @@ func (c *Conn) keepModules(names ...string) error {
 type confined struct {
 	bounded map[uintptr]bounded // by the engine's definition of the function
 	work    int                 // of functions since the progress handler was last asked
+	base    int64               // memory in use when the latest statement began
+	greedy  bool                // it was stopped because it took too much
 	refused string              // what the authorizer has refused last, for the error
 	writes  bool                // it would have written
+}
+
+// maxMemory is what a statement may take, beyond what a single row has. The engine
+// counts for the whole process, so whoever else allocates meanwhile counts too:
+// only the statement from outside is stopped for it.
+const maxMemory = 256 << 20
+
+// begin starts a statement's account.
+func (f *confined) begin(tls *libc.TLS) {
+	f.work = 0
+	f.base, f.greedy = sqlite3.Xsqlite3_memory_used(tls), false
+}
+
+// exhausted tells whether a statement has taken too much. JSON aggregates know
+// no limit of length before they end.
+func (f *confined) exhausted(tls *libc.TLS) bool {
+	f.greedy = sqlite3.Xsqlite3_memory_used(tls)-f.base > maxMemory
+	return f.greedy
 }
 
 // allows is the authorizer's list.
@@ -143,14 +164,15 @@ var readingPragmas = set("application_id auto_vacuum collation_list compile_opti
 // allowedFunctions is every built-in function but those that load code
 // (load_extension), write to the log (sqlite_log), show how rows are stored
 // (sqlite_offset, rtreenode, rtreecheck, rtreedepth, geopoly_debug), take pointers
-// (fts5), or tell how the engine was built.
+// (fts5), tell how the engine was built, or make gigabytes of a megabyte
+// (json_pretty, of deep arrays).
 var allowedFunctions = set("abs acos acosh asin asinh atan atan2 atanh avg bm25 ceil ceiling changes char coalesce " +
 	"concat concat_ws cos cosh count cume_dist current_date current_time current_timestamp date datetime degrees " +
 	"dense_rank exp first_value floor format fts5_get_locale fts5_insttoken fts5_locale geopoly_area geopoly_bbox geopoly_blob " +
 	"geopoly_ccw geopoly_contains_point geopoly_group_bbox geopoly_json geopoly_overlap geopoly_regular geopoly_svg " +
 	"geopoly_within geopoly_xform glob group_concat hex highlight if ifnull iif instr json json_array " +
 	"json_array_insert json_array_length json_error_position json_extract json_group_array json_group_object " +
-	"json_insert json_object json_patch json_pretty json_quote json_remove json_replace json_set json_type " +
+	"json_insert json_object json_patch json_quote json_remove json_replace json_set json_type " +
 	"json_valid jsonb jsonb_array jsonb_array_insert jsonb_extract jsonb_group_array jsonb_group_object jsonb_insert " +
 	"jsonb_object jsonb_patch jsonb_remove jsonb_replace jsonb_set julianday lag last_insert_rowid last_value lead " +
 	"length like likelihood likely ln log log10 log2 lower ltrim match max min mod nth_value ntile nullif octet_length " +

@@ -47,6 +47,11 @@ func confinedConn(t *testing.T) *Conn {
 
 func TestConfinedReads(t *testing.T) {
 	c := confinedConn(t)
+	for range 200 { // each has less than 100 instructions, so nothing but its begin starts its account
+		if _, err := c.QueryText("SELECT length(hex(zeroblob(1000000)))"); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for _, q := range []struct{ sql, want string }{
 		{"SELECT b FROM t WHERE a = 1", "Ada"},
 		{"SELECT u FROM v ORDER BY u DESC", "GRACE"},
@@ -116,6 +121,7 @@ func TestConfinedRefuses(t *testing.T) {
 		},
 		ResultError: {
 			"SELECT * FROM dbstat", "SELECT * FROM sqlite_dbpage", "SELECT * FROM s", "SELECT readfile('/etc/passwd')",
+
 			"SELECT writefile('x', 'y')", "SELECT edit('x')", "SELECT fts3_tokenizer('x')", "SELECT * FROM sqlite_stmt",
 			"SELECT * FROM bytecode('SELECT 1')", "SELECT * FROM fsdir('.')", "SELECT * FROM zipfile('x')",
 			"SELECT 'a' REGEXP 'b'", "SELECT * FROM generate_series(1, 10)",
@@ -158,6 +164,21 @@ func TestConfinedStraightCodeEnds(t *testing.T) {
 	}
 }
 
+// JSON aggregates grow without any limit of length.
+func TestConfinedMemoryIsBounded(t *testing.T) {
+	c := confinedConn(t)
+	c.Limit(LimitLength, 1_000_000)
+	c.SetProgressHandler(1000, func() bool { return false })
+	_, err := c.QueryText(`WITH RECURSIVE n(x) AS (VALUES (1) UNION ALL SELECT x + 1 FROM n WHERE x < 100000)
+		SELECT length(json_group_array(hex(zeroblob(400000)))) FROM n`)
+	if Code(err) != ResultNoMem {
+		t.Errorf("80 GB of JSON: %v", err)
+	}
+	if got, err := c.QueryText("SELECT 1"); got != "1" || err != nil {
+		t.Errorf("the next statement: %q, %v", got, err)
+	}
+}
+
 func repeat(expression string, n int) string {
 	list := expression
 	for range n - 1 {
@@ -174,7 +195,7 @@ func TestConfinedKnowsEveryFunction(t *testing.T) {
 	}
 	defer c.Close()
 	refused := set("load_extension sqlite_log sqlite_offset sqlite_compileoption_get sqlite_compileoption_used " +
-		"sqlite_source_id subtype rtreecheck rtreenode rtreedepth geopoly_debug fts5 fts5_source_id if")
+		"sqlite_source_id subtype rtreecheck rtreenode rtreedepth geopoly_debug fts5 fts5_source_id json_pretty")
 	s, _, err := c.Prepare("SELECT DISTINCT name FROM pragma_function_list")
 	if err != nil {
 		t.Fatal(err)

@@ -99,10 +99,13 @@ func (c *Conn) SetProgressHandler(ops int, fn func() (stop bool)) {
 	sqlite3.Xsqlite3_progress_handler(c.tls, c.db, clampInt32(ops), cFunc(progressTrampoline), c.id)
 }
 
-func progressTrampoline(_ *libc.TLS, h uintptr) int32 {
+func progressTrampoline(tls *libc.TLS, h uintptr) int32 {
 	c := connOf(h)
-	if c.confined != nil {
-		c.confined.work = 0
+	if f := c.confined; f != nil {
+		f.work = 0
+		if f.exhausted(tls) {
+			return 1
+		}
 	}
 	return c.progress()
 }

@@ -104,6 +104,9 @@ func (s *Stmt) Step() (row bool, err error) {
 	if !s.stepped {
 		s.stepped = true
 		s.cols.checked = false // the first step may compile the statement again
+		if f := s.conn.confined; f != nil {
+			f.begin(s.tls)
+		}
 	}
 	s.conn.calls++
 	s.conn.running = s.ptr
@@ -117,6 +120,9 @@ func (s *Stmt) Step() (row bool, err error) {
 		return false, nil
 	}
 	s.conn.raise()
+	if f := s.conn.confined; f != nil && f.greedy && rc == sqlite3.SQLITE_INTERRUPT {
+		return false, &Error{Code: ResultNoMem, Op: "step", Msg: "SQL from outside has taken more memory than it may", Offset: -1}
+	}
 	return false, s.conn.fail("step", rc)
 }
 
