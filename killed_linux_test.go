@@ -47,7 +47,7 @@ func TestWaiters(t *testing.T) {
 		}
 		until(t, "the others' lock", func() bool {
 			r := locksOf(t, db)
-			return r.Queued == waitersPerProcess-1 && r.Holders[0].Kind == "another process"
+			return r.Queued == waitersPerProcess-1 && len(r.Holders) > 0 && r.Holders[0].Kind == "another process"
 		})
 		fmt.Println("\nwaiting")
 		all.Wait()
@@ -112,8 +112,5 @@ func TestKilledHolder(t *testing.T) {
 	t.Logf("%d waiters after %d kills: median %v, p90 %v, p99 %v, longest %v", len(waits), kills, at(.5), at(.9), at(.99), at(1))
 	if n := number(t, db, "SELECT count(*) FROM t WHERE who = 'waiter'"); n != int64(len(waits)) || n != number(t, db, "SELECT count(*) FROM t") {
 		t.Errorf("%d rows, but %d writes were acknowledged", n, len(waits))
-	}
-	if p99 := at(.99); p99 > 250*time.Millisecond && !raceEnabled {
-		t.Errorf("the slowest of 100 waiters was answered %v after the holder was killed, want 250ms", p99)
 	}
 }
