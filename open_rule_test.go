@@ -73,10 +73,6 @@ var openings = []opening{
 		"a database and its sidecars, in a process that has no connection: Examine has looked through its own descriptors before",
 	},
 	{
-		"doctor/watch_linux.go watch os.ReadFile",
-		"the kernel's table of locks, by a constant name",
-	},
-	{
 		"doctor/engine.go programs os.ReadFile",
 		"a go.mod: its name was looked at before, and that this process has no descriptor of what it leads to",
 	},
@@ -173,18 +169,6 @@ var openings = []opening{
 		"the kernel's mount table, by a constant name",
 	},
 	{
-		"internal/locks/procfs_linux.go Foreign os.ReadFile",
-		"the kernel's table of locks, by a constant name",
-	},
-	{
-		"internal/locks/procfs_linux.go ofdOwner os.ReadFile",
-		"what the kernel says about a descriptor, under /proc/PID/fdinfo: the file itself is behind /proc/PID/fd",
-	},
-	{
-		"internal/locks/procfs_linux.go Describe os.ReadFile",
-		"the name and the state of a process, under /proc/PID",
-	},
-	{
 		"internal/dbfile/identity_windows.go identify windows.CreateFile",
 		"Windows, with access 0 and all sharing allowed: no data is in reach, and locks belong to the handle that took them",
 	},
@@ -209,7 +193,7 @@ var openings = []opening{
 		"a process's token, to ask for its user",
 	},
 	{
-		"internal/locks/outside/scan_linux.go mountDevice os.ReadFile",
+		"internal/locks/table/table_linux.go mountDevice os.ReadFile",
 		"the kernel's mount table, by a constant name",
 	},
 	{
@@ -221,15 +205,15 @@ var openings = []opening{
 		"a directory of /proc",
 	},
 	{
-		"internal/locks/outside/scan_linux.go opened os.ReadFile",
+		"internal/locks/table/table_linux.go Info os.ReadFile",
 		"/proc/PID/fdinfo: text of the kernel about a descriptor, not what is behind it",
 	},
 	{
-		"internal/locks/outside/scan_linux.go table os.ReadFile",
+		"internal/locks/table/table_linux.go Read os.ReadFile",
 		"the kernel's lock table, by a constant name",
 	},
 	{
-		"internal/locks/outside/scan_linux.go introduce os.ReadFile",
+		"internal/locks/table/table_linux.go Describe os.ReadFile",
 		"/proc/PID/comm and stat",
 	},
 	{

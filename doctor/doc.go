@@ -9,8 +9,7 @@
 // A plain read costs something in one case only, and there it costs data: on
 // POSIX systems a process loses its locks on a file when it closes any
 // descriptor of it. So a process that has a connection to the database must not
-// examine it. On Linux [Examine] notices and answers [ErrOpenHere]; elsewhere
-// it relies on the caller. Run the command "holdfast doctor", which is a process
+// examine it. [Examine] notices and answers [ErrOpenHere]. Run the command "holdfast doctor", which is a process
 // of its own.
 //
 // See https://www.sqlite.org/howtocorrupt.html for most of what it looks for.

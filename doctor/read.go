@@ -7,6 +7,7 @@ import (
 	"os"
 
 	"github.com/holdfastdb/holdfast/internal/dbfile"
+	"github.com/holdfastdb/holdfast/internal/locks/table"
 )
 
 var big = binary.BigEndian
@@ -41,11 +42,8 @@ func head(path string, n int) ([]byte, error) {
 // or its sidecars, as far as the system tells.
 func openHere(path string) error {
 	wal, shm, journal, _, _ := dbfile.Sidecars(path)
-	for _, name := range []string{path, wal, shm, journal} {
-		id, _, err := dbfile.Identify(name)
-		if err == nil && descriptorsHere(id) {
-			return ErrOpenHere
-		}
+	if table.Own(path, wal, shm, journal) {
+		return ErrOpenHere
 	}
 	return nil
 }

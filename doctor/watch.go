@@ -21,13 +21,3 @@ type openedGone struct {
 // used tells whether the database is in use; a database of which this can't be
 // seen counts as in use.
 func (w watched) used() bool { return !w.sees || len(w.users) > 0 }
-
-// The bytes that SQLite locks: https://www.sqlite.org/fileformat.html, os.h and wal.c.
-const (
-	pendingByte  = 0x40000000
-	reservedByte = pendingByte + 1
-	sharedFirst  = pendingByte + 2
-	sharedLast   = sharedFirst + 509
-	shmWrite     = 120
-	shmReader    = 123 // five slots
-)

@@ -12,6 +12,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/holdfastdb/holdfast/internal/locks/table"
 	"golang.org/x/sys/unix"
 )
 
@@ -34,15 +35,15 @@ func (w *Watcher) ask(ctx context.Context, f files) (sight, error) {
 		info        fs.FileInfo
 		first, last int64
 	}{
-		{database, f.path, f.info, pendingByte, sharedLast},
-		{index, f.path + "-shm", f.shm, writeByte, dmsByte},
+		{database, f.path, f.info, table.PendingByte, table.SharedLast},
+		{index, f.path + "-shm", f.shm, table.WriteByte, table.DMSByte},
 	} {
 		if q.info == nil {
 			continue
 		}
-		err := askFile(ctx, q.path, q.first, q.last, func(r row) {
-			if r.pid > 0 {
-				g.add(r.pid, -1, q.file, r)
+		err := askFile(ctx, q.path, q.first, q.last, func(r table.Row) {
+			if r.PID > 0 {
+				g.add(r.PID, -1, q.file, r)
 			} else { // of an open file: it may be in the hands of several processes
 				g.add(0, -2, q.file, r)
 			}
@@ -66,7 +67,7 @@ func (w *Watcher) ask(ctx context.Context, f files) (sight, error) {
 }
 
 // askFile calls found for the locks on a range of a file.
-func askFile(ctx context.Context, path string, first, last int64, found func(row)) error {
+func askFile(ctx context.Context, path string, first, last int64, found func(table.Row)) error {
 	file, err := os.Open(path)
 	if err != nil {
 		return err
@@ -89,7 +90,7 @@ func askFile(ctx context.Context, path string, first, last int64, found func(row
 // askRange asks for a range, and then for what the answer leaves of it on both
 // sides: each answer is about a smaller one, so this ends whatever the holders do
 // meanwhile.
-func askRange(file *os.File, question int, pid int32, first, last int64, found func(row)) error {
+func askRange(file *os.File, question int, pid int32, first, last int64, found func(table.Row)) error {
 	for first <= last {
 		l := unix.Flock_t{Type: unix.F_WRLCK, Whence: io.SeekStart, Start: first, Len: last - first + 1, Pid: pid}
 		if err := unix.FcntlFlock(file.Fd(), question, &l); err != nil {
@@ -98,21 +99,21 @@ func askRange(file *os.File, question int, pid int32, first, last int64, found f
 		if l.Type == unix.F_UNLCK {
 			return nil
 		}
-		r := row{ofd: l.Pid <= 0, write: l.Type == unix.F_WRLCK, pid: int(l.Pid), first: l.Start, last: math.MaxInt64}
+		r := table.Row{OFD: l.Pid <= 0, Write: l.Type == unix.F_WRLCK, PID: int(l.Pid), First: l.Start, Last: math.MaxInt64}
 		if l.Len > 0 {
-			r.last = l.Start + l.Len - 1
+			r.Last = l.Start + l.Len - 1
 		}
-		if !r.covers(first, last) {
+		if !r.Covers(first, last) {
 			return nil // no answer to what was asked
 		}
 		found(r)
-		if err := askRange(file, question, pid, first, r.first-1, found); err != nil {
+		if err := askRange(file, question, pid, first, r.First-1, found); err != nil {
 			return err
 		}
-		if r.last >= last {
+		if r.Last >= last {
 			return nil
 		}
-		first = r.last + 1
+		first = r.Last + 1
 	}
 	return nil
 }

@@ -7,6 +7,8 @@ import (
 	"io"
 	"io/fs"
 	"os"
+
+	"github.com/holdfastdb/holdfast/internal/locks/table"
 )
 
 // databaseHeader is what the first hundred bytes of the file tell.
@@ -61,7 +63,7 @@ type indexHeader struct {
 	frames   uint32
 	salt     [8]byte
 	copied   uint32
-	marks    [slots]uint32
+	marks    [table.Slots]uint32
 }
 
 // Two copies of 48 bytes, then the checkpoint's 4 and the marks' 20. The lock
@@ -69,7 +71,7 @@ type indexHeader struct {
 // asks for them.
 const (
 	indexCopySize   = 48
-	indexHeaderSize = 2*indexCopySize + 4 + 4*slots
+	indexHeaderSize = 2*indexCopySize + 4 + 4*table.Slots
 )
 
 // parseIndex reads the header of a -shm in the byte order of this machine: see

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"slices"
 	"time"
+
+	"github.com/holdfastdb/holdfast/internal/locks/table"
 )
 
 // The journal modes that the file tells apart.
@@ -167,6 +169,11 @@ func locate(path string) (files, error) {
 	f.wal, err = sidecar(resolved + "-wal")
 	return f, err
 }
+
+func (f files) names() []string { return []string{f.path, f.path + "-shm", f.path + "-wal"} }
+
+// own tells whether this process has one of the files open.
+func own(f files) bool { return table.Own(f.names()...) }
 
 func sidecar(path string) (fs.FileInfo, error) {
 	info, err := os.Stat(path)

@@ -2,9 +2,10 @@ package outside
 
 import (
 	"encoding/binary"
-	"math"
 	"slices"
 	"testing"
+
+	"github.com/holdfastdb/holdfast/internal/locks/table"
 )
 
 const sampleLocks = `1: FLOCK  ADVISORY  WRITE 9905 fe:00:9977858 0 EOF
@@ -19,32 +20,14 @@ const sampleLocks = `1: FLOCK  ADVISORY  WRITE 9905 fe:00:9977858 0 EOF
 nonsense
 `
 
-func TestParseLocks(t *testing.T) {
-	t.Parallel()
-	want := []row{
-		{write: true, pid: 25756, major: 0xfe, inode: 77, first: 1073741824, last: 1073741825},
-		{pid: 25466, major: 8, minor: 0x1f, inode: 77, first: 1073741826, last: 1073742335},
-		{blocked: true, write: true, pid: 25500, major: 8, minor: 0x1f, inode: 77, first: 1073741826, last: 1073742335},
-		{ofd: true, write: true, pid: -1, major: 0xfe, inode: 78, first: 120, last: 121},
-		{write: true, pid: 1, major: 0xfe, inode: 78, last: math.MaxInt64},
-	}
-	if got := parseLocks(sampleLocks); !slices.Equal(got, want) {
-		t.Errorf("got %+v\nwant %+v", got, want)
-	}
-	info := "pos:\t0\nflags:\t02\nmnt_id:\t29\nino:\t78\nlock:\t1: OFDLCK ADVISORY  WRITE -1 fe:00:78 120 121\n"
-	if got := parseInfo(info); !slices.Equal(got, want[3:4]) {
-		t.Errorf("fdinfo: %+v", got)
-	}
-}
-
 func TestMergedRangesAreSeveralLocks(t *testing.T) {
 	t.Parallel()
 	var g gathering
-	for _, r := range parseLocks(sampleLocks) {
+	for _, r := range table.Parse(sampleLocks) {
 		switch {
-		case r.inode == 77:
-			g.add(r.pid, -1, database, r)
-		case r.ofd:
+		case r.Inode == 77:
+			g.add(r.PID, -1, database, r)
+		case r.OFD:
 			g.add(4711, 9, index, r)
 		}
 	}
@@ -78,7 +61,7 @@ func sampleIndex() []byte {
 	n.PutUint32(b[44:], s2)
 	copy(b[indexCopySize:], b[:indexCopySize])
 	n.PutUint32(b[96:], 20)
-	for i := range slots {
+	for i := range table.Slots {
 		n.PutUint32(b[100+4*i:], uint32(i))
 	}
 	return b
@@ -86,7 +69,7 @@ func sampleIndex() []byte {
 
 func TestParseIndex(t *testing.T) {
 	t.Parallel()
-	want := indexHeader{changes: 9, pageSize: 1 << 16, frames: 21, salt: [8]byte([]byte("saltsalt")), copied: 20, marks: [slots]uint32{0, 1, 2, 3, 4}}
+	want := indexHeader{changes: 9, pageSize: 1 << 16, frames: 21, salt: [8]byte([]byte("saltsalt")), copied: 20, marks: [table.Slots]uint32{0, 1, 2, 3, 4}}
 	if got, ok := parseIndex(sampleIndex()); !ok || got != want {
 		t.Errorf("got %+v, %v", got, ok)
 	}
@@ -104,27 +87,16 @@ func FuzzLockTable(f *testing.F) {
 	f.Add("1: POSIX ADVISORY READ 1 0:0:0 0 EOF")
 	f.Fuzz(func(t *testing.T, text string) {
 		var g gathering
-		for _, r := range parseLocks(text) {
-			if r.first < 0 || r.last < r.first {
-				t.Errorf("range %d to %d", r.first, r.last)
+		for _, r := range table.Parse(text) {
+			if r.First < 0 || r.Last < r.First {
+				t.Errorf("range %d to %d", r.First, r.Last)
 			}
-			g.add(r.pid, -1, database, r)
-			g.add(r.pid, -1, index, r)
+			g.add(r.PID, -1, database, r)
+			g.add(r.PID, -1, index, r)
 		}
 		r := Report{JournalMode: ModeWAL}
 		r.judge(sight{owners: g.owners})
 		r.describe()
-	})
-}
-
-func FuzzDescriptorInfo(f *testing.F) {
-	f.Add("pos:\t0\nlock:\t1: OFDLCK ADVISORY  WRITE -1 fe:00:78 120 121\n")
-	f.Fuzz(func(t *testing.T, text string) {
-		for _, r := range parseInfo(text) {
-			if r.first < 0 || r.last < r.first {
-				t.Errorf("range %d to %d", r.first, r.last)
-			}
-		}
 	})
 }
 

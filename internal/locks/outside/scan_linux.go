@@ -9,105 +9,35 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
+	"github.com/holdfastdb/holdfast/internal/locks/table"
 	"golang.org/x/sys/unix"
 )
 
-// inode identifies a file the way the lock table does. The table has the
-// device of the file system itself; stat, on Btrfs and overlays, another one.
-type inode struct {
-	number  uint64
-	devices [2]uint64 // by stat and by the mount table
-}
-
-func (i inode) is(number, device uint64) bool {
-	return i.number == number && slices.Contains(i.devices[:], device)
-}
-
-// inodes are the files of a database, by which; number 0 where there is none.
-type inodes [4]inode
-
-func (n inodes) find(number, device uint64) which {
-	for w := database; w <= log; w++ {
-		if n[w].number != 0 && n[w].is(number, device) {
-			return w
-		}
-	}
-	return none
-}
-
-func identify(f files) inodes {
-	device, known := mountDevice(f.path)
-	var n inodes
-	for w, info := range map[which]fs.FileInfo{database: f.info, index: f.shm, log: f.wal} {
-		if info == nil {
-			continue
-		}
-		st, ok := info.Sys().(*syscall.Stat_t)
-		if !ok {
-			continue
-		}
-		n[w] = inode{st.Ino, [2]uint64{uint64(st.Dev), uint64(st.Dev)}} //nolint:unconvert // its width differs between architectures
-		if known {
-			n[w].devices[1] = device
-		}
-	}
-	return n
-}
-
-// mountDevice is the device that the mount table has for the file system of a
-// path. Kernels before 5.8 don't tell which mount it is.
-func mountDevice(path string) (device uint64, known bool) {
-	var stx unix.Statx_t
-	err := unix.Statx(unix.AT_FDCWD, path, unix.AT_STATX_DONT_SYNC, unix.STATX_MNT_ID, &stx)
-	if err != nil || stx.Mask&unix.STATX_MNT_ID == 0 {
-		return 0, false
-	}
-	table, err := os.ReadFile("/proc/self/mountinfo")
-	if err != nil {
-		return 0, false
-	}
-	return deviceOf(string(table), strconv.FormatUint(stx.Mnt_id, 10))
-}
-
-// deviceOf finds the device of a mount in a mount table (proc_pid_mountinfo(5)):
-//
-//	36 35 98:0 /root /mount rw,noatime master:1 - ext3 /dev/root rw
-func deviceOf(table, mount string) (device uint64, known bool) {
-	for line := range strings.Lines(table) {
-		f := strings.Fields(line)
-		if len(f) < 3 || f[0] != mount {
-			continue
-		}
-		a, b, _ := strings.Cut(f[2], ":")
-		major, err1 := strconv.ParseUint(a, 10, 32)
-		minor, err2 := strconv.ParseUint(b, 10, 32)
-		return unix.Mkdev(uint32(major), uint32(minor)), err1 == nil && err2 == nil
-	}
-	return 0, false
+// find says which of the files it is.
+func find(files []table.File, is func(table.File) bool) which {
+	return which(slices.IndexFunc(files, is) + 1)
 }
 
 // scanner gathers what /proc shows of one database.
 type scanner struct {
-	files     inodes
+	files     []table.File // by which, less 1
 	gathering gathering
 	processes map[int]process
-	named     []row // locks of open files, as the descriptors' owners show them
-	denied    int   // processes whose descriptors this user may not see
-	own       bool
+	named     []table.Row // locks of open files, as the descriptors' owners show them
+	denied    int         // processes whose descriptors this user may not see
 }
 
 func (w *Watcher) scan(ctx context.Context, f files) (sight, error) {
-	s := scanner{files: identify(f), processes: map[int]process{}}
+	s := scanner{files: table.Identify(f.names()...), processes: map[int]process{}}
 	var blind []string
 	if err := s.descriptors(ctx); err != nil {
 		return sight{}, err
 	}
 	at := time.Now()
 	switch err := s.table(); {
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission):
+	case table.Unreadable(err):
 		blind = append(blind, "there is no lock table here (/proc/locks can't be read), so only locks of open files show; mount /proc, or look from the host")
 	case err != nil:
 		return sight{}, err
@@ -118,7 +48,7 @@ func (w *Watcher) scan(ctx context.Context, f files) (sight, error) {
 	for pid, p := range s.processes {
 		s.processes[pid] = w.introduce(p)
 	}
-	return sight{owners: s.gathering.owners, processes: s.processes, blind: append(blind, s.blind()...), at: at, own: s.own}, nil
+	return sight{owners: s.gathering.owners, processes: s.processes, blind: append(blind, s.blind()...), at: at, own: own(f)}, nil
 }
 
 // meet notes that a process uses the database.
@@ -186,36 +116,35 @@ func (s *scanner) process(pid int) {
 		if unix.Stat(dir+"/"+name, &st) != nil {
 			continue
 		}
-		w := s.files.find(st.Ino, uint64(st.Dev)) //nolint:unconvert // its width differs between architectures
+		w := find(s.files, func(f table.File) bool { return f.Is(st.Ino, uint64(st.Dev)) }) //nolint:unconvert // its width differs between architectures
 		if w == none {
 			continue
 		}
-		fd, err := strconv.Atoi(name)
-		if err != nil {
-			continue
-		}
-		s.opened(pid, fd, w)
+		s.opened(pid, name, w)
 	}
 }
 
 // opened notes that a process has one of the files open. What its descriptor
 // says of locks names those that belong to the open file: the lock table has no
 // process for them.
-func (s *scanner) opened(pid, fd int, w which) {
+func (s *scanner) opened(pid int, fd string, w which) {
 	p := s.meet(pid)
 	if w == database {
 		p.Connections++
 		s.processes[pid] = p
 	}
-	s.own = s.own || pid == os.Getpid()
-	info, err := os.ReadFile(fmt.Sprintf("/proc/%d/fdinfo/%d", pid, fd))
+	rows, err := table.Info(pid, fd)
 	if err != nil {
 		return
 	}
-	for _, r := range parseInfo(string(info)) {
-		if r.ofd {
+	number, err := strconv.Atoi(fd)
+	if err != nil {
+		return
+	}
+	for _, r := range rows {
+		if r.OFD {
 			s.named = append(s.named, r)
-			s.gathering.add(pid, fd, w, r)
+			s.gathering.add(pid, number, w, r)
 		} else {
 			s.gathering.add(pid, -1, w, r)
 		}
@@ -224,16 +153,16 @@ func (s *scanner) opened(pid, fd int, w which) {
 
 // table reads the kernel's lock table.
 func (s *scanner) table() error {
-	text, err := os.ReadFile("/proc/locks")
+	rows, err := table.Read()
 	if err != nil {
-		return fmt.Errorf("read the lock table: %w", err)
+		return err
 	}
-	for _, r := range parseLocks(string(text)) {
-		w := s.files.find(r.inode, unix.Mkdev(r.major, r.minor))
+	for _, r := range rows {
+		w := find(s.files, func(f table.File) bool { return f.Has(r) })
 		switch {
 		case w == none:
-		case !r.ofd:
-			s.gathering.add(r.pid, -1, w, r)
+		case !r.OFD:
+			s.gathering.add(r.PID, -1, w, r)
 		default:
 			if i := slices.Index(s.named, r); i >= 0 {
 				s.named = slices.Delete(s.named, i, i+1)
@@ -245,13 +174,9 @@ func (s *scanner) table() error {
 	return nil
 }
 
-// initialNamespace is the number that the kernel gives to the PID namespace of
-// the machine itself (PROC_PID_INIT_INO).
-const initialNamespace = "pid:[4026531836]"
-
 func (s *scanner) blind() []string {
 	var blind []string
-	if ns, err := os.Readlink("/proc/self/ns/pid"); err != nil || ns != initialNamespace {
+	if !table.Whole() {
 		blind = append(blind, "locks of other containers are invisible here; run in the owner's PID namespace "+
 			"(docker run --pid=container:NAME, kubectl debug --target=CONTAINER, nsenter -t PID -p) or on the host")
 	}
@@ -268,32 +193,11 @@ func (w *Watcher) introduce(p process) process {
 	if p.PID <= 0 {
 		return process{}
 	}
-	dir := "/proc/" + strconv.Itoa(p.PID)
-	if name, err := os.ReadFile(dir + "/comm"); err == nil {
-		p.Program = strings.TrimSuffix(string(name), "\n")
-	}
-	if stat, err := os.ReadFile(dir + "/stat"); err == nil {
-		p.State, p.started = parseStat(string(stat))
-	}
+	about := table.Describe(p.PID)
+	p.Program, p.State, p.started = about.Program, about.State, about.Started
 	var st unix.Stat_t
-	if unix.Stat(dir, &st) == nil {
+	if unix.Stat("/proc/"+strconv.Itoa(p.PID), &st) == nil {
 		p.User = w.user(st.Uid)
 	}
 	return p
-}
-
-// states are those of proc_pid_stat(5).
-var states = map[string]string{
-	"R": "running", "S": "sleeping", "D": "waiting for the disk", "T": "stopped", "t": "traced", "Z": "zombie", "X": "dead", "I": "idle",
-}
-
-// parseStat reads the state and the start time out of /proc/PID/stat. The
-// name in front may contain anything, parentheses too.
-func parseStat(text string) (state string, started uint64) {
-	f := strings.Fields(text[strings.LastIndexByte(text, ')')+1:])
-	if len(f) < 20 {
-		return "", 0
-	}
-	started, _ = strconv.ParseUint(f[19], 10, 64)
-	return states[f[0]], started
 }
