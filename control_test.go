@@ -138,19 +138,16 @@ func raw(t *testing.T, path, request string) string {
 func TestControlSocketEnds(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "app.db")
-	first, err := holdfast.Open(t.Context(), path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	second, err := holdfast.Open(t.Context(), path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	first, second := openAt(t, path), openAt(t, path)
 	ask(t, first, control.RequestStats)
 	if err := first.Close(); err != nil {
 		t.Error(err)
 	}
 	ask(t, second, control.RequestStats)
+	var result string
+	if err := second.QueryRow("PRAGMA integrity_check").Scan(&result); err != nil || result != "ok" {
+		t.Errorf("integrity_check: %s, %v", result, err)
+	}
 	if err := second.Close(); err != nil {
 		t.Error(err)
 	}
@@ -207,11 +204,7 @@ func TestControlSocketPlaceTaken(t *testing.T) {
 	if err := os.Mkdir(control.Name(path, 0), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	db, err := holdfast.Open(t.Context(), path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
+	db := openAt(t, path)
 	ask(t, db, control.RequestStats)
 	if info, err := os.Lstat(control.Name(path, 1)); err != nil || info.Mode() != fs.ModeSocket|0o600 {
 		t.Errorf("%v, %v", info, err)

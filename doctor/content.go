@@ -1,11 +1,15 @@
 package doctor
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/holdfastdb/holdfast/internal/control"
 )
 
 // header judges the begin of the file and tells whether the rest can be judged.
@@ -47,7 +51,7 @@ func printable(b []byte) string {
 }
 
 // logs judges the -wal.
-func (e *examination) logs() {
+func (e *examination) logs(ctx context.Context) {
 	p := e.p
 	l := p.log
 	if l == nil {
@@ -55,7 +59,7 @@ func (e *examination) logs() {
 	}
 	if !p.watched.still {
 		e.blind("moving")
-		e.progress()
+		e.progress(ctx)
 		return
 	}
 	if why := p.stranger(); why != "" {
@@ -74,7 +78,7 @@ func (e *examination) logs() {
 	} else if l.frames > 0 && !p.watched.sees {
 		e.blind("locks")
 	}
-	e.progress()
+	e.progress(ctx)
 }
 
 // stranger says why the log can't belong to the file, by a key of phrases; "" if
@@ -126,7 +130,7 @@ const (
 
 // progress judges how far checkpoints have come: by frames in the log against
 // frames copied. SQLite's busy flag says 0 even if a reader blocks them all.
-func (e *examination) progress() {
+func (e *examination) progress(ctx context.Context) {
 	p := e.p
 	frames, copied := p.log.frames, uint32(0)
 	x := p.current()
@@ -150,7 +154,7 @@ func (e *examination) progress() {
 		}
 	}
 	if slot >= 0 && (p.watched.writer == 0 || p.watched.readers[slot] != p.watched.writer) { // a writer reads, too
-		e.found("wal-pinned", Warning, frames, copied, process(p.watched.readers[slot]), slot, mark)
+		e.found("wal-pinned", Warning, frames, copied, p.reader(ctx, p.watched.readers[slot]), slot, mark)
 	}
 }
 
@@ -211,6 +215,24 @@ func (e *examination) length() {
 	case p.header.counted() && have > p.header.count && p.header.wal:
 		e.found("wal-lost", Warning, have, p.header.count)
 	}
+}
+
+// reader names a process that reads, and what its oldest reader does, if it runs
+// Holdfast and tells.
+func (p *patient) reader(ctx context.Context, pid int) string {
+	answers, _ := control.Ask(ctx, p.path, control.RequestLocks)
+	for _, a := range answers {
+		if a.PID != pid || a.Locks == nil {
+			continue
+		}
+		for _, h := range a.Locks.Holders { // the oldest reader is the first
+			if h.Lock == "WAL_READ" {
+				does := strings.Trim(h.CallSite+": "+h.Statement, ": ")
+				return fmt.Sprintf("%s (%s)", process(pid), does)
+			}
+		}
+	}
+	return process(pid)
 }
 
 // process names a process as far as it is known.

@@ -159,7 +159,7 @@ func (e *examination) database(ctx context.Context, path string, open bool) erro
 	e.space()
 	e.engine()
 	if readable := e.header(); readable {
-		e.logs()
+		e.logs(ctx)
 		e.journal()
 		e.length()
 	}

@@ -4,8 +4,9 @@
 // no connection, takes no lock and writes nothing.
 //
 // It is for a process that has no connection to the database: a monitor, a
-// command. (A process that uses Holdfast asks its own [holdfast.DB], which
-// knows statements and call sites too.) Should the database be open in this
+// command. Of processes that use Holdfast it shows statements and call sites too,
+// and who waits inside, because they tell: on Linux and macOS, to their own user,
+// unless that was turned off. (Such a process asks its own [holdfast.DB].) Should the database be open in this
 // process after all, the headers are left unread and the report says so,
 // because closing them would drop the locks of this process.
 //
@@ -28,8 +29,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"time"
 
+	"github.com/holdfastdb/holdfast/internal/control"
 	"github.com/holdfastdb/holdfast/internal/dbfile"
 	"github.com/holdfastdb/holdfast/internal/locks/outside"
 )
@@ -53,6 +56,7 @@ type Report struct {
 	WAL         *WAL      // nil without a log
 	Holders     []Holder  // first those who keep most others out
 	Waiters     []Waiter  // only those that show: SQLite polls, and a process that polls looks idle
+	Queued      int       // writes that wait inside of processes that run Holdfast; Waiters has the first 1000 of each
 	Openers     []Process // all who have the database open, by PID
 	Blind       []string  // what can't be seen from here, each with the next step
 }
@@ -85,20 +89,30 @@ type Holder struct {
 	SnapshotFrame uint32 // of WAL_READ: the last frame of the log that the reader sees; 0 is none
 	// Since is when the lock was first seen; it has been held at least since
 	// then. Who let it go between two looks and took it again counts as the same
-	// holder, unless a commit shows that it was another transaction.
-	Since     time.Time
-	Statement string // "" if unknown: no system tells it to others
-	CallSite  string // likewise
+	// holder, unless a commit shows that it was another transaction. A process
+	// that runs Holdfast tells the time itself.
+	Since time.Time
+	// Statement (the last of the transaction, without values) and CallSite are
+	// known of processes that run Holdfast, by their control socket, and "" else.
+	// Locks for writing are those of the process's writer. Which of its readers has
+	// which slot is not known: the oldest is told to have the slot of its oldest
+	// snapshot, the next the next, and the writer the last that is left.
+	Statement string
+	CallSite  string
 	Text      string // all of it in a sentence
 }
 
-// Waiter is a process that waits until others give up a lock.
+// Waiter is who waits until others give up a lock: a process, or one of many in
+// a process that runs Holdfast. The latter wait for the writer of their process,
+// so that Behind is that process itself, or the one that its writer waits for.
 type Waiter struct {
 	Process
-	Lock   string
-	Behind []int     // the processes it waits for, as far as they are known
-	Since  time.Time // first seen
-	Text   string
+	Lock      string
+	Behind    []int     // the processes it waits for, as far as they are known
+	Since     time.Time // first seen, or since when it waits if the process tells
+	Statement string    // as in Holder
+	CallSite  string    // likewise; of a statement only when it has waited for a while
+	Text      string
 }
 
 // Look looks at a database once, so that every lock is new to it: see [Watcher]
@@ -137,7 +151,56 @@ func NewWatcher(database string) (*Watcher, error) {
 	case err != nil:
 		return nil, fmt.Errorf("%w: %w", ErrName, err)
 	}
-	return &Watcher{path: path, outside: outside.NewWatcher(path)}, nil
+	w := &Watcher{path: path, outside: outside.NewWatcher(path)}
+	w.outside.Ask = askHoldfast
+	return w, nil
+}
+
+// askHoldfast asks the processes that run Holdfast, by their control sockets.
+func askHoldfast(ctx context.Context, path string) (told []outside.Told, blind []string) {
+	answers, silent := control.Ask(ctx, path, control.RequestLocks)
+	for _, a := range answers {
+		if a.Locks != nil {
+			told = append(told, toldBy(a))
+		}
+	}
+	for _, s := range silent {
+		blind = append(blind, silence(s))
+	}
+	return told, blind
+}
+
+func toldBy(a control.Answer) outside.Told {
+	t := outside.Told{PID: a.PID, Program: a.Program, Queued: a.Locks.Queued}
+	for _, h := range a.Locks.Holders {
+		d := outside.Doing{Statement: h.Statement, CallSite: h.CallSite, Since: h.Since}
+		switch {
+		case h.Lock == "WAL_READ" || h.Lock == "SHARED":
+			t.Readers = append(t.Readers, d)
+		case h.Kind != control.AnotherProcess:
+			t.Writer = &d
+		default:
+			t.Blocked = true
+			t.Queued++
+			t.Waiting = append(t.Waiting, outside.Doing{Since: h.Since}) // who it is, is not told
+		}
+	}
+	for _, w := range a.Locks.Waiters {
+		t.Waiting = append(t.Waiting, outside.Doing{Statement: w.Statement, CallSite: w.CallSite, Since: w.Since})
+	}
+	return t
+}
+
+// silence says what is missing because of a socket, and the next step.
+func silence(s control.Silence) string {
+	const missing = ", so call sites and statements of its process are missing; "
+	switch {
+	case errors.Is(s.Err, fs.ErrPermission):
+		return s.Path + " is another user's" + missing + "look as that user or with sudo"
+	case errors.Is(s.Err, os.ErrDeadlineExceeded), errors.Is(s.Err, context.DeadlineExceeded):
+		return s.Path + " gave no answer within 200 ms" + missing + "it is busy or stopped: look again"
+	}
+	return fmt.Sprintf("%s gave no answer that counts (%v)%slook who has it open (lsof)", s.Path, s.Err, missing)
 }
 
 // Look looks at the database.
@@ -167,7 +230,7 @@ func (m *missing) Unwrap() error { return m.cause }
 
 // report copies what an internal room has found into the types of this package.
 func report(r *outside.Report) *Report {
-	public := &Report{Path: r.Path, At: r.At, JournalMode: r.JournalMode, PageSize: r.PageSize, Size: r.Size, WAL: (*WAL)(r.WAL), Blind: r.Blind}
+	public := &Report{Path: r.Path, At: r.At, JournalMode: r.JournalMode, PageSize: r.PageSize, Size: r.Size, WAL: (*WAL)(r.WAL), Queued: r.Queued, Blind: r.Blind}
 	for _, h := range r.Holders {
 		public.Holders = append(public.Holders, Holder{
 			Process: Process(h.Process), Lock: outside.LockName(h.Lock), Slot: h.Slot, SnapshotFrame: h.SnapshotFrame,
@@ -176,7 +239,8 @@ func report(r *outside.Report) *Report {
 	}
 	for _, h := range r.Waiters {
 		public.Waiters = append(public.Waiters, Waiter{
-			Process: Process(h.Process), Lock: outside.LockName(h.Lock), Behind: h.Behind, Since: h.Since, Text: h.Text,
+			Process: Process(h.Process), Lock: outside.LockName(h.Lock), Behind: h.Behind,
+			Since: h.Since, Statement: h.Statement, CallSite: h.CallSite, Text: h.Text,
 		})
 	}
 	for _, p := range r.Openers {

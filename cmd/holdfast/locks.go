@@ -34,8 +34,8 @@ func (a *app) locksCommand() *cobra.Command {
 program, with any SQLite. The first line is the answer.
 
 Nothing is opened by SQLite, locked or written: the command reads the kernel's lock
-table, the lists of open files, and the first bytes of the database, its -shm and -wal.
-It may be run at any time, by anybody.
+table, the lists of open files, and the first bytes of the database, its -shm and -wal,
+and asks programs that run Holdfast. It may be run at any time, by anybody.
 
   SHARED       reads, in rollback mode; a COMMIT waits for it
   RESERVED     will write; other writers wait
@@ -46,10 +46,16 @@ It may be run at any time, by anybody.
   WAL_CKPT     copies the log into the database
   WAL_RECOVER  rebuilds the index of the log; everybody waits
 
-Systems keep no time of a lock. Held "at least" is how long this command has seen it: it
-looks twice, --over apart, and with --watch until it is interrupted. Who lets a lock go
-between two looks and takes it again counts as one holder, unless a commit shows that it
-was another transaction. A process that waits in its busy_timeout polls, and looks idle.
+A program that runs Holdfast tells its own user and root more, by a socket beside the
+database: call sites, statements (without values), since when, and who waits inside. It
+doesn't if database.control_socket is off. Which of its readers has which slot is not
+known; the oldest is shown at its oldest snapshot.
+
+Systems keep no time of a lock. Held "at least" is how long this command has seen it, if
+the program doesn't tell: it looks twice, --over apart, and with --watch until it is
+interrupted. Who lets a lock go between two looks and takes it again counts as one holder,
+unless a commit shows that it was another transaction. Another program that waits in its
+busy_timeout polls, and looks idle.
 
 What each system shows, beside the journal mode and the state of the log:
 
@@ -206,8 +212,8 @@ func (a *app) locksText(r *locks.Report, now time.Time) string {
 	for _, h := range r.Holders {
 		b.WriteString(output.Visible(h.Text) + "\n")
 	}
-	for _, w := range r.Waiters {
-		b.WriteString(output.Visible(w.Text) + age(w.Since, now, " for at least ") + "\n")
+	for _, line := range waiterTexts(r, now, shownWaiters) {
+		b.WriteString(output.Visible(line) + "\n")
 	}
 	if len(r.Openers) == 0 && len(r.Blind) == 0 && r.WAL != nil && r.WAL.Bytes > 0 {
 		b.WriteString("the log is left over, and the next connection takes it in: don't delete " + output.Visible(filepath.Base(r.Path)) + "-wal\n")
@@ -217,6 +223,28 @@ func (a *app) locksText(r *locks.Report, now time.Time) string {
 	}
 	return b.String()
 }
+
+// shownWaiters is how many waiters are told to people; JSON has more.
+const shownWaiters = 10
+
+// waiterTexts are at most so many lines about those who wait.
+func waiterTexts(r *locks.Report, now time.Time, most int) []string {
+	var lines []string
+	for i, w := range r.Waiters {
+		if more := waiting(r) - i; i == most-1 && more > 1 {
+			return append(lines, fmt.Sprintf("%d more wait", more))
+		}
+		before := " for at least "
+		if w.Statement != "" || w.CallSite != "" {
+			before = ";" + before // else it would be the statement's
+		}
+		lines = append(lines, w.Text+age(w.Since, now, before))
+	}
+	return lines
+}
+
+// waiting is how many wait, also those who are not listed.
+func waiting(r *locks.Report) int { return max(len(r.Waiters), r.Queued) }
 
 // answerLine says who holds what. A process is told once, with the lock that
 // keeps most others out; the report has it first.

@@ -17,6 +17,7 @@ type locksAnswer struct {
 	WAL         *walDetails     `json:"wal"`
 	Holders     []lockDetails   `json:"holders"`
 	Waiters     []waitDetails   `json:"waiters"`
+	Queued      int             `json:"queued"`
 	Openers     []openerDetails `json:"openers"`
 	Blind       []string        `json:"blind"`
 }
@@ -53,13 +54,15 @@ type waitDetails struct {
 	Lock         string  `json:"lock"`
 	Behind       []int   `json:"behind"`
 	WaitsAtLeast float64 `json:"waits_at_least_seconds"`
+	Statement    string  `json:"statement"`
+	CallSite     string  `json:"call_site"`
 	Text         string  `json:"text"`
 }
 
 func newLocksAnswer(r *locks.Report) locksAnswer {
 	answer := locksAnswer{
 		Schema: "holdfast.locks/v1", Database: r.Path, At: r.At.UTC().Format(time.RFC3339Nano), JournalMode: r.JournalMode, PageSize: r.PageSize, Size: r.Size,
-		Holders: []lockDetails{}, Waiters: []waitDetails{}, Openers: []openerDetails{}, Blind: append([]string{}, r.Blind...),
+		Holders: []lockDetails{}, Waiters: []waitDetails{}, Queued: r.Queued, Openers: []openerDetails{}, Blind: append([]string{}, r.Blind...),
 	}
 	if r.WAL != nil {
 		answer.WAL = &walDetails{Bytes: r.WAL.Bytes, Frames: r.WAL.Frames, CopiedFrames: r.WAL.CopiedFrames, Reset: r.WAL.Reset}
@@ -81,7 +84,7 @@ func newLocksAnswer(r *locks.Report) locksAnswer {
 	for _, w := range r.Waiters {
 		answer.Waiters = append(answer.Waiters, waitDetails{
 			openerDetails: openerDetails(w.Process), Lock: w.Lock, Behind: append([]int{}, w.Behind...),
-			WaitsAtLeast: seconds(r.At.Sub(w.Since)), Text: w.Text,
+			WaitsAtLeast: seconds(r.At.Sub(w.Since)), Statement: w.Statement, CallSite: w.CallSite, Text: w.Text,
 		})
 	}
 	for _, p := range r.Openers {

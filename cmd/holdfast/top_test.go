@@ -56,6 +56,41 @@ func crowd() *locks.Report {
 	return r
 }
 
+// told is of a program that runs Holdfast, and has a long queue.
+func told() *locks.Report {
+	r := pinned()
+	shop := locks.Process{PID: 4200, Program: "shopd", User: "app", State: "running", Connections: 3}
+	h := &r.Holders[0]
+	h.Process, h.CallSite, h.Statement = shop, "order.go:88 (shop.Place)", "INSERT INTO orders VALUES (?)"
+	h.Text = "shopd (pid 4200) holds WAL_WRITE: it writes, and every other writer waits; call site order.go:88 (shop.Place); statement INSERT INTO orders VALUES (?)"
+	for i := range 20 {
+		r.Waiters = append(r.Waiters, locks.Waiter{
+			Process: shop, Lock: "WAL_WRITE", Behind: []int{4200}, Since: topAt.Add(-time.Duration(i) * time.Second),
+			CallSite: "bill.go:9 (shop.Bill)", Statement: "UPDATE bills SET paid = ?", Text: "shopd (pid 4200) waits inside for the writer; call site bill.go:9 (shop.Bill); statement UPDATE bills SET paid = ?",
+		})
+	}
+	r.Queued = 1500
+	return r
+}
+
+// However many wait, people read of a few and of how many more.
+func TestManyWaiters(t *testing.T) {
+	lines := waiterTexts(told(), topAt, shownWaiters)
+	if len(lines) != shownWaiters || lines[shownWaiters-1] != "1491 more wait" {
+		t.Errorf("%q", lines)
+	}
+	if want := "shopd (pid 4200) waits inside for the writer; call site bill.go:9 (shop.Bill); statement UPDATE bills SET paid = ?; for at least 2s"; lines[3] != want {
+		t.Errorf("%q, want %q", lines[3], want)
+	}
+	a := newLocksAnswer(told())
+	if w := a.Waiters[3]; a.Queued != 1500 || w.CallSite != "bill.go:9 (shop.Bill)" || w.Statement != "UPDATE bills SET paid = ?" || w.WaitsAtLeast != 2 {
+		t.Errorf("%+v", w)
+	}
+	if h := a.Holders[0]; h.CallSite != "order.go:88 (shop.Place)" || h.Statement != "INSERT INTO orders VALUES (?)" {
+		t.Errorf("%+v", h)
+	}
+}
+
 func rollback() *locks.Report {
 	p := locks.Process{PID: 77, Program: "sqlite3", User: "app", State: "sleeping", Connections: 1}
 	return &locks.Report{
@@ -106,6 +141,7 @@ func TestTopPictures(t *testing.T) {
 		"pinned":   topOf(pinned(), 80, 24),
 		"second":   send(topOf(pinned(), 80, 24), key("down"), key("space")),
 		"crowd":    topOf(crowd(), 80, 24),
+		"told":     topOf(told(), 80, 24),
 		"ascii":    ascii(topOf(pinned(), 80, 24)),
 		"narrow":   send(topOf(pinned(), 80, 24), tea.WindowSizeMsg{Width: 40, Height: 16}),
 		"wide":     topOf(pinned(), 120, 30),
@@ -136,7 +172,7 @@ func TestTopPictures(t *testing.T) {
 // TestTopFits: a line too many or too long would leave the screen torn.
 func TestTopFits(t *testing.T) {
 	t.Parallel()
-	for _, r := range []*locks.Report{pinned(), crowd(), rollback(), quiet()} {
+	for _, r := range []*locks.Report{pinned(), crowd(), told(), rollback(), quiet()} {
 		for width := 1; width <= 130; width++ {
 			for height := 1; height <= 30; height++ {
 				m := topOf(r, width, height)

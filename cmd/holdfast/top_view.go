@@ -79,6 +79,9 @@ func (m topModel) body() []string {
 	}
 	lines = append(lines, m.cut(fileLine(r)), "")
 	lines = append(lines, m.cut("writer      "+writerLine(r)))
+	if r.Queued > 0 {
+		lines = append(lines, m.cut("queue       "+queueLine(r)))
+	}
 	if r.WAL != nil {
 		lines = append(lines, m.cut("checkpoint  "+checkpointLine(r)))
 		lines = append(lines, m.logLines()...)
@@ -105,13 +108,9 @@ func (m topModel) body() []string {
 
 // waiterLines leave room for the others, however many wait.
 func (m topModel) waiterLines() []string {
-	const most = 3
-	var lines []string
-	for i, w := range m.report.Waiters {
-		if more := len(m.report.Waiters) - i; i == most-1 && more > 1 {
-			return append(lines, m.cut(fmt.Sprintf("%d more wait", more)))
-		}
-		lines = append(lines, m.cut(w.Text+age(w.Since, m.report.At, " for at least ")))
+	lines := waiterTexts(m.report, m.report.At, 3)
+	for i, line := range lines {
+		lines[i] = m.cut(line)
 	}
 	return lines
 }
@@ -172,12 +171,35 @@ func writerLine(r *locks.Report) string {
 		if h.State == "stopped" {
 			line += ", stopped"
 		}
-		if n := len(r.Waiters); n > 0 {
+		if n := len(r.Waiters); n > 0 && r.Queued == 0 { // else the next line tells
 			line += fmt.Sprintf("; %d seen waiting", n)
+		}
+		if h.CallSite != "" {
+			line += "; " + h.CallSite
 		}
 		return line
 	}
 	return "nobody"
+}
+
+// queueLine is how many wait inside of programs that tell, and who has done so
+// longest.
+func queueLine(r *locks.Report) string {
+	line := fmt.Sprintf("%d wait for the writer", r.Queued)
+	var first locks.Waiter
+	for _, w := range r.Waiters {
+		if (w.Statement != "" || w.CallSite != "") && (first.Since.IsZero() || w.Since.Before(first.Since)) {
+			first = w
+		}
+	}
+	if first.Since.IsZero() {
+		return line
+	}
+	line += age(first.Since, r.At, ", longest for ")
+	if first.CallSite != "" {
+		return line + ": " + first.CallSite
+	}
+	return line + ": " + first.Statement
 }
 
 // checkpointLine is how far the log can be copied, and who is in the way.

@@ -52,6 +52,10 @@ type Locks struct {
 	ReadersWaiting int      `json:"readers_waiting"`
 }
 
+// AnotherProcess is the Kind of a Holder that is another process: the writer
+// waits for it.
+const AnotherProcess = "another process"
+
 // Holder is who has the writer or a reader.
 type Holder struct {
 	Kind      string    `json:"kind"`

@@ -44,6 +44,24 @@ func TestModeWithoutUmask(t *testing.T) { // not parallel: the umask is the proc
 	}
 }
 
+// What root makes belongs to the database's owner, who could not connect else.
+func TestOwner(t *testing.T) {
+	t.Parallel()
+	if os.Geteuid() != 0 {
+		t.Skip("only root makes files for others")
+	}
+	path := database(t)
+	if err := os.Chown(path, 1234, 5678); err != nil {
+		t.Fatal(err)
+	}
+	start(t, config(path))
+	await(t, func() bool { // it answers a moment before it is given away
+		info, err := os.Lstat(control.Name(path, 0))
+		st, ok := info.Sys().(*syscall.Stat_t)
+		return err == nil && ok && st.Uid == 1234 && st.Gid == 5678 && info.Mode().Perm() == 0o600
+	})
+}
+
 const processVariable = "HOLDFAST_TEST_CONTROL"
 
 // TestProcess is what the processes of TestProcessesAndKills run.

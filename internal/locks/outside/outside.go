@@ -46,6 +46,7 @@ type Report struct {
 	WAL         *WAL // nil without a log
 	Holders     []Holder
 	Waiters     []Waiter // only those that can be seen: SQLite polls, and who polls looks idle
+	Queued      int      // writes that wait inside of processes that tell, also those that are not among Waiters
 	Openers     []Process
 	Blind       []string // what can't be seen from here, each with the next step
 }
@@ -74,19 +75,23 @@ type Holder struct {
 	Lock          string
 	Slot          int       // of Read; otherwise -1
 	SnapshotFrame uint32    // of Read: the last frame of the log that the reader sees; 0 is none
-	Since         time.Time // first seen; it is held at least as long
-	Statement     string    // empty: no system tells it to others
+	Since         time.Time // first seen, or as told; it is held at least as long
+	Statement     string    // as told; else empty
 	CallSite      string    // likewise
 	Text          string    // all of it in a sentence
+
+	began time.Time // as told; else zero
 }
 
 // Waiter is a process that waits for others to give up a lock.
 type Waiter struct {
 	Process
-	Lock   string
-	Behind []int // the processes it waits for, as far as they are known
-	Since  time.Time
-	Text   string
+	Lock      string
+	Behind    []int // the processes it waits for, as far as they are known
+	Since     time.Time
+	Statement string // as told; else empty
+	CallSite  string // likewise
+	Text      string
 }
 
 // Look looks once, so every lock is new to it. See [Watcher] for ages.
@@ -96,6 +101,10 @@ func Look(ctx context.Context, path string) (*Report, error) { return NewWatcher
 // lock. It has no goroutine: whoever wants a look asks for one. It is used by
 // one goroutine at a time.
 type Watcher struct {
+	// Ask asks processes what they do with the database at path, and says what it
+	// could not learn. Nil asks nobody.
+	Ask func(ctx context.Context, path string) (told []Told, blind []string)
+
 	path  string
 	since map[grip]time.Time
 	users map[uint32]string // names of users by number
@@ -110,7 +119,7 @@ func NewWatcher(path string) *Watcher {
 // locks, marks and processes are read one after the other.
 //
 // The kernel keeps no times, so Since is when this Watcher saw the lock first
-// and in every look since. Who let it go in between and took it again counts as
+// and in every look since, unless the process tells of an earlier time. Who let it go in between and took it again counts as
 // the same holder, unless a commit shows that it was another transaction.
 func (w *Watcher) Look(ctx context.Context) (*Report, error) { return w.look(ctx, w.scan) }
 
@@ -132,6 +141,11 @@ func (w *Watcher) look(ctx context.Context, scan func(context.Context, files) (s
 		return nil, err
 	}
 	r.judge(seen)
+	if w.Ask != nil {
+		told, blind := w.Ask(ctx, r.Path)
+		r.hear(told)
+		r.Blind = append(r.Blind, blind...)
+	}
 	if slices.ContainsFunc(r.Holders, func(h Holder) bool { return h.PID == 0 }) {
 		r.Blind = append(r.Blind, "some locks belong to open files, and their processes can't be named from here; run on the host, as root")
 	}
@@ -233,9 +247,15 @@ func (w *Watcher) date(r *Report, seen sight, commits uint64) {
 			g.commits = commits
 		}
 		h.Since = first(g)
+		if !h.began.IsZero() && h.began.Before(h.Since) {
+			h.Since = h.began
+		}
 	}
 	for i := range r.Waiters {
 		h := &r.Waiters[i]
+		if !h.Since.IsZero() {
+			continue // it was told
+		}
 		h.Since = first(grip{pid: h.PID, lock: "waits for " + h.Lock})
 	}
 	w.since = current

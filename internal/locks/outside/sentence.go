@@ -2,6 +2,7 @@ package outside
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -24,8 +25,20 @@ func (r *Report) describe() {
 	}
 	for i := range r.Holders {
 		h := &r.Holders[i]
-		h.Text = h.Name() + " " + r.holds(*h) + h.stopped()
+		h.Text = h.Name() + " " + r.holds(*h) + told(h.CallSite, h.Statement) + h.stopped()
 	}
+}
+
+// told is the rest of a sentence on a process that tells what it does.
+func told(callSite, statement string) string {
+	text := ""
+	if callSite != "" {
+		text += "; call site " + callSite
+	}
+	if statement != "" {
+		text += "; statement " + statement
+	}
+	return text
 }
 
 // stopped is the rest of a sentence on a process that doesn't go on by itself.
@@ -103,10 +116,12 @@ func (r *Report) waits(w Waiter) string {
 		what = "waits in COMMIT for " + readers(w.Behind)
 	case w.Lock == Checkpoint && len(w.Behind) > 0:
 		what = "waits in a checkpoint for " + readers(w.Behind)
+	case slices.Equal(w.Behind, []int{w.PID}):
+		what = "waits inside for the writer"
 	case len(w.Behind) > 0:
 		what += ", which " + pids(w.Behind) + " holds"
 	}
-	return w.Name() + " " + what
+	return w.Name() + " " + what + told(w.CallSite, w.Statement)
 }
 
 // LockName is the name of a lock as people and programs read it: WAL_READ and
