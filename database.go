@@ -179,20 +179,20 @@ func refuseSidecar(d *database) error {
 	if d.name.Memory {
 		return nil
 	}
-	if owner := sidecarOf(d.id); owner != "" {
+	if owner := sidecarOf(d.path, d.id); owner != "" {
 		return newError("open", ErrRefused, sqlite.ResultMisuse,
 			d.path+" belongs to the open database "+owner, "open the database itself")
 	}
 	return nil
 }
 
-// sidecarOf returns the open database that the file is a sidecar of, or "".
+// sidecarOf returns the open database that the file at name is a sidecar of, or "".
 // Called with opened.mu held.
-func sidecarOf(file dbfile.ID) string {
+func sidecarOf(name string, file dbfile.ID) string {
 	for _, o := range opened.m {
 		wal, shm, journal, lock, _ := dbfile.Sidecars(o.path)
 		for _, sidecar := range []string{wal, shm, journal, lock} {
-			if id, _, err := dbfile.Identify(sidecar); err == nil && id == file {
+			if dbfile.SameFile(name, file, sidecar) {
 				return o.path
 			}
 		}
@@ -213,7 +213,7 @@ func openHere(name string) (database, sidecar bool) {
 	if _, confined := opened.m[confinedID{id}]; confined {
 		database = true
 	}
-	return database, sidecarOf(id) != ""
+	return database, sidecarOf(name, id) != ""
 }
 
 func isSidecar(name string) bool {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -195,8 +196,8 @@ func (d *database) locks(ctx context.Context) (LockReport, error) {
 		}
 	}
 	wal, _, _, _, _ := dbfile.Sidecars(d.path)
-	if _, info, err := dbfile.Identify(wal); err == nil {
-		r.WAL.Bytes = info.Size
+	if info, err := os.Stat(wal); err == nil { // not Identify: see dbfile.SameFile
+		r.WAL.Bytes = info.Size()
 	}
 	return r, nil
 }
