@@ -1,5 +1,5 @@
 # Every target works in a fresh clone with Go alone, but for test/race, which
-# needs a C compiler. CI runs .ci/run.
+# needs a C compiler, and test/windows, which needs wine. CI runs .ci/run.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -51,6 +51,12 @@ test: ## All tests
 .PHONY: test/race
 test/race: ## The library's tests under the race detector
 	go test -race -short -timeout $(TIMEOUT) ./...
+
+# Wine is no Windows: its locks are those of its server, not of NTFS. It finds what
+# doesn't work there at all. Needs the packages that .ci/wine/test names.
+.PHONY: test/windows
+test/windows: ## The library's tests for Windows, under wine
+	.ci/wine/test -short -timeout $(TIMEOUT) ./...
 
 # Short minimizing: shrinking one long input would take up the time of a target.
 .PHONY: fuzz

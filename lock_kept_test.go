@@ -148,6 +148,9 @@ const (
 
 func TestNothingDropsTheWriteLock(t *testing.T) {
 	t.Parallel()
+	if runtime.GOOS == "windows" {
+		t.Skip("here locks belong to the handle, so closing another drops none")
+	}
 	path := filepath.Join(t.TempDir(), "app.db")
 	db := openAt(t, path)
 	must(t, db, "CREATE TABLE t(a)")

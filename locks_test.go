@@ -232,6 +232,9 @@ func TestLocksNamesTheStatementThatRuns(t *testing.T) {
 
 func TestSlowHoldersAreLogged(t *testing.T) {
 	t.Parallel()
+	if runtime.GOOS == "windows" {
+		t.Skip("the clock goes in steps that are longer than these transactions")
+	}
 	var log lockedBuffer
 	seen := make(chan string, 64)
 	log.onLine = func(s string) { seen <- s }

@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"testing"
 
 	"github.com/holdfastdb/holdfast/locks"
@@ -22,6 +23,10 @@ func TestLookAtWhatIsNone(t *testing.T) {
 	if err := os.WriteFile(text, []byte("no database, and one hundred bytes long at least, so that it can't be the beginning of one that is just made"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	noFile := fs.ErrNotExist
+	if runtime.GOOS == "windows" {
+		noFile = locks.ErrName // there is no such file name
+	}
 	for name, want := range map[string]error{
 		"":                               locks.ErrName,
 		":memory:":                       locks.ErrName,
@@ -29,7 +34,7 @@ func TestLookAtWhatIsNone(t *testing.T) {
 		dir:                              locks.ErrNoFile,
 		filepath.Join(dir, "no", "a"):    locks.ErrNoFile,
 		filepath.Join(dir, "a.db"):       fs.ErrNotExist,
-		filepath.Join(dir, "a.db?b=c"):   fs.ErrNotExist,
+		filepath.Join(dir, "a.db?b=c"):   noFile,
 		text:                             locks.ErrNotDatabase,
 		"file:" + filepath.ToSlash(text): locks.ErrNotDatabase,
 	} {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"runtime"
 	"testing"
 
 	"github.com/holdfastdb/holdfast/doctor/selftest"
@@ -55,7 +56,11 @@ func TestSickAndHealthy(t *testing.T) {
 			healthy++
 		}
 	}
-	if sick < 20 || healthy < 20 {
-		t.Errorf("%d sick and %d healthy databases were judged rightly; 20 of each are wanted", sick, healthy)
+	wanted := 20
+	if runtime.GOOS != "linux" {
+		wanted = 15 // what needs to see other processes, or permission bits, is left out
+	}
+	if sick < wanted || healthy < wanted {
+		t.Errorf("%d sick and %d healthy databases were judged rightly; %d of each are wanted", sick, healthy, wanted)
 	}
 }

@@ -34,8 +34,8 @@ func TestTurnIsKeptForWhoComesBack(t *testing.T) {
 func TestUnusedTurnIsGivenBack(t *testing.T) {
 	a, b := twoLocks(t, lockPath(t))
 	for range 20 {
-		eager(a)
 		acquire(t, a)
+		eager(a) // after Acquire, which has noted how long this round took
 		release(t, a)
 		acquire(t, b)
 		if s := stateOf(a); s != idle {

@@ -175,7 +175,7 @@ func (w *workload) close() {
 	if n, _, err := w.c.Status(DBStatusStmtUsed, false); n == 0 || err != nil {
 		w.t.Error(n, err)
 	}
-	if w.c.tls.StackSlots() != 0 {
+	if w.c.tls.StackSlots() != unusedSlots() {
 		w.t.Error("stack slots are still in use")
 	}
 	must(w.t, w.c.Close())

@@ -1,6 +1,9 @@
 package sqlite
 
-import "testing"
+import (
+	"runtime"
+	"testing"
+)
 
 func TestSnapshot(t *testing.T) {
 	db := newTestDB(t, "CREATE TABLE t(a, b)")
@@ -75,7 +78,7 @@ func TestFileControl(t *testing.T) {
 		t.Error(on, err)
 	}
 	must(t, c.PersistWAL(false))
-	if moved, err := c.HasMoved(""); moved || err != nil {
+	if moved, err := c.HasMoved(""); moved || err != nil && runtime.GOOS != "windows" { // can't happen there, and isn't known
 		t.Error(moved, err)
 	}
 	must(t, c.ChunkSize("main", 1<<16))

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"math"
+	"runtime"
 	"strings"
 	"testing"
 )
@@ -266,6 +267,9 @@ func TestColumnsAfterSchemaChange(t *testing.T) {
 }
 
 func TestHotPathDoesNotAllocate(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("each call of Windows by the engine's C library allocates")
+	}
 	c := newConn(t, "CREATE TABLE t(a INTEGER PRIMARY KEY, b, c);")
 	blob := bytes.Repeat([]byte{1}, 500)
 	run := func(sql string) func() {
