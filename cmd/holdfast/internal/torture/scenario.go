@@ -66,6 +66,7 @@ func SabotageModes() []string {
 func Scenarios() []Scenario {
 	return []Scenario{
 		crowd(),
+		crashStates(),
 		killWriters(),
 		waitBehindKilled(),
 		stopHolders(),
