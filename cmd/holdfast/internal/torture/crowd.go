@@ -13,7 +13,7 @@ func crowd() Scenario {
 		Name:     "crowd",
 		About:    "8 processes of 8 goroutines write one database at once, others read it: nobody gets an error, everybody gets through",
 		Tier:     Quick,
-		Sabotage: []string{LostIdempotency},
+		Sabotage: []string{LostIdempotency, NoLocks},
 		Run:      runCrowd,
 	}
 }

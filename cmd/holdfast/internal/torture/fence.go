@@ -20,9 +20,10 @@ func moveUnderLoad() Scenario {
 		Name: "move-under-load",
 		About: "the database is unlinked, renamed or replaced while processes write: within 1 s nobody gets an acknowledgement any more, " +
 			"what was acknowledged is in the old file, and the new one is intact",
-		Tier:  Quick,
-		Needs: []Need{Signals}, // other systems refuse to move an open file
-		Run:   runMoveUnderLoad,
+		Tier:     Quick,
+		Needs:    []Need{Signals}, // other systems refuse to move an open file
+		Sabotage: []string{SwallowCommitError},
+		Run:      runMoveUnderLoad,
 	}
 }
 

@@ -18,7 +18,7 @@ func killWriters() Scenario {
 		About: "kill -9 of up to 8 processes of up to 8 goroutines that write, read and checkpoint one database, some of them Python's, " +
 			"at random moments, in a commit, a checkpoint, a recovery",
 		Tier:     Quick,
-		Sabotage: []string{EarlyAck, LostIdempotency},
+		Sabotage: []string{EarlyAck, LostIdempotency, NoLocks},
 		Run:      runKillWriters,
 	}
 }

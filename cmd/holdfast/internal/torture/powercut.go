@@ -23,7 +23,7 @@ func powerCuts() Scenario {
 		About:    "the power of a real ext4 file system fails while processes create, recover, write and checkpoint databases on it",
 		Tier:     Quick,
 		Needs:    []Need{Linux, Root, Volumes},
-		Sabotage: []string{EarlyAck, LostIdempotency},
+		Sabotage: []string{EarlyAck, LostIdempotency, NoSync},
 		Run:      runPowerCuts,
 	}
 }

@@ -15,8 +15,9 @@ func linearizableRegisters() Scenario {
 		Name: "histories",
 		About: "processes read, write and swap registers and append to a list, and some are killed: the histories are linearizable " +
 			"(porcupine), and the list has one order",
-		Tier: Quick,
-		Run:  runHistories,
+		Tier:     Quick,
+		Sabotage: []string{NoLocks},
+		Run:      runHistories,
 	}
 }
 
@@ -59,7 +60,7 @@ func oneHistory(ctx context.Context, t *Trial, path string) error {
 	for p := range historyProcesses {
 		c, err := t.Child(ctx, "clients", clientsConfig{
 			Path: path, Seed: t.Rand.Uint64(), FirstClient: p * historyClients, Clients: historyClients, Actions: historyActions,
-			Synchronous: []string{"FULL", "NORMAL"}[t.Rand.IntN(2)],
+			Synchronous: []string{"FULL", "NORMAL"}[t.Rand.IntN(2)], Sabotage: t.Sabotage,
 		}, func(l Line) {
 			_, err := h.line(l.Text)
 			g.fail(err)

@@ -20,6 +20,7 @@ type clientsConfig struct {
 	Clients     int    `json:"clients"`
 	Actions     int    `json:"actions"` // of each client
 	Synchronous string `json:"synchronous"`
+	Sabotage    string `json:"sabotage"`
 }
 
 // clientsRole acts on the registers and the list, and tells before and after.
@@ -28,7 +29,7 @@ func clientsRole(ctx context.Context, p *Parent, config json.RawMessage) (err er
 	if err := json.Unmarshal(config, &c); err != nil {
 		return err
 	}
-	db, err := (&writeConfig{Path: c.Path, Synchronous: c.Synchronous}).open(ctx)
+	db, err := (&writeConfig{Path: c.Path, Synchronous: c.Synchronous, Sabotage: c.Sabotage}).open(ctx)
 	if err != nil {
 		return err
 	}
@@ -50,7 +51,7 @@ func clientsRole(ctx context.Context, p *Parent, config json.RawMessage) (err er
 }
 
 type client struct {
-	db     *holdfast.DB
+	db     *database
 	parent *Parent
 	id     int
 	rand   *rand.Rand

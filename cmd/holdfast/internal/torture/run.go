@@ -221,11 +221,21 @@ func (o *Options) one(ctx context.Context, s Scenario) (Outcome, error) {
 		return out, errors.Join(context.Cause(ctx), os.RemoveAll(dir))
 	}
 	if err != nil {
-		out.Status, out.Reason = Failed, err.Error()
+		out.Status, out.Reason = Failed, brief(err.Error())
 	}
 	if err != nil || o.Keep {
 		out.Directory = dir
 		return out, nil
 	}
 	return out, os.RemoveAll(dir)
+}
+
+// brief cuts a reason that has become long, because every child had one.
+func brief(reason string) string {
+	const most = 6
+	lines := strings.Split(reason, "\n")
+	if len(lines) > most {
+		lines = append(lines[:most], fmt.Sprintf("and %d lines more", len(lines)-most))
+	}
+	return strings.Join(lines, "\n")
 }

@@ -146,6 +146,17 @@ func TestScenariosAreComplete(t *testing.T) {
 	}
 }
 
+// TestEverySabotageHasAScenario: that it is red, the tests of the command show.
+func TestEverySabotageHasAScenario(t *testing.T) {
+	t.Parallel()
+	for _, mode := range SabotageModes() {
+		o := Options{Sabotage: mode}
+		if list, err := o.Select(); err != nil || len(list) == 0 {
+			t.Errorf("no scenario of the quick tier says that it would notice %s: %v", mode, err)
+		}
+	}
+}
+
 func must(list []Scenario, err error) []Scenario {
 	if err != nil {
 		panic(err)

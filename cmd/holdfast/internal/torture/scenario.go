@@ -47,21 +47,6 @@ type Scenario struct {
 	Run func(ctx context.Context, t *Trial) error
 }
 
-// The sabotage modes. Each breaks one promise in the workload or below SQLite,
-// never in the library, to show that the scenarios would notice.
-const (
-	EarlyAck           = "early-ack"            // the child acknowledges before the commit
-	NoSync             = "no-sync"              // the disk acknowledges syncs and does nothing
-	NoLocks            = "no-locks"             // locks of the file are granted to everybody
-	SwallowCommitError = "swallow-commit-error" // an error of the disk at COMMIT is reported as success
-	LostIdempotency    = "lost-idempotency"     // a write is repeated without its key
-)
-
-// SabotageModes lists them all.
-func SabotageModes() []string {
-	return []string{EarlyAck, NoSync, NoLocks, SwallowCommitError, LostIdempotency}
-}
-
 // Scenarios lists every scenario, in the order in which they run.
 func Scenarios() []Scenario {
 	return []Scenario{

@@ -37,7 +37,7 @@ func runStopHolders(ctx context.Context, t *Trial) error {
 			return err
 		}
 	}
-	for n := range t.Rounds(2, 20, 200) {
+	for n := range t.Rounds(2, 8, 80) {
 		if err := stopAnybody(ctx, t, filepath.Join(t.Dir, fmt.Sprintf("any%d.db", n))); err != nil {
 			return err
 		}

@@ -39,10 +39,10 @@ type repeat struct {
 	Seq    uint64 `json:"seq"`
 }
 
-func (c *writeConfig) open(ctx context.Context) (*holdfast.DB, error) {
+func (c *writeConfig) open(ctx context.Context) (*database, error) {
 	var cfg holdfast.Config
 	cfg.Database.Path, cfg.Database.Synchronous, cfg.Database.BusyTimeout = c.Path, c.Synchronous, c.Budget
-	return holdfast.OpenConfig(ctx, cfg)
+	return openDatabase(ctx, cfg, c.Sabotage)
 }
 
 // writeRole writes until the parent closes the pipe or the limit is reached, and
@@ -67,7 +67,7 @@ func writeRole(ctx context.Context, p *Parent, config json.RawMessage) (err erro
 // writing is a child that writes.
 type writing struct {
 	writeConfig
-	db     *holdfast.DB
+	db     *database
 	parent *Parent
 }
 
@@ -155,7 +155,7 @@ func (w *writing) one(ctx context.Context, x write, r *rand.Rand) error {
 		again = w.commit(ctx, x, rows)
 	}
 	switch {
-	case err != nil:
+	case err != nil && w.Sabotage != SwallowCommitError:
 		if e := w.parent.Tell("%s %d %d %s", answer(ctx, err), x.writer, x.seq, err); e != nil {
 			return e
 		}
@@ -226,7 +226,7 @@ func insertRows(ctx context.Context, tx *sql.Tx, rows []entry) error {
 func (w *writing) reader(ctx context.Context) error {
 	last := int64(0)
 	for ctx.Err() == nil {
-		n, err := readState(ctx, w.db)
+		n, err := readState(ctx, w.db.DB)
 		switch {
 		case ctx.Err() != nil:
 			return nil
