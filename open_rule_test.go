@@ -81,6 +81,14 @@ var openings = []opening{
 		"a program: that this process has no descriptor of it was looked at before",
 	},
 	{
+		"doctor/selftest/damage.go NewSpecimen os.ReadFile",
+		"a database of its own after its connection was closed",
+	},
+	{
+		"doctor/selftest/damage.go Damaged os.WriteFile",
+		"a copy that no connection has been opened to",
+	},
+	{
 		"doctor/selftest/selftest.go Hold io.Copy",
 		"standard input to nowhere",
 	},

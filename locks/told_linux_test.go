@@ -178,8 +178,12 @@ func TestProcessThatTells(t *testing.T) {
 	if err := cmd.Process.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
-	r := lookUntil(t, path, func(r *locks.Report) bool { return holder(r, pid, "WAL_WRITE", 0).State == "stopped" && len(r.Blind) > 0 })
-	if !slices.ContainsFunc(r.Blind, func(s string) bool { return strings.HasPrefix(s, control.Name(path, 0)+" gave no answer within 200 ms") }) {
+	r := lookUntil(t, path, func(r *locks.Report) bool {
+		return holder(r, pid, "WAL_WRITE", 0).State == "stopped" && len(r.Blind) > 0
+	})
+	if !slices.ContainsFunc(r.Blind, func(s string) bool {
+		return strings.HasPrefix(s, control.Name(path, 0)+" gave no answer within 200 ms")
+	}) {
 		t.Errorf("%q", r.Blind)
 	}
 	if h := holder(r, pid, "WAL_WRITE", 0); h.Statement != "" || h.CallSite != "" || len(r.Waiters) != 0 {

@@ -22,6 +22,7 @@ func roles() map[string]role {
 		"soak":            soakRole,
 		"try-open":        tryOpenRole,
 		"volume":          volumeRole,
+		"visit-damaged":   visitDamagedRole,
 		"write":           writeRole,
 		"write-when-told": writeWhenToldRole,
 	}

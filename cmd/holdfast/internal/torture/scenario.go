@@ -63,6 +63,8 @@ func Scenarios() []Scenario {
 		linearizableRegisters(),
 		clockJumps(),
 		powerCuts(),
+		hostileSQL(),
+		hostileFiles(),
 		soak(),
 	}
 }
