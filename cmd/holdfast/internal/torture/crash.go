@@ -138,7 +138,7 @@ func (c *crashing) work(ctx context.Context, path string, fresh bool) (err error
 	defer func() { err = errors.Join(err, db.Close()) }()
 	c.acked = map[int]place{}
 	if fresh {
-		if err := createEntries(ctx, db); err != nil {
+		if err := createEntries(ctx, db.DB); err != nil {
 			return err
 		}
 		c.recording.Mark()
@@ -150,14 +150,14 @@ func (c *crashing) work(ctx context.Context, path string, fresh bool) (err error
 	for w := range crashWriters {
 		writers.Go(func() { errs[w] = c.writer(ctx, db, w) })
 	}
-	checkpointer.Go(func() { errs[crashWriters] = c.checkpoints(ctx, db, done) })
+	checkpointer.Go(func() { errs[crashWriters] = c.checkpoints(ctx, db.DB, done) })
 	writers.Wait()
 	close(done)
 	checkpointer.Wait()
 	return errors.Join(errs...)
 }
 
-func (c *crashing) writer(ctx context.Context, db *holdfast.DB, w int) error {
+func (c *crashing) writer(ctx context.Context, db *database, w int) error {
 	work := writing{db: db, writeConfig: writeConfig{Sabotage: c.t.Sabotage}}
 	for seq := uint64(1); seq <= crashEach; seq++ {
 		x := newWrite(c.seed, w, seq)
@@ -367,7 +367,7 @@ func (c *crashing) repeat(ctx context.Context, s holdfasttest.CrashState, path s
 		return fmt.Errorf("open: %w", err)
 	}
 	work := writing{db: db, writeConfig: writeConfig{Sabotage: c.t.Sabotage}}
-	err = createEntries(ctx, db)
+	err = createEntries(ctx, db.DB)
 	keyed := int64(0)
 	for at := range c.writes {
 		if x := newWrite(c.seed, at.writer, at.seq); x.how == byKey && err == nil {
