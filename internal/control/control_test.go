@@ -137,50 +137,72 @@ func TestRequestsThatAreNone(t *testing.T) {
 	}
 }
 
-// Peers that say nothing or don't listen keep nobody: they lose their
-// conversation after a second, and Close ends it at once.
-func TestPeersThatDoNothing(t *testing.T) {
-	t.Parallel()
-	path := database(t)
-	cfg := config(path)
-	big := strings.Repeat("x", 8<<20) // more than a socket's buffer
-	cfg.Stats = func(context.Context) (any, error) { return big, nil }
-	end := start(t, cfg)
-	var peers []net.Conn
-	dial := func() net.Conn {
+// dialer connects to the socket of a test, until its end.
+func dialer(t *testing.T, path string) func(request string) net.Conn {
+	return func(request string) net.Conn {
+		t.Helper()
 		c, err := net.Dial("unix", control.Name(path, 0))
 		if err != nil {
 			t.Fatal(err)
 		}
-		peers = append(peers, c)
+		t.Cleanup(func() { c.Close() })
+		if _, err := io.WriteString(c, request); err != nil {
+			t.Fatal(err)
+		}
 		return c
 	}
-	for i := range 8 {
-		c := dial()
-		if i%2 == 1 {
-			if _, err := io.WriteString(c, "stats\n"); err != nil {
-				t.Fatal(err)
-			}
+}
+
+// Peers that say nothing, or don't take their answer, lose their conversation
+// after a second and keep nobody longer.
+func TestPeersThatDoNothing(t *testing.T) {
+	t.Parallel()
+	path := database(t)
+	cfg := config(path)
+	big := strings.Repeat("x", 2<<20) // more than a socket's buffer
+	cfg.Stats = func(context.Context) (any, error) { return big, nil }
+	start(t, cfg)
+	dial := dialer(t, path)
+	for range 4 {
+		dial("")
+		dial("stats\n")
+	}
+	var ninth struct{ Schema string }
+	if err := json.NewDecoder(dial("statements\n")).Decode(&ninth); err != nil || ninth.Schema != control.Schema {
+		t.Errorf("the ninth got %+v, %v", ninth, err)
+	}
+}
+
+// Close waits for no peer, and for no answer longer than that one wants.
+func TestCloseEndsConversations(t *testing.T) {
+	t.Parallel()
+	quick := false
+	for range 5 {
+		path := database(t)
+		cfg := config(path)
+		entered, ended := make(chan struct{}), make(chan error, 1)
+		cfg.Stats = func(ctx context.Context) (any, error) {
+			close(entered)
+			<-ctx.Done()
+			ended <- ctx.Err()
+			return nil, nil
 		}
+		end := start(t, cfg)
+		dial := dialer(t, path)
+		dial("stats\n")
+		for range 20 {
+			dial("")
+		}
+		<-entered
+		before := time.Now()
+		end()
+		// A Close that waited for the deadlines of its peers would never be
+		// quick, and a busy machine is at times.
+		took := time.Since(before)
+		quick = quick || <-ended == context.Canceled && took < 300*time.Millisecond
 	}
-	var late string
-	c := dial()
-	if _, err := io.WriteString(c, "statements\n"); err != nil {
-		t.Fatal(err)
-	}
-	if err := json.NewDecoder(c).Decode(&struct{ Schema *string }{&late}); err != nil || late != control.Schema {
-		t.Errorf("the ninth got %q, %v", late, err)
-	}
-	for range 8 {
-		dial()
-	}
-	before := time.Now()
-	end()
-	if took := time.Since(before); took > 500*time.Millisecond {
-		t.Errorf("Close took %v", took)
-	}
-	for _, c := range peers {
-		c.Close()
+	if !quick {
+		t.Error("Close waits")
 	}
 }
 
