@@ -5,6 +5,7 @@ package holdfast_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"io/fs"
 	"log/slog"
 	"net"
@@ -109,7 +110,9 @@ func TestControlSocket(t *testing.T) {
 		}
 	}
 	give()
-	<-waited
+	if err := <-waited; !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
 }
 
 // raw is an answer as it comes.

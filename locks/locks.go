@@ -29,7 +29,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
+	"net"
 	"time"
 
 	"github.com/holdfastdb/holdfast/internal/control"
@@ -194,10 +194,11 @@ func toldBy(a control.Answer) outside.Told {
 // silence says what is missing because of a socket, and the next step.
 func silence(s control.Silence) string {
 	const missing = ", so call sites and statements of its process are missing; "
+	var network net.Error
 	switch {
 	case errors.Is(s.Err, fs.ErrPermission):
 		return s.Path + " is another user's" + missing + "look as that user or with sudo"
-	case errors.Is(s.Err, os.ErrDeadlineExceeded), errors.Is(s.Err, context.DeadlineExceeded):
+	case errors.As(s.Err, &network) && network.Timeout(): // also when no more connections fit into its queue
 		return s.Path + " gave no answer within 200 ms" + missing + "it is busy or stopped: look again"
 	}
 	return fmt.Sprintf("%s gave no answer that counts (%v)%slook who has it open (lsof)", s.Path, s.Err, missing)

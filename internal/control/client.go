@@ -24,7 +24,7 @@ const maxAnswer = 16 << 20
 // Silence is a socket that gave no answer that could be used.
 type Silence struct {
 	Path string
-	Err  error // never one of a socket that a killed process has left
+	Err  error // a net.Error with Timeout when nothing came in time; never of a socket that a killed process has left
 }
 
 // ErrImpostor says that an answer names another process than the one that has
@@ -73,12 +73,8 @@ func askOne(ctx context.Context, path string, request Request) (a Answer, err er
 		return a, err
 	}
 	defer c.Close()
-	if deadline, ok := ctx.Deadline(); ok {
-		if err := c.SetDeadline(deadline); err != nil {
-			return a, err
-		}
-	}
-	stop := context.AfterFunc(ctx, func() { _ = c.Close() })
+	// What is under way then fails with os.ErrDeadlineExceeded.
+	stop := context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
 	pid, err := peer(c)
 	if err != nil {

@@ -31,7 +31,7 @@ func database(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	path := filepath.Join(dir, "app.db")
 	if err := os.WriteFile(path, nil, 0o600); err != nil {
 		t.Fatal(err)
@@ -338,6 +338,9 @@ func TestAnswersThatDontCount(t *testing.T) {
 			all.Wait()
 			if len(answers) != 0 || len(silent) != 1 || silent[0].Path != control.Name(path, 4) {
 				t.Errorf("%+v, %+v", answers, silent)
+			}
+			if late := errors.Is(silent[0].Err, os.ErrDeadlineExceeded); late != (answer == "-") {
+				t.Errorf("%v", silent[0].Err)
 			}
 			if name == "another's" && !errors.Is(silent[0].Err, control.ErrImpostor) {
 				t.Errorf("%v", silent[0].Err)
