@@ -46,13 +46,15 @@ func (w *Writer) perform(t *task) {
 		w.answer(t, err)
 		return
 	}
+	apart := false
 	if w.group == nil {
 		if err := w.begin(t); err != nil {
 			w.answer(t, err)
 			return
 		}
 		w.mu.Lock()
-		w.group.sealed = t.alone || w.known.apart[t.sql]
+		apart = w.known.apart[t.sql] > 0
+		w.group.sealed = t.alone || apart
 		w.holder = t.holder(w.clock.now)
 		w.mu.Unlock()
 	}
@@ -63,8 +65,11 @@ func (w *Writer) perform(t *task) {
 	err := w.runIsolated(t)
 	w.ctx = nil
 	w.clock.now = time.Now()
-	if w.clock.now.Sub(start) > slowStatement {
+	switch {
+	case w.clock.now.Sub(start) > slowStatement:
 		w.setApart(t.sql)
+	case apart && err == nil:
+		w.forgive(t.sql)
 	}
 	w.settle(t, err, before)
 }
@@ -74,8 +79,13 @@ func (w *Writer) perform(t *task) {
 // its context ends, SQLite rolls them back together with it.
 const slowStatement = 10 * time.Millisecond
 
-// maxApart bounds the statements that are remembered as bad company.
-const maxApart = 256
+// What is remembered of bad company: how many statements, and for how many good
+// runs. A quick statement can be slow once because the processor was taken away,
+// and one that is slow once in a few times still costs its groups something.
+const (
+	maxApart = 256
+	apartFor = 16
+)
 
 func (w *Writer) setApart(sql string) {
 	w.mu.Lock()
@@ -83,7 +93,16 @@ func (w *Writer) setApart(sql string) {
 	if len(w.known.apart) >= maxApart {
 		clear(w.known.apart)
 	}
-	w.known.apart[sql] = true
+	w.known.apart[sql] = apartFor
+}
+
+// forgive notes a good run of a statement that commits alone.
+func (w *Writer) forgive(sql string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.known.apart[sql]--; w.known.apart[sql] <= 0 {
+		delete(w.known.apart, sql)
+	}
 }
 
 func (w *Writer) runIsolated(t *task) error {
@@ -261,7 +280,7 @@ func (w *Writer) decide() (*task, step) {
 		switch {
 		case t == nil && !full && g.lacks():
 			return nil, doYield
-		case t == nil || full || t.alone || t.kind == hold || t.kind == statement && w.known.apart[t.sql]:
+		case t == nil || full || t.alone || t.kind == hold || t.kind == statement && w.known.apart[t.sql] > 0:
 			return nil, doCommit
 		case t.kind == interactive && !w.joins(t.site):
 			return nil, doCommit

@@ -35,6 +35,14 @@ func (w *Writer) expireIn(d time.Duration, now time.Time) {
 	e.at = at
 }
 
+// Between two looks at the queue there is a pause, at most longestPause, that
+// grows with what a look costs, which is about 10 ns a unit. Without it 50,000
+// units, each with a deadline of its own, took 1.8 s of a processor to end.
+const (
+	pausePerUnit = 200 * time.Nanosecond
+	longestPause = 10 * time.Millisecond
+)
+
 // expire answers the units whose budget is spent, and calls those that have
 // waited for long to look around.
 func (w *Writer) expire() {
@@ -69,7 +77,7 @@ func (w *Writer) expire() {
 	}
 	w.expiry.at = time.Time{}
 	if next >= 0 {
-		w.expireIn(next, now)
+		w.expireIn(max(next, min(time.Duration(w.queue.len)*pausePerUnit, longestPause)), now)
 	}
 	w.mu.Unlock()
 	for _, t := range late {

@@ -218,3 +218,77 @@ func TestLargeTransactionBesideAReaderWithoutWAL(t *testing.T) {
 		d.end()
 	})
 }
+
+// Waits that end one after the other don't each cost a look at all of them.
+func TestManyLateWaits(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t)
+		tx := d.open()
+		const waits, apart = 3000, 10 * time.Microsecond
+		start := time.Now()
+		ended := make(chan time.Duration, waits)
+		for i := range waits {
+			patience := time.Second + time.Duration(i)*apart
+			go func() {
+				err := d.Do(t.Context(), Unit{Priority: Normal, Budget: patience, Run: func(*sqlite.Conn) error { return nil }})
+				took := time.Since(start)
+				var busy *BusyError
+				if late := took - patience; !errors.As(err, &busy) || late < 0 || late > longestPause {
+					t.Errorf("a wait of %v: %v after %v", patience, err, took)
+				}
+				ended <- took
+			}()
+		}
+		looks := map[time.Duration]bool{} // each at a time of its own
+		for range waits {
+			looks[<-ended] = true
+		}
+		if len(looks) > waits/10 {
+			t.Errorf("%d looks at the queue for %d waits", len(looks), waits)
+		}
+		d.commit(tx)
+		d.end()
+	})
+}
+
+// A statement that was bad company once is given another chance.
+func TestBadCompanyIsForgiven(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	const slow, quick = "INSERT INTO led(who) VALUES ('slow')", "INSERT INTO led(who) VALUES ('quick')"
+	shared := func() bool { // do they share a COMMIT?
+		tx := d.open()
+		before := d.counters.Groups.Load()
+		var answers []<-chan error
+		for _, sql := range []string{quick, slow} {
+			answers = append(answers, d.behind(func() error { return d.do(t.Context(), sql) }))
+		}
+		if _, err := tx.Rollback(); err != nil {
+			t.Fatal(err)
+		}
+		for _, a := range answers {
+			if err := <-a; err != nil {
+				t.Error(err)
+			}
+		}
+		return d.counters.Groups.Load()-before == 1
+	}
+	d.setApart(slow)
+	if shared() {
+		t.Error("they share a COMMIT at once")
+	}
+	for range apartFor - 1 {
+		if err := d.do(t.Context(), slow); err != nil {
+			t.Fatal(err)
+		}
+	}
+	again := false
+	for range 3 { // one that is descheduled for 10 ms is bad company, rightly
+		again = again || shared()
+	}
+	if !again {
+		t.Errorf("they don't share a COMMIT after %d quick runs", apartFor)
+	}
+	d.end()
+}

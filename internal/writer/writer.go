@@ -107,7 +107,7 @@ type Writer struct {
 // known is what experience has taught.
 type known struct {
 	sites map[locks.Site]time.Duration // how long transactions of a call site hold the writer
-	apart map[string]bool              // statements that commit alone
+	apart map[string]int               // statements that commit alone, for so many runs more
 }
 
 // clock is when the owner of the baton last looked.
@@ -134,7 +134,7 @@ type spare struct {
 func New(cfg Config) *Writer {
 	cfg.MaxGroup = max(cfg.MaxGroup, 1)
 	w := &Writer{cfg: cfg, idle: make(chan struct{}), known: known{
-		sites: make(map[locks.Site]time.Duration), apart: make(map[string]bool),
+		sites: make(map[locks.Site]time.Duration), apart: make(map[string]int),
 	}}
 	if cfg.Graph != nil {
 		cfg.Graph.join(w)
