@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"runtime"
 	"slices"
 	"strconv"
@@ -492,4 +493,23 @@ func (d *database) openLockFile() {
 		return
 	}
 	d.turn = turn
+}
+
+// private gives what ATTACH or VACUUM INTO creates the permissions of a new
+// database, by name: nothing is opened. A name that leads nowhere afterwards was
+// no file's.
+func (d *database) private(names []string, create bool) (afterwards func()) {
+	missing := slices.DeleteFunc(slices.Clone(names), func(name string) bool {
+		_, err := os.Lstat(name)
+		return !errors.Is(err, fs.ErrNotExist)
+	})
+	mode := d.cfg.Database.fileMode()
+	if create && len(missing) == 1 && len(names) == 1 {
+		_, _ = dbfile.CreatePrivate(missing[0], mode) // SQLite says what is wrong with the name
+	}
+	return func() {
+		for _, name := range missing {
+			_ = os.Chmod(name, mode) // most statements have created nothing
+		}
+	}
 }

@@ -438,6 +438,7 @@ func (d *database) engine(readOnly bool) *session.Engine {
 		OpenPinned:     func(ctx context.Context) (*sqlite.Conn, error) { return d.connect(ctx, own) },
 		Fence:          d.fence,
 		Sidecar:        isSidecar,
+		Private:        d.private,
 		Fail:           d.fail,
 		Notice:         d.notice,
 		OnSlow:         d.reportSlow,

@@ -46,6 +46,10 @@ type Config struct {
 	// Sidecar tells whether a name leads to the log, the shared memory, the
 	// journal or the lock file of a database that this process has open.
 	Sidecar func(name string) bool
+	// Private is told the names that ATTACH or VACUUM INTO may create; create asks to
+	// make an empty file first. What did not exist before is private after
+	// afterwards was called.
+	Private func(names []string, create bool) (afterwards func())
 	// Fail turns an error of any room into the library's own. sql may be empty.
 	Fail func(op, sql string, site locks.Site, args []driver.NamedValue, err error) error
 	// Notice reports something an operator may want to know. It must not block.

@@ -172,6 +172,7 @@ func (c *Conn) run(ctx context.Context, s statement) (answer, error) {
 		if err := c.refuseSidecar(s); err != nil {
 			return answer{}, err
 		}
+		defer c.private(s)()
 	case pragmaSet:
 		if a, done, err := c.pragma(ctx, s); done || err != nil {
 			return a, err
@@ -212,13 +213,7 @@ func (c *Conn) run(ctx context.Context, s statement) (answer, error) {
 // a connection of this process has on it. A name that an expression makes up is
 // not known before it is opened.
 func (c *Conn) refuseSidecar(s statement) error {
-	names := []string{s.v.name}
-	for _, a := range s.args {
-		if name, ok := a.Value.(string); ok {
-			names = append(names, name)
-		}
-	}
-	for _, name := range names {
+	for _, name := range s.fileNames() {
 		sidecar := c.e.cfg.Sidecar != nil && name != "" && c.e.cfg.Sidecar(name)
 		for _, suffix := range []string{"-wal", "-shm", "-journal", "-holdfast.lock", "-holdfast.sock"} {
 			sidecar = sidecar || strings.HasSuffix(name, suffix)
@@ -228,6 +223,29 @@ func (c *Conn) refuseSidecar(s statement) error {
 		}
 	}
 	return nil
+}
+
+// private makes a file that the statement creates the owner's alone, where its
+// name can be known: SQLite creates it as the umask says. VACUUM fills it, so
+// there it has to be private before.
+func (c *Conn) private(s statement) (afterwards func()) {
+	if c.e.cfg.Private == nil || c.e.cfg.Writer == nil || s.v.name == "wal_checkpoint" {
+		return func() {}
+	}
+	return c.e.cfg.Private(s.fileNames(), s.v.class == outside)
+}
+
+// fileNames are the names that ATTACH or VACUUM INTO may mean.
+func (s statement) fileNames() (names []string) {
+	if s.v.name != "" {
+		return []string{s.v.name}
+	}
+	for _, a := range s.args {
+		if name, ok := a.Value.(string); ok && name != "" {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // runOnReader runs a read-only statement on a leased reader. When all rows fit
