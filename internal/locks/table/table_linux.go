@@ -3,6 +3,7 @@ package table
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"slices"
@@ -12,13 +13,65 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Read reads the kernel's lock table.
+// readings is how often a table is read that does not come in one piece. With 300
+// locks held all the time while 40 others came and went without a pause, one was
+// out of sight in 140 of 1,000 readings, in 16 of two and in 0 to 1 of three.
+const readings = 3
+
+// Read reads the kernel's lock table. The kernel hands it out a page at a time,
+// and finds its place again by counting rows: a lock that goes away in between
+// hides another one, and one that comes shows another twice. So a table of more
+// than a page is read several times, and the answer is what any of them shows.
 func Read() ([]Row, error) {
-	text, err := os.ReadFile("/proc/locks")
+	text, pieces, err := readLocks()
 	if err != nil {
 		return nil, fmt.Errorf("read the lock table: %w", err)
 	}
-	return Parse(string(text)), nil
+	rows := Parse(text)
+	if pieces < 2 {
+		return rows, nil
+	}
+	seen := make(map[Row]struct{}, len(rows))
+	rows = slices.DeleteFunc(rows, func(r Row) bool { return !news(seen, r) })
+	for range readings - 1 {
+		if text, _, err = readLocks(); err != nil {
+			return nil, fmt.Errorf("read the lock table: %w", err)
+		}
+		for _, r := range Parse(text) {
+			if news(seen, r) {
+				rows = append(rows, r)
+			}
+		}
+	}
+	return rows, nil
+}
+
+func news(seen map[Row]struct{}, r Row) bool {
+	before := len(seen)
+	seen[r] = struct{}{}
+	return len(seen) > before
+}
+
+// readLocks returns the table and in how many pieces it came.
+func readLocks() (text string, pieces int, err error) {
+	file, err := os.Open("/proc/locks")
+	if err != nil {
+		return "", 0, err
+	}
+	defer file.Close()
+	var all []byte
+	page := make([]byte, 64<<10)
+	for {
+		n, err := file.Read(page)
+		all = append(all, page[:n]...)
+		switch {
+		case errors.Is(err, io.EOF):
+			return string(all), pieces, nil
+		case err != nil:
+			return "", 0, err
+		}
+		pieces++
+	}
 }
 
 // Info reads the locks that a descriptor of a process tells of.
