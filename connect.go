@@ -205,6 +205,17 @@ func (d *database) connect(ctx context.Context, r role) (_ *sqlite.Conn, err err
 			err = single(err)
 		}
 	}()
+	if r == writing {
+		// SQLite opens a file that can't be written for reading instead, and a
+		// writer would stay so long after the disk or the permissions are mended.
+		if readOnly, err := c.DBReadOnly("main"); err != nil {
+			return nil, err
+		} else if readOnly {
+			return nil, newError("open", ErrReadOnly, sqlite.ResultReadOnly,
+				d.path+" can't be opened for writing now: the file system is read-only, or permission was withdrawn",
+				"make it writable; the next write tries again")
+		}
+	}
 	// The wait budget comes first: everything after it may find a lock.
 	var h busy.Handler
 	h.Arm(ctx, d.cfg.Database.BusyTimeout, nil)

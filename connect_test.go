@@ -85,3 +85,49 @@ func TestAProbeIsBehindEveryConnection(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// SQLite opens a file that can't be written for reading and says nothing. Such a
+// connection must not become the writer, which is kept for as long as it works.
+func TestAReadOnlyConnectionIsNoWriter(t *testing.T) {
+	var readOnly atomic.Bool
+	vfs, err := sqlite.RegisterVFS(func(c *sqlite.FileCall) sqlite.ResultCode {
+		if c.Op == sqlite.FileOpen && c.Kind == sqlite.FileMain && readOnly.Load() {
+			c.Flags = c.Flags&^int(sqlite.OpenReadWrite|sqlite.OpenCreate) | int(sqlite.OpenReadOnly)
+		}
+		return c.Forward()
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := vfs.Unregister(); err != nil {
+			t.Error(err)
+		}
+	}()
+	ctx := sqlite.WithProbe(context.Background(), &sqlite.Probe{VFS: vfs})
+	path := filepath.Join(t.TempDir(), "app.db")
+	db, err := Open(ctx, path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	var n int
+	if err := db.QueryRow("SELECT count(*) FROM sqlite_schema").Scan(&n); err != nil { // takes the connection that Open has made
+		t.Fatal(err)
+	}
+	readOnly.Store(true)
+	if _, err := db.Exec("CREATE TABLE t(a)"); !errors.Is(err, ErrReadOnly) {
+		t.Errorf("a write while the file system is read-only: %v", err)
+	}
+	readOnly.Store(false)
+	if _, err := db.Exec("CREATE TABLE t(a)"); err != nil {
+		t.Errorf("afterwards: %v", err)
+	}
+	if err := db.Close(); err != nil {
+		t.Error(err)
+	}
+	readOnly.Store(true)
+	if _, err := Open(ctx, path); !errors.Is(err, ErrReadOnly) {
+		t.Errorf("opened for writing on a read-only file system: %v", err)
+	}
+}
