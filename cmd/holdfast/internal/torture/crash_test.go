@@ -10,7 +10,7 @@ func TestCrashesAndFaults(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes half a minute")
 	}
-	for _, s := range []Scenario{crashStates()} {
+	for _, s := range []Scenario{crashStates(), nthFaults()} {
 		for _, mode := range slices.Concat([]string{""}, s.Sabotage) {
 			o := options(t)
 			o.Sabotage = mode

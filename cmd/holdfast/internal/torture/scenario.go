@@ -52,6 +52,7 @@ func Scenarios() []Scenario {
 	return []Scenario{
 		crowd(),
 		crashStates(),
+		nthFaults(),
 		killWriters(),
 		waitBehindKilled(),
 		stopHolders(),
