@@ -10,6 +10,7 @@ import (
 	"os"
 	"reflect"
 	"regexp"
+	"slices"
 	"sort"
 	"strings"
 	"sync"
@@ -209,7 +210,7 @@ func translate(op, text string, site locks.Site, args []driver.NamedValue, err e
 	if errors.As(err, &engine) {
 		e.setCode(engine.Code)
 		e.engineMeaning(engine.Code)
-		e.text = redact(e.text, args)
+		e.text = redactLiterals(redact(e.text, args), text)
 	} else {
 		e.setCode(sqlite.ResultError)
 	}
@@ -434,6 +435,34 @@ func redact(msg string, args []driver.NamedValue) string {
 	// The engine itself cuts what it quotes; a long value can show in part.
 	for _, v := range values {
 		msg = redactPart(msg, v)
+	}
+	return msg
+}
+
+// redactLiterals takes out what an engine's message quotes, or ends with, if it
+// stands in a literal of the statement and nowhere else in it: names stay.
+func redactLiterals(msg, sql string) string {
+	literals, rest := stats.Literals(sql)
+	secret := func(s string) bool {
+		return s != "" && !strings.Contains(rest, s) &&
+			slices.ContainsFunc(literals, func(l string) bool { return strings.Contains(l, s) })
+	}
+	if len(literals) == 0 {
+		return msg
+	}
+	end := len(msg)
+	if k := strings.LastIndex(msg, " ("); k > 0 { // the code
+		end = k
+	}
+	if k := strings.LastIndex(msg[:end], ": "); k > 0 && secret(msg[k+2:end]) {
+		msg = msg[:k+2] + "?" + msg[end:]
+	}
+	for _, q := range []string{`"`, "'"} {
+		from := strings.Index(msg, q)
+		to := strings.LastIndex(msg, q)
+		if from >= 0 && to > from && secret(strings.TrimPrefix(msg[from+1:to], "x")) {
+			msg = msg[:from+1] + "?" + msg[to:]
+		}
 	}
 	return msg
 }

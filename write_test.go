@@ -16,6 +16,7 @@ import (
 
 	"github.com/holdfastdb/holdfast"
 	"github.com/holdfastdb/holdfast/internal/sqlite"
+	"github.com/holdfastdb/holdfast/locks"
 )
 
 var readOnly = &sql.TxOptions{ReadOnly: true}
@@ -324,8 +325,17 @@ func TestBadStatements(t *testing.T) {
 	must(t, db, "INSERT INTO t VALUES (1, X'00')")
 }
 
-// TestNoValueInErrorsOrLogs plants a canary in every argument and looks for it
-// in everything that comes out.
+func jsonOf(t *testing.T, v any) string {
+	t.Helper()
+	b, err := json.Marshal(v)
+	if err != nil {
+		t.Error(err)
+	}
+	return string(b)
+}
+
+// TestNoValueInErrorsOrLogs plants a canary in every argument and literal and
+// looks for it in everything that comes out.
 func TestNoValueInErrorsOrLogs(t *testing.T) {
 	t.Parallel()
 	const canary = "CANARY-4711-do-not-show"
@@ -354,6 +364,32 @@ func TestNoValueInErrorsOrLogs(t *testing.T) {
 	note(db.Query("SELECT * FROM f WHERE f MATCH ?", canary+":x"))
 	note(db.Query("SELECT json_extract('{}', ?)", canary))
 	note(db.Query("SELECT json(?)", canary))
+	for _, sql := range []string{ // the same as literals of the text
+		"SELECT json_extract('{}', '" + canary + "')",
+		"SELECT * FROM f WHERE f MATCH '\"" + canary + "'",
+		"SELECT * FROM f WHERE f MATCH '" + canary + ":x'",
+		"INSERT INTO s VALUES ('" + canary + "')",
+		"SELECT * FROM t WHERE a = '" + canary + "' AND",
+		"SELECT '" + canary,
+		"SELECT x'" + canary + "'",
+		"SELECT * FROM t WHERE a LIKE 'x' ESCAPE '" + canary + "'",
+		"PRAGMA journal_mode = off; SELECT '" + canary + "'",
+		"SELECT printf('%*d', 2000000000, 1) || '" + canary + "'",
+		"SELECT load_extension('" + canary + "')",
+		"INSERT INTO t VALUES ('" + canary + "', 1), ('" + canary + "')",
+		"ATTACH '/nowhere/" + canary + "' AS x",
+		"VACUUM INTO '/nowhere/" + canary + "'",
+	} {
+		_, err := db.Exec(sql)
+		if err == nil {
+			t.Errorf("no error: %s", sql)
+			continue
+		}
+		note(nil, err)
+	}
+	if _, err := db.Exec("SELECT * FROM nosuch WHERE a = 'nosuch'"); !strings.Contains(err.Error(), "no such table: nosuch") {
+		t.Errorf("a name was taken for a value: %v", err)
+	}
 	note(db.Exec("ATTACH ? AS x", "/nowhere/"+canary))
 	note(db.Exec("SELECT ?, ?", canary))
 	note(db.Batch(ctx(), []holdfast.Statement{{SQL: "INSERT INTO t VALUES (?, 1)", Args: []any{canary}}}, holdfast.IdempotencyKey(canary)))
@@ -363,10 +399,19 @@ func TestNoValueInErrorsOrLogs(t *testing.T) {
 	}
 	must(t, tx, "UPDATE t SET a = '"+canary+"' WHERE b = ?", canary)
 	note(db.Exec("DELETE FROM t WHERE a = ?", canary))
+	if report, err := db.Locks(ctx()); err != nil {
+		t.Error(err)
+	} else {
+		out = append(out, jsonOf(t, report), fmt.Sprintf("%+v", report))
+	}
 	for db.Stats().Leaks == 0 {
 		_, _ = db.Exec("DELETE FROM t WHERE a = ?", canary)
 	}
 	tx.Rollback()
+	out = append(out, jsonOf(t, db.Stats()), fmt.Sprintf("%+v", db.Stats()))
+	if report, err := locks.Look(ctx(), db.Path()); err == nil { // Linux
+		out = append(out, jsonOf(t, report))
+	}
 	for _, s := range append(out, log.String()) {
 		if strings.Contains(s, "CANARY") || strings.Contains(s, "do-not-show") {
 			t.Errorf("a value shows in: %s", s)
