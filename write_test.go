@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/holdfastdb/holdfast"
+	"github.com/holdfastdb/holdfast/doctor"
 	"github.com/holdfastdb/holdfast/internal/sqlite"
 	"github.com/holdfastdb/holdfast/locks"
 )
@@ -419,5 +420,30 @@ func TestNoValueInErrorsOrLogs(t *testing.T) {
 	}
 	if log.String() == "" {
 		t.Error("nothing was logged, so nothing was tested")
+	}
+}
+
+// doctor reads the same file and a data source name that may have a password.
+func TestNoValueInDoctor(t *testing.T) {
+	t.Parallel()
+	const canary = "CANARY-4711-do-not-show"
+	path := filepath.Join(t.TempDir(), "app.db")
+	db, err := holdfast.Open(ctx(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	must(t, db, "CREATE TABLE t(a, b)")
+	must(t, db, "INSERT INTO t VALUES (?, ?)", canary, canary)
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	report, err := doctor.Examine(ctx(), path, doctor.Options{
+		DSN: path + "?_auth_pass=" + canary + "&_nosuch=" + canary, Driver: "mattn",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := jsonOf(t, report); strings.Contains(got, canary) || !strings.Contains(got, "dsn-ignored") {
+		t.Errorf("a value shows, or nothing was found: %s", got)
 	}
 }
