@@ -217,7 +217,7 @@ var openings = []opening{
 		"/proc/PID/fdinfo: text of the kernel about a descriptor, not what is behind it",
 	},
 	{
-		"internal/locks/table/table_linux.go Read os.ReadFile",
+		"internal/locks/table/table_linux.go readLocks os.Open",
 		"the kernel's lock table, by a constant name",
 	},
 	{
