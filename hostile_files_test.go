@@ -28,7 +28,8 @@ func visit(ctx context.Context, path string, opts ...holdfast.Option) error {
 			"SELECT count(*) FROM t", "SELECT * FROM v", "PRAGMA table_info(t)", "PRAGMA foreign_key_check", "PRAGMA integrity_check(5)",
 		} {
 			_, _ = drainAll(ctx, db, sql)
-			for range db.Rows(ctx, sql) { //nolint:revive // read to the end
+			for _, err := range db.Rows(ctx, sql) { // to the end
+				_ = err
 			}
 		}
 		for _, sql := range []string{

@@ -138,7 +138,8 @@ func visitDamaged(ctx context.Context, path string, options []holdfast.Option) (
 	if err == nil {
 		outcome = "opened"
 		for _, sql := range visitReads {
-			for range db.Rows(ctx, sql) { //nolint:revive // to the end
+			for _, err := range db.Rows(ctx, sql) { // to the end
+				_ = err
 			}
 			_, _ = db.ExecContext(ctx, sql)
 		}
