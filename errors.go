@@ -169,6 +169,7 @@ var failures = []failure{
 	{writer.ErrClosed, ErrClosed, sqlite.ResultMisuse, ""},
 	{writer.ErrEnded, ErrRolledBack, sqlite.ResultMisuse, ""},
 	{pool.ErrClosed, ErrClosed, sqlite.ResultMisuse, ""},
+	{errClosedUnder, ErrClosed, sqlite.ResultMisuse, "end transactions and loops over rows before Close"},
 	{pool.ErrExhausted, ErrBusy, sqlite.ResultBusy, "close rows and read transactions sooner, or raise connection_pool.max_connections"},
 	{session.ErrReadOnlyTx, ErrReadOnlyTx, sqlite.ResultReadOnly, "begin the transaction without ReadOnly"},
 	{session.ErrReadOnly, ErrReadOnly, sqlite.ResultReadOnly, "open the database without WithReadOnly"},
@@ -224,6 +225,9 @@ func translate(op, text string, site locks.Site, args []driver.NamedValue, err e
 // fail is translate with what the database knows besides: who the other process
 // is that an operation has waited for in vain.
 func (d *database) fail(op, text string, site locks.Site, args []driver.NamedValue, err error) error {
+	if errors.Is(err, session.ErrEvicted) && d.closing() {
+		err = errClosedUnder
+	}
 	out := translate(op, text, site, args, err)
 	var e *Error
 	if !errors.As(out, &e) || e.kind != ErrBusy {
@@ -237,6 +241,16 @@ func (d *database) fail(op, text string, site locks.Site, args []driver.NamedVal
 		d.nameForeign(e)
 	}
 	return out
+}
+
+// errClosedUnder is ErrEvicted when it was Close that ended the lease.
+var errClosedUnder = errors.New("the database was closed meanwhile")
+
+// closing tells whether the last handle has been closed.
+func (d *database) closing() bool {
+	opened.mu.Lock()
+	defer opened.mu.Unlock()
+	return d.handles == 0
 }
 
 const foreignKind = "another process"

@@ -506,3 +506,57 @@ func ExampleCollect() {
 	fmt.Println(accounts, err)
 	// Output: [{ada 500} {bob 20}] <nil>
 }
+
+// Whoever still reads or writes when the handle is closed is told so, and not
+// that it has taken too long.
+func TestCloseUnderALease(t *testing.T) {
+	t.Parallel()
+	for name, use := range map[string]func(db *holdfast.DB, closing func()) error{
+		"DB.Rows": func(db *holdfast.DB, closing func()) error {
+			for _, err := range db.Rows(ctx(), endless+"SELECT i FROM n") {
+				if err != nil {
+					return err
+				}
+				closing()
+			}
+			return nil
+		},
+		"Query": func(db *holdfast.DB, closing func()) error {
+			rows, err := db.Query(endless + "SELECT i FROM n")
+			if err != nil {
+				return err
+			}
+			defer rows.Close()
+			for rows.Next() {
+				closing()
+			}
+			return rows.Err()
+		},
+		"Tx": func(db *holdfast.DB, closing func()) error {
+			tx, err := db.Begin()
+			if err != nil {
+				return err
+			}
+			defer tx.Rollback()
+			closing()
+			for err == nil {
+				_, err = tx.Exec("CREATE TABLE IF NOT EXISTS t(a)")
+			}
+			return err
+		},
+	} {
+		db := open(t)
+		var all sync.WaitGroup
+		closing := sync.OnceFunc(func() { // not by the reader itself: Close waits for it to come to its next row
+			all.Go(func() {
+				if err := db.Close(); err != nil {
+					t.Errorf("%s: %v", name, err)
+				}
+			})
+		})
+		if err := use(db, closing); !errors.Is(err, holdfast.ErrClosed) || strings.Contains(err.Error(), "max_lease_age") {
+			t.Errorf("%s: %v", name, err)
+		}
+		all.Wait()
+	}
+}
