@@ -9,6 +9,11 @@ SHELL := bash
 MODULES  := $(shell go list -m -f '{{.Dir}}')
 PACKAGES := $(shell go list -m -f '{{.Path}}/...')
 LINT     := go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+VULN     := go run golang.org/x/vuln/cmd/govulncheck@v1.9.0
+SBOM     := go run github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0
+# What a release is built with: no path of this machine, no cgo, and the commit.
+RELEASE  := CGO_ENABLED=0 go build -trimpath -buildvcs=true
+VULNDB   ?= https://vuln.go.dev
 TARGETS  := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
 TIMEOUT  ?= 10m
 FUZZTIME ?= 10s
@@ -18,11 +23,40 @@ each = for dir in $(MODULES); do (cd "$$dir" && $(1)); done
 
 .PHONY: help
 help: ## Show the targets
-	@awk -F ':.*## ' '/^[a-z\/]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z\/]+:.*## / {printf "%-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## Build the command into bin/
 	go build -o bin/ ./cmd/holdfast
+
+.PHONY: release
+release: ## Build the command as a release has it: the same bytes everywhere
+	$(RELEASE) -o bin/ ./cmd/holdfast
+
+# Two clones in different directories, the second with an empty build cache: from
+# a common one both would take the same objects. Minutes, so it isn't part of CI.
+.PHONY: reproducible
+reproducible: ## Build the committed state twice and compare
+	@scratch=$$(mktemp -d); trap 'rm -rf "$$scratch"' EXIT; \
+	cache=$$(go env GOCACHE); \
+	for dir in one another/place; do \
+		git clone -q . "$$scratch/$$dir"; \
+		(cd "$$scratch/$$dir" && GOCACHE=$$cache $(RELEASE) -o holdfast ./cmd/holdfast && sha256sum holdfast); \
+		cache=$$scratch/cache; \
+	done; \
+	cmp "$$scratch/one/holdfast" "$$scratch/another/place/holdfast" && echo "the same bytes"
+
+.PHONY: sbom
+sbom: release ## What is compiled into the command, as CycloneDX: bin/holdfast.cdx.json
+	$(SBOM) bin -json -output bin/holdfast.cdx.json bin/holdfast
+
+# The database is on the network; VULNDB=file:///DIRECTORY takes a copy.
+.PHONY: vuln
+vuln: ## Known vulnerabilities that the code can reach, all modules
+	@for dir in $(MODULES); do \
+		(cd "$$dir" && $(VULN) -db $(VULNDB) ./...) || { \
+			echo "$$dir: vulnerable, or not looked at; if $(VULNDB) is out of reach, set VULNDB=file:///DIRECTORY to a copy" >&2; exit 1; }; \
+	done
 
 .PHONY: check
 check: vet lint arch test ## What a change must pass
