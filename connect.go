@@ -407,12 +407,24 @@ func newScript(pragmas ...pragma) script {
 	return script{pragmas, string(sql)}
 }
 
+// Values of PRAGMA synchronous.
+const (
+	syncFull  = 2
+	syncExtra = 3
+)
+
 // newProfile is all that can be told before the file is open.
 func newProfile(cfg Config, inMemory bool, probe *sqlite.Probe) profile {
 	c := cfg.Database
 	sync := slices.Index([]string{"OFF", "NORMAL", "FULL", "EXTRA"}, c.Synchronous)
-	if inMemory {
+	switch {
+	case inMemory:
 		sync = 0 // it ends with the process anyway
+	case sync == syncFull && !c.EnableWALMode.Enabled():
+		// A commit without a log is the removal of the journal, and FULL does not
+		// flush the directory after that: the power fails, the journal is back, and
+		// rolls back what was acknowledged. In WAL mode both are the same.
+		sync = syncExtra
 	}
 	temp := slices.Index([]string{"", "FILE", "MEMORY"}, c.TempStore)
 	foreignKeys := 0

@@ -94,6 +94,16 @@ func TestFullLosesNothing(t *testing.T) {
 	}
 }
 
+// Without a log a commit is the removal of the journal.
+func TestFullLosesNothingWithoutALog(t *testing.T) {
+	r := record(t, newDisk(t), func(c *holdfast.Config) { c.Database.EnableWALMode = holdfast.Off })
+	for _, names := range []holdfasttest.Metadata{holdfasttest.Journaled, holdfasttest.Strict} {
+		if v := judge(t, r, states(t), names); v != (verdicts{}) {
+			t.Errorf("%+v", v)
+		}
+	}
+}
+
 func TestNormalNeverCorrupts(t *testing.T) {
 	v := judge(t, record(t, newDisk(t), holdfast.WithSynchronous("NORMAL")), states(t), holdfasttest.Journaled)
 	if v.corrupt+v.torn > 0 || v.lost == 0 {
