@@ -22,7 +22,7 @@ func nthFaults() Scenario {
 		About: "fail the Nth call to the disk, once or from then on, with an I/O error, no space, a read-only file system or half a write, " +
 			"in everything that a database does, and look whether it ends, goes on afterwards and has told the truth",
 		Tier:     Quick,
-		Sabotage: []string{SwallowCommitError},
+		Sabotage: []string{NoSync, SwallowCommitError},
 		Run:      runFaults,
 	}
 }
@@ -232,6 +232,12 @@ func (f *faulting) one(ctx context.Context, p plan, n int) (met int64, err error
 	disk := holdfasttest.NewDisk()
 	defer func() { err = errors.Join(err, disk.Close()) }()
 	v := &victim{plan: p, path: filepath.Join(dir, "app.db"), disk: disk, sabotage: f.t.Sabotage}
+	if f.t.Sabotage == NoSync {
+		disk.Inject(holdfasttest.Fault{Kind: holdfasttest.NoSync, Sticky: true})
+	}
+	if v.recording, err = disk.Record(); err != nil {
+		return 0, err
+	}
 	if !p.op.recovers {
 		if err := v.open(ctx); err != nil {
 			return 0, err
@@ -248,7 +254,32 @@ func (f *faulting) one(ctx context.Context, p plan, n int) (met int64, err error
 	for _, w := range v.writes {
 		f.t.Count(fateNames[w.fate], 1)
 	}
-	return met, v.check()
+	if err := v.check(v.path, len(v.writes)); err != nil {
+		return met, err
+	}
+	return met, f.powerCuts(v, p.seed+uint64(n))
+}
+
+// powerCuts looks at what the power could have left if it had failed at some
+// moment around the fault: what had been acknowledged until then must be there.
+func (f *faulting) powerCuts(v *victim, seed uint64) error {
+	v.recording.Stop()
+	for i := range uint64(3) {
+		s := v.recording.CrashState(seed+i<<32, holdfasttest.Journaled)
+		dir, err := os.MkdirTemp(filepath.Dir(v.path), "cut-")
+		if err != nil {
+			return err
+		}
+		if err := s.WriteTo(dir); err != nil {
+			return err
+		}
+		if err := v.check(filepath.Join(dir, "app.db"), s.Marks); err != nil {
+			kept := filepath.Join(f.t.Dir, fmt.Sprintf("state-%016x", s.Seed))
+			return fmt.Errorf("with a power cut (%s): %w", s, errors.Join(err, os.MkdirAll(kept, 0o700), s.WriteTo(kept)))
+		}
+		f.t.Count("power_cuts", 1)
+	}
+	return nil
 }
 
 var fateNames = map[fate]string{acked: "acked", rolledBack: "rolled_back", unknown: "unknown"}
@@ -261,8 +292,10 @@ type victim struct {
 	db       *holdfast.DB // nil if it is not open
 	sabotage string
 
+	recording *holdfasttest.Recording
+
 	mu     sync.Mutex // guards writes
-	writes []attempt
+	writes []attempt  // their marks in the recording are their indexes
 }
 
 // attempt is a write and what was said about it.
@@ -296,6 +329,7 @@ func (v *victim) note(name string, rows int, err error) {
 	}
 	v.mu.Lock()
 	v.writes = append(v.writes, w)
+	v.recording.Mark()
 	v.mu.Unlock()
 }
 
@@ -337,9 +371,10 @@ func (v *victim) close() error {
 	return nil
 }
 
-// check compares the database with what was said.
-func (v *victim) check() error {
-	answers, err := holdfasttest.Examine(v.path, countItems)
+// check compares the database at path with what was said. Of the writes only the
+// first known ones had been answered.
+func (v *victim) check(path string, known int) error {
+	answers, err := holdfasttest.Examine(path, countItems)
 	if err != nil {
 		return err
 	}
@@ -359,7 +394,10 @@ func (v *victim) check() error {
 		}
 		delete(there, name)
 	}
-	for _, w := range v.writes {
+	for i, w := range v.writes {
+		if i >= known && w.fate != rolledBack {
+			w.fate = unknown
+		}
 		n := there[w.name]
 		delete(there, w.name)
 		switch {
