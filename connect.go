@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -101,45 +100,77 @@ func (d *database) take(ctx context.Context, r role) (*sqlite.Conn, error) {
 	return first, nil
 }
 
-// takeWriting is take for the writer. From then on the log has a name to lose.
-func (d *database) takeWriting(ctx context.Context) (*sqlite.Conn, error) {
-	c, err := d.take(ctx, writing)
-	if err == nil && d.memory == nil && d.profile.journalMode == "wal" && runtime.GOOS != "windows" { // which refuses to take them
-		wal, shm, _, _, _ := dbfile.Sidecars(d.path)
-		d.logFiles.expect(wal, shm)
+// fence compares the path with the file that was opened, by stat, and the log and
+// the shared memory with those that its connections have open.
+func (d *database) fence() error {
+	if d.memory != nil {
+		return nil
 	}
-	return c, err
+	id, err := dbfile.Look(d.path)
+	switch {
+	case err == nil && id == d.id:
+	case errors.Is(err, fs.ErrNotExist):
+		return d.fenceOff(errFencedFile, d.path, "was removed or renamed")
+	case err != nil:
+		return err
+	default:
+		return d.fenceOff(errFencedFile, d.path, "was replaced by another file")
+	}
+	if file, what := d.logFiles.look(); what != "" {
+		return d.fenceOff(errFencedLog, file, what)
+	}
+	return nil
 }
 
-// logFiles are the -wal and the -shm that the writer's connection has open.
-// While it is, no SQLite removes them: if the name is gone or leads to another
+func (d *database) fenceOff(kind error, file, what string) error {
+	if !d.fenced.Swap(true) {
+		d.log.Error("holdfast: fenced", "path", file, "reason", what)
+	}
+	return fmt.Errorf("%w: %s %s", kind, file, what)
+}
+
+// logFiles are the -wal and the -shm that the connections of a database have open.
+// While one has, no SQLite removes them: if the name is gone or leads to another
 // file, somebody has taken it from under the database. What is written then is in
 // a file without a name and ends with the last process that has it, and others
-// log and lock elsewhere.
+// log and lock elsewhere; a connection that is opened then has another log than
+// those before it.
 type logFiles struct {
 	mu    sync.Mutex
-	names []string    // nil while the writer has no connection
-	at    time.Time   // of the last look
-	ids   []dbfile.ID // zero until it was seen
-	gone  string      // the one that was taken; that stays so until the database is closed
-	what  string      // became of it
+	conns int
+	names []string // nil until it is known that there are any
+	ids   [2]dbfile.ID
+	at    time.Time // of the last look
+	gone  string    // the one that was taken; that stays so until the database is closed
+	what  string    // became of it
 }
 
-// expect is called when the writer has a connection, which has read and so has
-// opened both.
-func (l *logFiles) expect(names ...string) {
+// watch begins to look, when a connection has opened both.
+func (l *logFiles) watch(names ...string) {
 	l.mu.Lock()
-	l.names, l.ids, l.at = names, make([]dbfile.ID, len(names)), time.Time{}
+	l.names, l.at = names, time.Time{}
 	l.mu.Unlock()
 	_, _ = l.look()
 }
 
-// forget is called before the connection is closed. If it was the last one,
-// SQLite removes the files.
-func (l *logFiles) forget() {
+// opened is called for a connection that has read, and so has opened both.
+func (l *logFiles) opened(c *sqlite.Conn) (gone, what string) {
+	l.mu.Lock()
+	l.conns++
+	l.at = time.Time{}
+	l.mu.Unlock()
+	c.OnClose(l.closing)
+	return l.look()
+}
+
+// closing is called before a connection is closed. With the last one SQLite removes
+// the files.
+func (l *logFiles) closing() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.names = nil
+	if l.conns--; l.conns == 0 {
+		l.ids = [2]dbfile.ID{}
+	}
 }
 
 // freshLogLook is for how long a look serves. What is acknowledged in a
@@ -150,7 +181,7 @@ const freshLogLook = time.Millisecond
 func (l *logFiles) look() (gone, what string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.gone != "" || len(l.names) == 0 || time.Since(l.at) < freshLogLook {
+	if l.gone != "" || l.conns == 0 || time.Since(l.at) < freshLogLook {
 		return l.gone, l.what
 	}
 	l.at = time.Now()
@@ -250,6 +281,9 @@ func (d *database) connect(ctx context.Context, r role) (_ *sqlite.Conn, err err
 	}
 	if d.fenced.Load() {
 		return nil, d.fence()
+	}
+	if file, what := d.logFiles.opened(c); what != "" {
+		return nil, d.fenceOff(errFencedLog, file, what)
 	}
 	return c, nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -367,6 +368,10 @@ func (d *database) open(ctx context.Context) error {
 			return err
 		}
 	}
+	if d.profile.journalMode == "wal" && d.memory == nil && !d.name.Immutable && runtime.GOOS != "windows" { // which refuses to take an open file
+		wal, shm, _, _, _ := dbfile.Sidecars(d.path)
+		d.logFiles.watch(wal, shm)
+	}
 	// The directory is not flushed here: SQLite does that with the first flush
 	// of the log or journal that a connection has opened with permission to
 	// create it, so before any commit is acknowledged. Doing it in Open as well
@@ -396,7 +401,7 @@ func (d *database) buildRooms() {
 		return
 	}
 	w := writer.Config{
-		Open:         d.takeWriting,
+		Open:         func(ctx context.Context) (*sqlite.Conn, error) { return d.take(ctx, writing) },
 		Fence:        d.fence,
 		Counters:     &d.counters,
 		Graph:        &opened.waits,
@@ -406,7 +411,6 @@ func (d *database) buildRooms() {
 		MaxGroupTime: c.Writer.MaxGroupDuration,
 		JoinBelow:    c.Writer.JoinThreshold,
 		QueueLimit:   c.Writer.QueueLimit,
-		Leaving:      d.logFiles.forget,
 		OnConnClose:  d.connClosed,
 		OnInversion:  d.reportInversion,
 	}
@@ -486,35 +490,6 @@ func (d *database) idleLeaks(now time.Time, age time.Duration) []locks.Lease {
 
 func (d *database) notice(msg, what string, site locks.Site) {
 	d.log.Warn("holdfast: "+msg, "path", d.path, "pragma", what, "caller", site.String())
-}
-
-// fence compares the path with the file that was opened, by stat, and the log and
-// the shared memory with those that the writer has open.
-func (d *database) fence() error {
-	if d.memory != nil {
-		return nil
-	}
-	id, err := dbfile.Look(d.path)
-	switch {
-	case err == nil && id == d.id:
-	case errors.Is(err, fs.ErrNotExist):
-		return d.fenceOff(errFencedFile, d.path, "was removed or renamed")
-	case err != nil:
-		return err
-	default:
-		return d.fenceOff(errFencedFile, d.path, "was replaced by another file")
-	}
-	if file, what := d.logFiles.look(); what != "" {
-		return d.fenceOff(errFencedLog, file, what)
-	}
-	return nil
-}
-
-func (d *database) fenceOff(kind error, file, what string) error {
-	if !d.fenced.Swap(true) {
-		d.log.Error("holdfast: fenced", "path", file, "reason", what)
-	}
-	return fmt.Errorf("%w: %s %s", kind, file, what)
 }
 
 // watch is the clock of a database. A timer and not a goroutine of its own:

@@ -338,6 +338,29 @@ func TestFencing(t *testing.T) {
 	}
 }
 
+// TestFencingOfALogTakenEarly takes the log when a reader has it open and the
+// writer has no connection yet: the one it would open had another log.
+func TestFencingOfALogTakenEarly(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS == "windows" {
+		t.Skip("Windows refuses to remove an open file")
+	}
+	path := filepath.Join(t.TempDir(), "app.db")
+	keeper := openAt(t, path)
+	must(t, keeper, "CREATE TABLE t(a)")
+	if err := keeper.Close(); err != nil {
+		t.Fatal(err)
+	}
+	db := openAt(t, path)
+	number(t, db, "SELECT count(*) FROM t")
+	if err := errors.Join(os.WriteFile(path+"-new", nil, 0o600), os.Rename(path+"-new", path+"-wal")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.Exec("INSERT INTO t VALUES ('lost')"); !errors.Is(err, holdfast.ErrFenced) {
+		t.Errorf("%v", err)
+	}
+}
+
 // TestFencingOfTheLog takes the log, or the shared memory with the locks, from
 // under a database.
 func TestFencingOfTheLog(t *testing.T) {

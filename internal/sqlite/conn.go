@@ -55,6 +55,7 @@ type Conn struct {
 
 	calls    int                           // of the engine; see Calls
 	finished func(sql string, scanned int) // a probe's
+	closing  func()                        // see OnClose
 	running  uintptr                       // the C statement that is being stepped, or 0
 
 	cache cache
@@ -151,6 +152,9 @@ func (c *Conn) Close() error {
 	if !wasOpen {
 		return nil
 	}
+	if c.closing != nil {
+		c.closing()
+	}
 	c.hooks = hooks{}
 	for s := range c.stmts {
 		s.destroy()
@@ -170,6 +174,9 @@ func (c *Conn) Close() error {
 	c.forget()
 	return err
 }
+
+// OnClose has f called once, when the connection begins to close.
+func (c *Conn) OnClose(f func()) { c.closing = f }
 
 // forget makes every later call on the connection and its statements fail.
 func (c *Conn) forget() {

@@ -242,16 +242,9 @@ func (w *Writer) discard(reason string) {
 }
 
 func (w *Writer) closeConn(c *sqlite.Conn, reason string) error {
-	w.leaving()
 	err := c.Close()
 	if w.cfg.OnConnClose != nil {
 		w.cfg.OnConnClose(reason)
 	}
 	return err
-}
-
-func (w *Writer) leaving() {
-	if w.cfg.Leaving != nil {
-		w.cfg.Leaving()
-	}
 }

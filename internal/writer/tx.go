@@ -268,7 +268,6 @@ func (tx *Tx) handOut() *sqlite.Conn {
 	}
 	c := w.conn
 	w.conn = nil
-	w.leaving()
 	c.SetProgressHandler(0, nil)
 	c.SetBusyHandler(nil)
 	return c

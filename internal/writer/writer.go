@@ -61,9 +61,6 @@ type Config struct {
 	JoinBelow    time.Duration // call sites that hold the writer for less may join groups
 	QueueLimit   int
 
-	// Leaving is called before the write connection is closed, or leaves with a
-	// session. May be nil.
-	Leaving func()
 	// OnConnClose is told why the write connection was given up. May be nil.
 	OnConnClose func(reason string)
 	// OnInversion is told, once, of orders that contradict each other: what one
