@@ -258,7 +258,7 @@ const foreignKind = "another process"
 // foreignLook bounds the look at other processes. An answer serves for a moment,
 // as all who wait run out of patience together.
 const (
-	foreignLook  = 50 * time.Millisecond
+	foreignLook  = 200 * time.Millisecond
 	foreignFresh = 100 * time.Millisecond
 )
 

@@ -2,9 +2,14 @@
 
 package holdfast_test
 
-import "testing"
+import (
+	"errors"
+	"testing"
+)
 
 // lockTable is empty where the kernel shows none.
 type lockTable []string
 
 func tableOf(*testing.T, int, string) lockTable { return nil }
+
+func posixWriteLock(string) error { return errors.ErrUnsupported } // SQLite takes it itself

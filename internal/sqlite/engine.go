@@ -16,8 +16,9 @@ func init() {
 // engine is the process-wide state of the C library, which has to be configured
 // once, before the first connection of the process.
 var engine struct {
-	once sync.Once
-	rc   int32
+	once  sync.Once
+	rc    int32
+	fcntl uintptr // SQLite's own, on Linux
 }
 
 // start configures and initializes the library. A second user of the library in
@@ -36,7 +37,9 @@ func start() error {
 		// The engine is compiled with memory statistics off; without them
 		// MemoryUsed is always 0 and the heap limits do nothing.
 		sqlite3.Xsqlite3_config(tls, sqlite3.SQLITE_CONFIG_MEMSTATUS, libc.VaList(va, int32(1)))
-		engine.rc = sqlite3.Xsqlite3_initialize(tls)
+		if engine.rc = sqlite3.Xsqlite3_initialize(tls); engine.rc == sqlite3.SQLITE_OK {
+			engine.rc = lockSharedMemory(tls)
+		}
 	})
 	if engine.rc != sqlite3.SQLITE_OK {
 		return newError(ResultCode(engine.rc), "initialize")
@@ -50,8 +53,8 @@ func call[T any](f func(*libc.TLS) T) T {
 	return withTLS(f)
 }
 
-// OFDLocks reports whether database files are locked with open file description
-// locks, which survive the closing of other descriptors of the same file. They
+// OFDLocks reports whether databases and their shared memory are locked with open file
+// description locks, which survive the closing of other descriptors of the same file. They
 // exist on Linux only, and not on every file system.
 func OFDLocks() bool {
 	_ = start()

@@ -7,6 +7,43 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// TestOFDLocksOfTheSharedMemory is TestOFDLocks for the locks that WAL mode rests
+// on.
+func TestOFDLocksOfTheSharedMemory(t *testing.T) {
+	if !OFDLocks() {
+		t.Skip("no open file description locks here")
+	}
+	db := newTestDB(t, "CREATE TABLE t(a)")
+	c := db.open()
+	mustExec(t, c, "BEGIN IMMEDIATE")
+	locked := func() bool {
+		t.Helper()
+		f, err := os.OpenFile(c.Filename("main")+"-shm", os.O_RDWR, 0)
+		must(t, err)
+		defer f.Close() // would drop every POSIX lock of this process
+		const writeLock = 120
+		lock := unix.Flock_t{Type: unix.F_WRLCK, Start: writeLock, Len: 1}
+		must(t, unix.FcntlFlock(f.Fd(), unix.F_OFD_GETLK, &lock))
+		return lock.Type != unix.F_UNLCK
+	}
+	for range 2 {
+		if !locked() {
+			t.Fatal("the lock is gone")
+		}
+	}
+	// Another connection of this process shares the descriptor.
+	other := db.open()
+	wantCode(t, other.Exec("BEGIN IMMEDIATE"), ResultBusy)
+	must(t, other.Close())
+	if !locked() {
+		t.Fatal("the lock went with another connection")
+	}
+	mustExec(t, c, "COMMIT")
+	if locked() {
+		t.Error("still locked")
+	}
+}
+
 // TestOFDLocks does what must never be done to a live database, opening and
 // closing its file outside of SQLite, and expects the locks to survive it.
 func TestOFDLocks(t *testing.T) {

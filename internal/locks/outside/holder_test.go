@@ -106,11 +106,14 @@ func hold(kind, path string) error {
 // The kinds of holder.
 const (
 	enginePosix  = "the engine with POSIX locks"
-	engineOFD    = "the engine with OFD locks" // on the database file: those of the -shm are POSIX locks always
+	engineOFD    = "the engine with OFD locks"
 	holdfastKind = "Holdfast"
 	pythonKind   = "Python's sqlite3 module"
 	shellKind    = "the sqlite3 command"
 )
+
+// ofd tells whether its locks are those of open files.
+func (h *holder) ofd() bool { return h.kind == engineOFD || h.kind == holdfastKind }
 
 // kinds are all that there are on this machine.
 func kinds() []string {

@@ -1,0 +1,7 @@
+//go:build !linux
+
+package sqlite
+
+import "modernc.org/libc"
+
+func lockSharedMemory(*libc.TLS) int32 { return 0 }
