@@ -17,10 +17,7 @@ type lockTable []string
 // as everybody's.
 func tableOf(t *testing.T, pid int, path string) (rows lockTable) {
 	t.Helper()
-	text, err := os.ReadFile("/proc/locks")
-	if err != nil {
-		t.Fatal(err)
-	}
+	text := kernelTable(t)
 	var files []string
 	for _, name := range []string{path, path + "-shm"} {
 		var st syscall.Stat_t
@@ -29,7 +26,7 @@ func tableOf(t *testing.T, pid int, path string) (rows lockTable) {
 		}
 		files = append(files, fmt.Sprintf(":%d", st.Ino))
 	}
-	for line := range strings.Lines(string(text)) {
+	for line := range strings.Lines(text) {
 		f := strings.Fields(line)
 		if len(f) != 8 || f[4] != "-1" && f[4] != strconv.Itoa(pid) {
 			continue // of others, or asked for in vain
@@ -44,18 +41,33 @@ func tableOf(t *testing.T, pid int, path string) (rows lockTable) {
 	return rows
 }
 
-// lockRows is the rows of one file, whoever has the locks.
-func lockRows(t *testing.T, name string) (rows string) {
+// kernelTable reads the table in one piece. The kernel counts the rows that it has
+// given, so between the pieces of os.ReadFile, which asks for 512 bytes first,
+// a lock that goes away hides another.
+func kernelTable(t *testing.T) string {
 	t.Helper()
-	text, err := os.ReadFile("/proc/locks")
+	file, err := os.Open("/proc/locks")
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer file.Close()
+	piece := make([]byte, 64<<10)
+	n, err := file.Read(piece)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(piece[:n])
+}
+
+// lockRows is the rows of one file, whoever has the locks.
+func lockRows(t *testing.T, name string) (rows string) {
+	t.Helper()
+	text := kernelTable(t)
 	var st syscall.Stat_t
 	if err := syscall.Stat(name, &st); err != nil {
 		t.Fatal(err)
 	}
-	for line := range strings.Lines(string(text)) {
+	for line := range strings.Lines(text) {
 		if strings.Contains(line, fmt.Sprintf(":%d ", st.Ino)) {
 			rows += line
 		}
