@@ -68,7 +68,7 @@ func TestAskingWALHolders(t *testing.T) {
 			keeper.run("1", "INSERT INTO t VALUES (5)")
 			writer.run("1", "BEGIN IMMEDIATE")
 			r := ask(t, path)
-			wantAsked(t, r, reader, outside.Read, 1, 1)
+			wantAsked(t, r, reader, outside.Read, anySlot, 1)
 			wantAsked(t, r, writer, outside.Write, -1, 0)
 			if len(r.Openers) < 2 && !reader.ofd() || len(r.Blind) == 0 || !strings.Contains(r.Blind[0], "one holder of each lock") {
 				t.Errorf("openers %+v, blind %q", r.Openers, r.Blind)
@@ -118,7 +118,7 @@ func wantAsked(t *testing.T, r *outside.Report, h *holder, lock string, slot int
 func wantHeld(t *testing.T, r *outside.Report, pid int, lock string, slot int, frame uint32) {
 	t.Helper()
 	if !slices.ContainsFunc(r.Holders, func(h outside.Holder) bool {
-		return h.PID == pid && h.Lock == lock && h.Slot == slot && h.SnapshotFrame == frame && h.Text != ""
+		return h.PID == pid && h.Lock == lock && sameSlot(h.Slot, slot) && h.SnapshotFrame == frame && h.Text != ""
 	}) {
 		t.Errorf("pid %d does not hold %s, slot %d at frame %d: %+v", pid, lock, slot, frame, r.Holders)
 	}

@@ -27,19 +27,17 @@ type scanner struct {
 	processes map[int]process
 	named     []table.Row // locks of open files, as the descriptors' owners show them
 	denied    int         // processes whose descriptors this user may not see
+	at        time.Time   // when the lock table was read
+	noTable   bool        // it can\'t be
 }
 
 func (w *Watcher) scan(ctx context.Context, f files) (sight, error) {
-	s := scanner{files: table.Identify(f.names()...), processes: map[int]process{}}
-	var blind []string
-	if err := s.descriptors(ctx); err != nil {
-		return sight{}, err
+	s, err := scanOnce(ctx, f)
+	if err == nil && s.unnamed() {
+		// Its owner may have locked the file since its descriptors were looked at.
+		s, err = scanOnce(ctx, f)
 	}
-	at := time.Now()
-	switch err := s.table(); {
-	case table.Unreadable(err):
-		blind = append(blind, "there is no lock table here (/proc/locks can't be read), so only locks of open files show; mount /proc, or look from the host")
-	case err != nil:
+	if err != nil {
 		return sight{}, err
 	}
 	for _, o := range s.gathering.owners {
@@ -48,7 +46,26 @@ func (w *Watcher) scan(ctx context.Context, f files) (sight, error) {
 	for pid, p := range s.processes {
 		s.processes[pid] = w.introduce(p)
 	}
-	return sight{owners: s.gathering.owners, processes: s.processes, blind: append(blind, s.blind()...), at: at, own: own(f)}, nil
+	return sight{owners: s.gathering.owners, processes: s.processes, blind: s.blind(), at: s.at, own: own(f)}, nil
+}
+
+// scanOnce looks at the descriptors of all processes and then at the lock table.
+func scanOnce(ctx context.Context, f files) (*scanner, error) {
+	s := &scanner{files: table.Identify(f.names()...), processes: map[int]process{}}
+	if err := s.descriptors(ctx); err != nil {
+		return nil, err
+	}
+	s.at = time.Now()
+	err := s.table()
+	if s.noTable = table.Unreadable(err); s.noTable {
+		return s, nil
+	}
+	return s, err
+}
+
+// unnamed tells whether there is a lock without a process.
+func (s *scanner) unnamed() bool {
+	return slices.ContainsFunc(s.gathering.owners, func(o owner) bool { return o.pid == 0 })
 }
 
 // meet notes that a process uses the database.
@@ -176,6 +193,9 @@ func (s *scanner) table() error {
 
 func (s *scanner) blind() []string {
 	var blind []string
+	if s.noTable {
+		blind = append(blind, "there is no lock table here (/proc/locks can't be read), so only locks of open files show; mount /proc, or look from the host")
+	}
 	if !table.Whole() {
 		blind = append(blind, "locks of other containers are invisible here; run in the owner's PID namespace "+
 			"(docker run --pid=container:NAME, kubectl debug --target=CONTAINER, nsenter -t PID -p) or on the host")
