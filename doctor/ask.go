@@ -23,6 +23,9 @@ func (e *examination) ask(ctx context.Context) {
 	if err == nil {
 		err = q.all()
 	}
+	if err == nil && !e.has("corrupt") {
+		err = q.unused(told(ctx, e.report.Path))
+	}
 	if err != nil {
 		e.refused(err)
 	}
@@ -62,7 +65,7 @@ func (q *asked) all() error {
 	if err != nil {
 		return err
 	}
-	for _, step := range []func(int64) error{q.integrity, q.freePages, q.settings, q.foreignKeys, q.indexes, q.statistics} {
+	for _, step := range []func(int64) error{q.integrity, q.freePages, q.settings, q.foreignKeys, q.indexes, q.useless, q.statistics} {
 		if err := step(pages); err != nil {
 			return err
 		}

@@ -4,7 +4,8 @@
 // The first stage opens no SQLite connection. It asks stat, the mount table and
 // /proc, and reads the headers of the database, its -wal, -shm and -journal by
 // plain reads: nothing is created, locked or written. The second stage is asked
-// for by [Options.Open]; it reads by SQL through a read-only connection.
+// for by [Options.Open]; it reads by SQL through a read-only connection, and asks
+// the control sockets of programs that run Holdfast which statements they have run.
 //
 // A plain read costs something in one case only, and there it costs data: on
 // POSIX systems a process loses its locks on a file when it closes any

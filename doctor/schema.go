@@ -40,7 +40,7 @@ func (q *asked) foreignKeys(int64) error {
 	return nil
 }
 
-func sorted(m map[string]int) []string {
+func sorted[V any](m map[string]V) []string {
 	var names []string
 	for name := range m {
 		names = append(names, name)

@@ -227,6 +227,14 @@ var texts = map[string]bilingual{
 		text{"An index is the begin of another one", "{0} on {1} is the begin of {2}", "holdfast exec {db} {3}"},
 		text{"Ein Index ist der Anfang eines anderen", "{0} auf {1} ist der Anfang von {2}", "holdfast exec {db} {3}"},
 	},
+	"index-one-key": {
+		text{"All rows of an index have the same key", "{0} on {1}: a key has {2} of {3} rows, so it finds only what is not there", "holdfast exec {db} {4}; to find exceptions, a partial index (CREATE INDEX ... WHERE ...) costs less"},
+		text{"Alle Zeilen eines Indexes haben denselben Schlüssel", "{0} auf {1}: ein Schlüssel hat {2} von {3} Zeilen, er findet also nur, was es nicht gibt", "holdfast exec {db} {4}; für Ausnahmen kostet ein partieller Index (CREATE INDEX ... WHERE ...) weniger"},
+	},
+	"index-unused": {
+		text{"No statement uses an index, and each write keeps it up to date", "{0} on {1}: none of the {2} statements that {3} has run since it opened the database uses it", "once all that the program does has run, and no other program needs it: holdfast exec {db} {4}"},
+		text{"Keine Anweisung benutzt einen Index, und jedes Schreiben hält ihn aktuell", "{0} auf {1}: keine der {2} Anweisungen, die {3} seit dem Öffnen der Datenbank ausgeführt hat, benutzt ihn", "wenn alles einmal gelaufen ist, was das Programm tut, und kein anderes Programm ihn braucht: holdfast exec {db} {4}"},
+	},
 	"statistics-missing": {
 		text{"The planner has no statistics and has to guess", "{0} has indexes and {1} rows or more", "holdfast exec {db} ANALYZE"},
 		text{"Der Planer hat keine Statistik und muss raten", "{0} hat Indizes und {1} Zeilen oder mehr", "holdfast exec {db} ANALYZE"},
@@ -276,6 +284,10 @@ var blindTexts = map[string]bilingualPhrase{
 	"not opened": {
 		"the database was not opened, because what was found makes that dangerous or useless",
 		"die Datenbank wurde nicht geöffnet, weil das nach dem Befund gefährlich oder nutzlos ist",
+	},
+	"unplanned": {
+		"whether indexes are unused is not known, because this statement of a running program can't be planned here: {0}",
+		"ob Indizes unbenutzt sind, ist unbekannt, weil sich diese Anweisung, die ein Prozess genannt hat, hier nicht planen lässt: {0}",
 	},
 	"open": {"the database could not be asked by SQL: {0}", "die Datenbank ließ sich nicht mit SQL befragen: {0}"},
 }

@@ -86,6 +86,25 @@ var healthy = []patient{
 		return l.made("a.db", wal+table+few+"CREATE UNIQUE INDEX u ON t(a); CREATE INDEX ab ON t(a, b); CREATE INDEX d ON t(a DESC); "+
 			"CREATE INDEX n ON t(a COLLATE NOCASE); CREATE INDEX p ON t(a) WHERE b IS NOT NULL; CREATE INDEX e ON t(lower(a))")
 	}},
+	{name: "indexes-that-find-few", not: "index-one-key", make: func(l *lab) string {
+		return l.made("a.db", wal+table+rows+"ALTER TABLE t ADD COLUMN state DEFAULT 'done'; UPDATE t SET state = 'new' WHERE id = 1; CREATE INDEX s ON t(state); "+
+			"CREATE TABLE c(x REFERENCES t(id)); CREATE INDEX cx ON c(x); INSERT INTO c SELECT 1 FROM t; "+
+			"CREATE INDEX p ON t(state) WHERE state = 'done'; ANALYZE")
+	}},
+	{name: "indexes-in-use", not: "index-unused", make: func(l *lab) string {
+		path := l.made("a.db", wal+table+few+"CREATE INDEX used ON t(a); CREATE UNIQUE INDEX rule ON t(b, a); "+
+			"CREATE INDEX p ON t(b) WHERE a = 'x'; CREATE INDEX e ON t(lower(a)); "+
+			"CREATE TABLE c(x REFERENCES t(id)); CREATE INDEX cx ON c(x); "+
+			"CREATE TABLE l(n COLLATE NOCASE); CREATE INDEX ln ON l(n); "+
+			"CREATE TABLE audit(x); CREATE INDEX ax ON audit(x); CREATE TABLE source(y); CREATE TRIGGER g DELETE ON source BEGIN DELETE FROM audit WHERE x = old.y; END")
+		l.tells(path, "DELETE FROM t WHERE a = ?", "SELECT 1 FROM l WHERE n LIKE ?", "INSERT INTO t VALUES (?)")
+		return path
+	}},
+	{name: "indexes-of-unknown-statements", not: "index-unused", make: func(l *lab) string {
+		path := l.made("a.db", wal+table+few+"CREATE INDEX idle ON t(b)")
+		l.tells(path, "SELECT id FROM t WHERE a = ?", "SELECT function_of_the_program(b) FROM t")
+		return path
+	}},
 	{name: "statistics", make: func(l *lab) string {
 		return l.made("a.db", wal+table+rows+"CREATE INDEX i ON t(a); ANALYZE")
 	}},

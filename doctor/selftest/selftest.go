@@ -6,12 +6,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/holdfastdb/holdfast/doctor"
+	"github.com/holdfastdb/holdfast/internal/control"
 	"github.com/holdfastdb/holdfast/internal/sqlite"
 )
 
@@ -75,6 +78,7 @@ func Hold(path string, in io.Reader, out io.Writer) error {
 type patient struct {
 	name string
 	want string // id, "" for a healthy one
+	not  string // a hint that a healthy one must not get
 	make func(*lab) string
 	opts doctor.Options
 }
@@ -120,7 +124,7 @@ func (l *lab) examine(p patient) (r Result, err error) {
 		return r, err
 	}
 	for _, f := range report.Findings {
-		if f.Severity > doctor.Info {
+		if f.Severity > doctor.Info || f.ID == p.want || f.ID == p.not { // other hints fit the healthy too
 			r.Found = append(r.Found, f.ID)
 		}
 	}
@@ -214,4 +218,26 @@ func (l *lab) crashed(name, before, after string) string {
 	l.crashedFrom(name, after)
 	must(os.Remove(l.path(name + "-shm")))
 	return l.path(name)
+}
+
+// tells answers for a database as a process would that runs Holdfast and has run
+// these statements.
+func (l *lab) tells(path string, statements ...string) {
+	var list []control.Statement
+	for _, text := range statements {
+		list = append(list, control.Statement{Text: text})
+	}
+	s := control.Start(control.Config{
+		Path: path, Log: slog.New(slog.DiscardHandler),
+		Claim:      func(int) (bool, error) { return true, nil },
+		Statements: func(context.Context) (any, error) { return list, nil },
+	})
+	l.ended = append(l.ended, s.Close)
+	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); {
+		if answers, _ := control.Ask(l.ctx, path, control.RequestStatements); len(answers) > 0 {
+			return
+		}
+		<-time.After(time.Millisecond) // a socket tells nobody that it is there
+	}
+	panic(&failure{errSkip("no control socket here")})
 }

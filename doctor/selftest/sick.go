@@ -198,6 +198,14 @@ var sick = []patient{
 	{name: "index-within", want: "index-redundant", make: func(l *lab) string {
 		return l.made("a.db", wal+table+few+"CREATE INDEX short ON t(a); CREATE INDEX long ON t(a, b)")
 	}},
+	{name: "index-of-one-key", want: "index-one-key", make: func(l *lab) string {
+		return l.made("a.db", wal+table+rows+"ALTER TABLE t ADD COLUMN state DEFAULT 'done'; CREATE INDEX s ON t(state); ANALYZE")
+	}},
+	{name: "index-of-no-statement", want: "index-unused", make: func(l *lab) string {
+		path := l.made("a.db", wal+table+few+"CREATE INDEX used ON t(a); CREATE INDEX idle ON t(b)")
+		l.tells(path, "SELECT id FROM t WHERE a = ?", "INSERT INTO t VALUES (?)", "PRAGMA user_version", "COMMIT")
+		return path
+	}},
 	{name: "no-statistics", want: "statistics-missing", make: func(l *lab) string {
 		return l.made("a.db", wal+table+rows+"CREATE INDEX i ON t(a)")
 	}},
