@@ -192,7 +192,11 @@ func (db *DB) updateOnce(ctx *updating, fn func(tx *sql.Tx) error) (err error) {
 	}()
 	if o.key != "" {
 		done, err := keyUsed(ctx, tx, o.key)
-		if done || err != nil {
+		if done && err == nil {
+			committed = true
+			return tx.Commit()
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -379,8 +383,11 @@ func (b *keyedBatch) lookUp(c *sqlite.Conn) (done bool, err error) {
 		return false, newError("batch", ErrKeyReused, sqlite.ResultMisuse,
 			"this idempotency key was used before, for other statements", "use a new key for a new write")
 	}
+	if err := json.Unmarshal(row.results, &b.stored); err != nil {
+		return false, err
+	}
 	b.repeated = true
-	return true, json.Unmarshal(row.results, &b.stored)
+	return true, exec(c, touchKey, func(s *sqlite.Stmt) error { return s.BindText(1, b.key) })
 }
 
 func (b *keyedBatch) record(c *sqlite.Conn, results []session.Result) error {
@@ -397,6 +404,11 @@ const (
 	createKeys = `CREATE TABLE IF NOT EXISTS holdfast_idempotency(
 	key TEXT PRIMARY KEY, digest BLOB, results TEXT, created_at INTEGER NOT NULL) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS holdfast_idempotency_created_at ON holdfast_idempotency(created_at)`
+	// A key that is found may stand in a log that was recovered after a crash and
+	// was never flushed. Without a change the COMMIT would flush nothing, and the
+	// write would be acknowledged a second time and lost when the power fails. The
+	// value must be another one: SQLite writes no page that stays as it was.
+	touchKey  = `UPDATE holdfast_idempotency SET created_at = created_at + 1 WHERE key = ?1`
 	selectKey = `SELECT digest, results FROM holdfast_idempotency WHERE key = ?1`
 	insertKey = `INSERT INTO holdfast_idempotency(key, digest, results, created_at) VALUES (?1, ?2, ?3, ?4)`
 	// Each write takes a few expired keys with it, so that the table stays
@@ -458,6 +470,9 @@ func keyUsed(ctx context.Context, tx *sql.Tx, key string) (bool, error) {
 	err := tx.QueryRowContext(ctx, "SELECT 1 FROM holdfast_idempotency WHERE key = ?1", key).Scan(&one)
 	if errors.Is(err, sql.ErrNoRows) {
 		return false, nil
+	}
+	if err == nil {
+		_, err = tx.ExecContext(ctx, touchKey, key)
 	}
 	return err == nil, err
 }

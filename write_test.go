@@ -2,6 +2,7 @@ package holdfast_test
 
 import (
 	"bytes"
+	"context"
 	"database/sql"
 	"encoding/json"
 	"errors"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/holdfastdb/holdfast"
 	"github.com/holdfastdb/holdfast/doctor"
+	"github.com/holdfastdb/holdfast/holdfasttest"
 	"github.com/holdfastdb/holdfast/internal/sqlite"
 	"github.com/holdfastdb/holdfast/locks"
 )
@@ -445,5 +447,45 @@ func TestNoValueInDoctor(t *testing.T) {
 	}
 	if got := jsonOf(t, report); strings.Contains(got, canary) || !strings.Contains(got, "dsn-ignored") {
 		t.Errorf("a value shows, or nothing was found: %s", got)
+	}
+}
+
+// What was found by its key may have been recovered from a log that no sync has
+// covered: a repetition is acknowledged after a sync, too.
+func TestARepeatedKeyIsFlushed(t *testing.T) {
+	t.Parallel()
+	disk := holdfasttest.NewDisk()
+	t.Cleanup(func() {
+		if err := disk.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	ctx := context.Background()
+	db := holdfasttest.New(t, holdfasttest.WithDisk(disk), holdfasttest.WithSchema("CREATE TABLE t(a)"))
+	syncs := disk.Inject(holdfasttest.Fault{Kind: holdfasttest.Slow, Op: holdfasttest.Sync, File: holdfasttest.WAL, Sticky: true})
+	for name, write := range map[string]func() error{
+		"Batch": func() error {
+			_, err := db.Batch(ctx, []holdfast.Statement{{SQL: "INSERT INTO t VALUES (1)"}}, holdfast.IdempotencyKey("batch"))
+			return err
+		},
+		"Update": func() error {
+			return db.Update(ctx, func(tx *sql.Tx) error {
+				_, err := tx.ExecContext(ctx, "INSERT INTO t VALUES (2)")
+				return err
+			}, holdfast.IdempotencyKey("update"))
+		},
+	} {
+		for i := range 3 {
+			before := syncs.Strikes()
+			if err := write(); err != nil {
+				t.Fatal(err)
+			}
+			if got := syncs.Strikes() - before; got != 1 {
+				t.Errorf("%s, time %d: %d syncs", name, i, got)
+			}
+		}
+	}
+	if got := text(t, db, "SELECT count(*) FROM t"); got != "2" {
+		t.Errorf("%s rows", got)
 	}
 }
