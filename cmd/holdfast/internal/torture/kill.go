@@ -209,15 +209,7 @@ func (s *slot) start(ctx context.Context) (err error) {
 		s.child, err = g.t.peer(ctx, c.Path, c.FirstWriter, g.ledger.Begun(c.FirstWriter), s.line)
 		return err
 	}
-	for i := range c.Goroutines {
-		writer := c.FirstWriter + i
-		c.Begun = append(c.Begun, g.ledger.Begun(writer))
-		for _, seq := range g.ledger.Open(writer) {
-			if w := newWrite(g.seed, writer, seq); w.how == byKey {
-				c.Repeat = append(c.Repeat, repeat{writer, seq})
-			}
-		}
-	}
+	c.Begun, c.Repeat = g.ledger.resume(g.seed, c.FirstWriter, c.Goroutines)
 	g.t.Count("repeated", int64(len(c.Repeat)))
 	s.child, err = g.t.ChildUnder(ctx, s.prefix, "write", c, s.line)
 	return err

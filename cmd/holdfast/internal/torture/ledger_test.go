@@ -57,7 +57,7 @@ func TestLedgerBelievesNoErrorOfARepetition(t *testing.T) {
 	if n := l.holes(present(7, place{0, 3})); n != 2 {
 		t.Errorf("%d holes", n)
 	}
-	begun, again := l.resume(7, 2)
+	begun, again := l.resume(7, 0, 2)
 	if begun[0] != 3 || begun[1] != 0 || len(again) > 1 {
 		t.Errorf("begun %d, again %v", begun, again)
 	}

@@ -148,7 +148,7 @@ func (d *doomed) life(ctx context.Context) error {
 		Path: filepath.Join(l.volume.path, d.name, "app.db"), Seed: d.seed, Goroutines: powerWriters, Synchronous: d.synchronous,
 		Readers: 1, Checkpoints: m == checkpointing || l.rand.IntN(4) == 0, Tell: true, Sabotage: l.t.Sabotage,
 	}}
-	c.Begun, c.Repeat = d.ledger.resume(d.seed, powerWriters)
+	c.Begun, c.Repeat = d.ledger.resume(d.seed, 0, powerWriters)
 	marks := make(chan string, 1)
 	child, err := l.t.ChildUnder(ctx, l.volume.inside(), "live", c, func(line Line) { d.line(line, m.after, marks) })
 	if err != nil {
@@ -315,15 +315,15 @@ func (l *Ledger) holes(rows []entry) int {
 	return n
 }
 
-// resume is how far the writers have come, for their next life, and what they
-// have to repeat.
-func (l *Ledger) resume(seed uint64, writers int) (begun []uint64, again []repeat) {
+// resume is how far writers have come, for their next life, and what they have to
+// repeat.
+func (l *Ledger) resume(seed uint64, first, writers int) (begun []uint64, again []repeat) {
 	begun = make([]uint64, writers)
-	l.each(func(w int, n uint64) { begun[w] = n })
-	for w := range begun {
-		for _, seq := range l.Open(w) {
-			if newWrite(seed, w, seq).how == byKey {
-				again = append(again, repeat{w, seq})
+	for i := range begun {
+		begun[i] = l.Begun(first + i)
+		for _, seq := range l.Open(first + i) {
+			if newWrite(seed, first+i, seq).how == byKey {
+				again = append(again, repeat{first + i, seq})
 			}
 		}
 	}

@@ -3,6 +3,7 @@ package torture
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/holdfastdb/holdfast"
 	"github.com/holdfastdb/holdfast/holdfasttest"
@@ -29,9 +30,16 @@ type database struct {
 	disk *holdfasttest.Disk
 }
 
-// openDatabase opens a database as children do.
-func openDatabase(ctx context.Context, cfg holdfast.Config, sabotage string) (*database, error) {
+// openDatabase opens a database as children do, on a disk whose syncs take longer by
+// syncDelay.
+func openDatabase(ctx context.Context, cfg holdfast.Config, sabotage string, syncDelay time.Duration) (*database, error) {
 	db := &database{disk: sabotaged(sabotage)}
+	if syncDelay > 0 {
+		if db.disk == nil {
+			db.disk = holdfasttest.NewDisk()
+		}
+		db.disk.Inject(holdfasttest.Fault{Kind: holdfasttest.Slow, Op: holdfasttest.Sync, Delay: syncDelay, Sticky: true})
+	}
 	if db.disk != nil {
 		ctx = db.disk.Context(ctx)
 	}

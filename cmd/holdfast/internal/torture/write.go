@@ -29,6 +29,8 @@ type writeConfig struct {
 	Readers     int           `json:"readers"`
 	Checkpoints bool          `json:"checkpoints"` // one goroutine checkpoints all the time
 	Tell        bool          `json:"tell"`        // of each checkpoint that begins
+	Careless    bool          `json:"careless"`    // opens and closes the files beside SQLite
+	SyncDelay   time.Duration `json:"sync_delay"`  // of the disk
 	Sabotage    string        `json:"sabotage"`
 }
 
@@ -42,7 +44,7 @@ type repeat struct {
 func (c *writeConfig) open(ctx context.Context) (*database, error) {
 	var cfg holdfast.Config
 	cfg.Database.Path, cfg.Database.Synchronous, cfg.Database.BusyTimeout = c.Path, c.Synchronous, c.Budget
-	return openDatabase(ctx, cfg, c.Sabotage)
+	return openDatabase(ctx, cfg, c.Sabotage, c.SyncDelay)
 }
 
 // writeRole writes until the parent closes the pipe or the limit is reached, and
@@ -85,6 +87,13 @@ func (w *writing) run(ctx context.Context) error {
 	for range w.Readers {
 		others.Go(func() {
 			if err := w.reader(ctx); err != nil {
+				stop(err)
+			}
+		})
+	}
+	if w.Careless {
+		others.Go(func() {
+			if err := w.beCareless(ctx); err != nil {
 				stop(err)
 			}
 		})
