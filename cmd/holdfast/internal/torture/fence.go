@@ -89,8 +89,7 @@ func (m *moving) run(ctx context.Context, move func(*moving) error) error {
 			Path: m.path, Seed: m.seed, FirstWriter: p * maxGoroutines, Goroutines: 1 + m.t.Rand.IntN(maxGoroutines), Sabotage: m.t.Sabotage,
 		}}
 		m.slots = append(m.slots, s)
-		var err error
-		if s.child, err = m.t.Child(ctx, "write", s.config, func(l Line) { m.heard(s, l) }); err != nil {
+		if err := m.start(ctx, s); err != nil {
 			return err
 		}
 	}
@@ -123,6 +122,28 @@ func (m *moving) run(ctx context.Context, move func(*moving) error) error {
 		}
 	})
 	return errors.Join(m.failure(), err, m.judge(ctx))
+}
+
+// start starts a process and waits until it has the database open: one that came
+// after the move would open the file that took the name, with the log of the old
+// one beside it.
+func (m *moving) start(ctx context.Context, s *slot) (err error) {
+	opened := make(chan struct{}, 1)
+	s.child, err = m.t.Child(ctx, "write", s.config, func(l Line) {
+		if l.Text == "open" {
+			opened <- struct{}{}
+		}
+		m.heard(s, l)
+	})
+	if err != nil {
+		return err
+	}
+	select {
+	case <-opened:
+		return nil
+	case <-s.child.Done():
+		return errors.Join(errors.New("a process ended early"), s.child.Kill())
+	}
 }
 
 // after is time.After, or never.

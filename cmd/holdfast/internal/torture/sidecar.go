@@ -66,21 +66,8 @@ func (r *robbing) run(ctx context.Context, suffix string, take func(string) erro
 			Path: r.path, Seed: r.seed, FirstWriter: p * maxGoroutines, Goroutines: 1 + r.t.Rand.IntN(maxGoroutines), Sabotage: r.t.Sabotage,
 		}}
 		r.slots = append(r.slots, s)
-		opened := make(chan struct{}, 1)
-		var err error
-		s.child, err = r.t.Child(ctx, "write", s.config, func(l Line) {
-			if l.Text == "open" {
-				opened <- struct{}{}
-			}
-			r.heard(s, l)
-		})
-		if err != nil {
+		if err := r.start(ctx, s); err != nil {
 			return err
-		}
-		select {
-		case <-opened: // one that came later would open the file that took the name
-		case <-s.child.Done():
-			return errors.Join(errors.New("a process ended early"), s.child.Kill())
 		}
 	}
 	if err := sleep(ctx, time.Duration(50+r.t.Rand.IntN(100))*time.Millisecond); err != nil {
