@@ -48,9 +48,6 @@ const sector = 512
 // sectors of 512 bytes. Files are files and not names: what was written to one
 // that had been deleted never shows up in another of its name.
 //
-// A sync that a [Fault] has failed covers nothing, and what it should have covered
-// is not covered by a later one either, as on Linux.
-//
 // It is safe for concurrent use.
 func (r *Recording) CrashState(seed uint64, names Metadata) CrashState {
 	r.mu.Lock()
@@ -62,46 +59,27 @@ func (r *Recording) CrashState(seed uint64, names Metadata) CrashState {
 	s := CrashState{Seed: seed, Point: rng.IntN(len(ops) + 1), Files: map[string][]byte{}}
 	s.Kept = []float64{0, 0.5, 0.9, 1}[rng.IntN(4)]
 	ops = ops[:s.Point]
-	covers, named := covered(ops, names)
+	durable, named := covered(ops, names)
 	s.rename(rng, ops, files, named, names)
-	s.fill(rng, ops, files, covers)
+	s.fill(rng, ops, files, durable)
 	return s
 }
 
-// coverage tells which changes of a file are on the disk: those before durable,
-// without those that a failed sync has lost.
-type coverage struct {
-	durable int
-	lost    [][2]int // from, and up to
-}
-
-func (c *coverage) has(i int) bool {
-	return i < c.durable && !slices.ContainsFunc(c.lost, func(l [2]int) bool { return l[0] <= i && i < l[1] })
-}
-
-// covered finds what of each file is on the disk, and up to which operation the
-// names.
-func covered(ops []operation, names Metadata) (files map[*inode]*coverage, named int) {
-	files = map[*inode]*coverage{}
+// covered finds up to which operation each file is on the disk, and the names.
+func covered(ops []operation, names Metadata) (durable map[*inode]int, named int) {
+	durable = map[*inode]int{}
 	for _, op := range ops {
-		if op.file != nil && files[op.file] == nil {
-			files[op.file] = &coverage{}
-		}
-		switch c := files[op.file]; op.action {
+		switch op.action {
 		case synced:
-			c.durable = max(c.durable, op.began)
+			durable[op.file] = max(durable[op.file], op.began)
 			if names == Journaled {
 				named = max(named, op.began)
-			}
-		case syncFailed:
-			if c.durable < op.began {
-				c.lost = append(c.lost, [2]int{c.durable, op.began})
 			}
 		case dirSynced:
 			named = max(named, op.began)
 		}
 	}
-	return files, named
+	return durable, named
 }
 
 // rename leaves in files those that have a name after the cut.
@@ -129,7 +107,7 @@ func (s *CrashState) rename(rng *rand.Rand, ops []operation, files map[string]*i
 }
 
 // fill writes what the files hold.
-func (s *CrashState) fill(rng *rand.Rand, ops []operation, files map[string]*inode, covers map[*inode]*coverage) {
+func (s *CrashState) fill(rng *rand.Rand, ops []operation, files map[string]*inode, durable map[*inode]int) {
 	contents := map[*inode][]byte{}
 	for _, f := range files {
 		contents[f] = slices.Clone(f.before)
@@ -142,7 +120,7 @@ func (s *CrashState) fill(rng *rand.Rand, ops []operation, files map[string]*ino
 		if !there {
 			continue
 		}
-		unsynced := !covers[op.file].has(i)
+		unsynced := i >= durable[op.file]
 		if unsynced && rng.Float64() >= s.Kept {
 			s.Lost++
 			continue

@@ -33,7 +33,6 @@ const (
 	written action = iota
 	truncated
 	synced
-	syncFailed // what it should have covered is on no disk, and no later sync brings it
 	created
 	deleted
 	dirSynced // every name is on the disk
@@ -46,7 +45,7 @@ type operation struct {
 	name   string // of created and deleted
 	offset int64  // of written; the size of truncated
 	data   []byte
-	began  int // of synced, syncFailed and dirSynced: it covers the operations before this one
+	began  int // of synced and dirSynced: it covers the operations before this one
 }
 
 // handle is a recorded file's state in the VFS.
@@ -152,16 +151,6 @@ func (r *Recording) sync(c *sqlite.FileCall, h *handle) sqlite.ResultCode {
 		r.ops = append(r.ops, operation{action: dirSynced, began: began})
 	}
 	return rc
-}
-
-// failed notes a sync that was not made and has failed. Linux tells it once and
-// takes the pages for clean: a later sync succeeds and writes none of them.
-func (r *Recording) failed(f *sqlite.File) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if h, ok := f.State.(*handle); ok && h.recording == r && !r.over {
-		r.ops = append(r.ops, operation{action: syncFailed, file: h.file, began: len(r.ops)})
-	}
 }
 
 func (r *Recording) delete(c *sqlite.FileCall) sqlite.ResultCode {
