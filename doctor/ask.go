@@ -16,8 +16,7 @@ func (e *examination) ask(ctx context.Context) {
 		return
 	}
 	defer c.Close()
-	stop := context.AfterFunc(ctx, c.Interrupt)
-	defer stop()
+	defer c.InterruptAfter(ctx)()
 	q := &asked{e: e, c: c}
 	err = c.Exec("PRAGMA busy_timeout=2000; PRAGMA query_only=1; PRAGMA trusted_schema=0; BEGIN")
 	if err == nil {

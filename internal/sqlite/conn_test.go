@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -281,8 +282,11 @@ func callAll(t *testing.T, v any) {
 		args := make([]reflect.Value, m.Type().NumIn())
 		for k := range args {
 			args[k] = reflect.Zero(m.Type().In(k))
-			if m.Type().In(k) == reflect.TypeFor[*Snapshot]() {
+			switch m.Type().In(k) {
+			case reflect.TypeFor[*Snapshot]():
 				args[k] = reflect.ValueOf(&Snapshot{})
+			case reflect.TypeFor[context.Context]():
+				args[k] = reflect.ValueOf(context.Background())
 			}
 		}
 		m.Call(args)
