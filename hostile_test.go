@@ -22,6 +22,9 @@ var hostile = []struct{ name, sql string }{
 	{"doubling recursion", "WITH RECURSIVE n(x) AS (VALUES ('x') UNION ALL SELECT x || x FROM n) SELECT sum(length(x)) FROM n"},
 	{"recursion of large rows", "WITH RECURSIVE n(x) AS (SELECT randomblob(900000) UNION ALL SELECT randomblob(900000) FROM n) SELECT sum(length(x)) FROM n"},
 	{"queue of large rows", "WITH RECURSIVE n(x) AS (SELECT hex(zeroblob(400000)) UNION ALL SELECT n.x FROM n, t) SELECT count(*) FROM n"},
+	{"count of a large table", "SELECT count(*) FROM large"},
+	{"counts of a large table", "SELECT " + strings.TrimSuffix(strings.Repeat("(SELECT count(*) FROM large)+", 90), "+")},
+	{"view that counts", "SELECT n FROM counts"},
 	{"cross join", "SELECT count(*) FROM t a, t b, t c, t d"},
 	{"cross join of views", "SELECT count(*) FROM v a, v b, v c"},
 	{"left joins", "SELECT count(*) FROM t a LEFT JOIN t b ON a.b <> b.b LEFT JOIN t c ON c.b <> b.b LEFT JOIN t d ON d.b <> c.b"},
@@ -127,7 +130,8 @@ func doubling(n int) string {
 	return b.String() + " SELECT count(*) FROM " + last
 }
 
-// victim is a file with a thousand rows and a full-text index.
+// victim is a file with a thousand rows, a full-text index, and a table whose
+// pages take longer to count than the deadline of a hostile statement.
 func victim(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "victim.db")
@@ -138,6 +142,9 @@ func victim(t *testing.T) string {
 	defer db.Close()
 	must(t, db, "CREATE TABLE t(a INTEGER PRIMARY KEY, b TEXT)")
 	must(t, db, "WITH RECURSIVE n(x) AS (VALUES (1) UNION ALL SELECT x + 1 FROM n WHERE x < 1000) INSERT INTO t SELECT x, hex(randomblob(8)) FROM n")
+	must(t, db, "CREATE TABLE large(x)")
+	must(t, db, "WITH RECURSIVE n(x) AS (VALUES (1) UNION ALL SELECT x + 1 FROM n WHERE x <= 20000) INSERT INTO large SELECT zeroblob(2100) FROM n")
+	must(t, db, "CREATE VIEW counts AS SELECT "+strings.TrimSuffix(strings.Repeat("(SELECT count(*) FROM large)+", 90), "+")+" AS n")
 	must(t, db, "CREATE VIEW v AS SELECT a.a AS x, b.b AS y FROM t a, t b ORDER BY 2")
 	must(t, db, "CREATE VIRTUAL TABLE f USING fts5(text)")
 	must(t, db, "INSERT INTO f SELECT 'w1 w2 w3 w4 w5 w' || a || ' wa wb wc wd we wf wg wh' FROM t")

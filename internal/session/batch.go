@@ -47,6 +47,7 @@ type Hooks struct {
 // nothing. It is for one goroutine, and for one run at a time.
 type Batch struct {
 	e     *Engine
+	ctx   context.Context // of Run
 	stmts []Statement
 	args  []driver.NamedValue // of all statements, one after the other
 	hooks Hooks
@@ -101,7 +102,7 @@ func (b *Batch) Run(ctx context.Context, hooks Hooks) ([]Result, error) {
 	if len(b.stmts) > 0 {
 		label = b.stmts[0].SQL
 	}
-	b.hooks = hooks
+	b.ctx, b.hooks = ctx, hooks
 	b.results = slices.Grow(b.results[:0], len(b.stmts))[:len(b.stmts)]
 	err := w.Do(ctx, writer.Unit{
 		Atomic:   len(b.stmts) == 1 && hooks.Before == nil && hooks.After == nil,
@@ -121,7 +122,7 @@ func (b *Batch) Release() {
 	}
 	clear(b.stmts)
 	clear(b.args)
-	b.stmts, b.args, b.hooks = b.stmts[:0], b.args[:0], Hooks{}
+	b.stmts, b.args, b.ctx, b.hooks = b.stmts[:0], b.args[:0], nil, Hooks{}
 	b.e.batches.Put(b)
 }
 
@@ -151,7 +152,7 @@ func (b *Batch) runStatements(conn *sqlite.Conn) error {
 		}
 		if err == nil {
 			var a answer
-			if a, err = runWrite(conn, statement{text: s.SQL, v: v, args: s.Args}, last); err == nil {
+			if a, err = runWrite(b.ctx, conn, statement{text: s.SQL, v: v, args: s.Args}, last); err == nil {
 				last.lastRowID = a.lastRowID
 				last.total += a.total
 				if v.dml {

@@ -92,7 +92,7 @@ func (t *transaction) beginRead(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.Busy.Arm(ctx, t.c.budget, &t.stop)
+	r.Busy.Arm(ctx, t.c.budget, &t.stop.told)
 	err = control(r.Conn, "BEGIN")
 	if err == nil && t.kind == optimistic {
 		t.snap, err = snapshot(r.Conn)

@@ -94,7 +94,7 @@ func (c *Conn) runPinned(ctx context.Context, s statement) (answer, error) {
 	defer releaseOnPanic(gate)
 	before := c.present(p.conn, s.v)
 	var a answer
-	a.rows, err = collect(p.conn, s)
+	a.rows, err = collect(ctx, p.conn, s)
 	if err != nil && busy.CommitOutcomeUnknown(sqlite.Code(err)) {
 		err = errors.Join(writer.ErrOutcomeUnknown, err)
 	}
@@ -125,11 +125,11 @@ func (c *Conn) onPin(ctx context.Context, s statement) (answer, error) {
 		p.conn.SetCounters(c.lastRowID, c.changes, c.total)
 	}
 	if !s.rows {
-		return answer{result: result{lastRowID: c.lastRowID}}, drain(p.conn, s)
+		return answer{result: result{lastRowID: c.lastRowID}}, drain(ctx, p.conn, s)
 	}
 	rows, err := c.openRows(ctx, p.conn, s)
 	if err == nil && !rows.done {
-		rows.feed = &feed{c: c, ctx: ctx, text: s.text, args: s.args, pin: p}
+		rows.feed = &feed{c: c, ctx: ctx, text: s.text, args: s.args, deaf: s.deaf(), pin: p}
 		p.rows++
 	}
 	return answer{rows: rows}, err

@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"fmt"
-	"sync/atomic"
 	"time"
 
 	"github.com/holdfastdb/holdfast/internal/busy"
@@ -24,10 +23,11 @@ type Reading struct {
 	args   []any
 	reader *pool.Reader
 	stmt   *sqlite.Stmt
+	deaf   bool // as the statement
 
 	// What a reading on record has besides.
 	lease *locks.Lease
-	stop  atomic.Bool
+	stop  stopper
 }
 
 // Read runs a query up to its first row; row is false if it has none. The caller
@@ -52,7 +52,8 @@ func (r *Reading) begin() (row bool, err error) {
 	if r.reader, err = r.e.cfg.Pool.Read(r.ctx); err != nil {
 		return false, err
 	}
-	r.reader.Busy.Arm(r.ctx, r.e.cfg.Budget, &r.stop)
+	r.reader.Busy.Arm(r.ctx, r.e.cfg.Budget, &r.stop.told)
+	r.deaf = v.deaf
 	if v.counters {
 		r.reader.Conn.SetCounters(0, 0, 0) // those of a session that has written nothing
 	}
@@ -64,7 +65,7 @@ func (r *Reading) begin() (row bool, err error) {
 		return false, err
 	}
 	if err = bindAny(s, r.args); err == nil {
-		row, err = s.Step()
+		row, err = r.step(s)
 	}
 	if err != nil {
 		_ = s.Release() // repeats err
@@ -115,7 +116,7 @@ func (r *Reading) Names() []string { return shapeOf(r.stmt).columns }
 // Next steps to the next row; false says that there is none.
 func (r *Reading) Next() (row bool, err error) {
 	if r.lease == nil {
-		if row, err = r.stmt.Step(); err != nil {
+		if row, err = r.step(r.stmt); err != nil {
 			err = r.fail(err)
 		}
 		return row, err
@@ -124,14 +125,24 @@ func (r *Reading) Next() (row bool, err error) {
 	if err := r.ctx.Err(); err != nil {
 		return false, r.fail(err)
 	}
-	row, err = r.stmt.Step()
-	if r.stop.Load() {
+	row, err = r.step(r.stmt)
+	if r.stop.told.Load() {
 		return false, r.fail(ErrEvicted)
 	}
 	if err != nil {
 		return false, r.fail(err)
 	}
 	return row, nil
+}
+
+func (r *Reading) step(s *sqlite.Stmt) (row bool, err error) {
+	if r.deaf {
+		defer r.reader.Conn.InterruptAfter(r.ctx)()
+		if r.lease != nil { // before, nobody evicts it
+			defer r.reader.Conn.InterruptAfter(r.stop.context())()
+		}
+	}
+	return s.Step()
 }
 
 // Keep puts the reading on record, before its reader is held while the caller's
@@ -150,7 +161,7 @@ func (r *Reading) Close() {
 	err := r.stmt.Release()
 	if r.lease != nil {
 		outcome := closed
-		if r.stop.Load() {
+		if r.stop.told.Load() {
 			outcome = evicted
 		}
 		r.e.release(r.lease, outcome)
@@ -163,7 +174,7 @@ func (r *Reading) Close() {
 // caller may be looking at the engine's memory, so only a statement that runs is
 // stopped at once; else the next step finds out.
 func (r *Reading) evict() bool {
-	if r.stop.Swap(true) {
+	if !r.stop.stop() {
 		return false
 	}
 	r.e.cfg.Counters.Evictions.Add(1)

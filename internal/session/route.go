@@ -21,6 +21,10 @@ type statement struct {
 	rows bool // the caller wants the rows
 }
 
+// deaf tells whether the end of a context has to interrupt the statement. Others
+// ask for themselves, which costs nothing until they have run for a while.
+func (s statement) deaf() bool { return s.v != nil && s.v.deaf }
+
 // answer is what became of it: rows when they were wanted, else counters.
 type answer struct {
 	rows *Rows
@@ -260,7 +264,7 @@ func (c *Conn) runOnReader(ctx context.Context, s statement) (answer, error) {
 		r.Conn.SetCounters(c.lastRowID, c.changes, c.total)
 	}
 	if !s.rows {
-		err := drain(r.Conn, s)
+		err := drain(ctx, r.Conn, s)
 		c.e.giveBack(r, err)
 		return answer{result: result{lastRowID: c.lastRowID}}, err
 	}
@@ -290,7 +294,7 @@ func (c *Conn) runOnWriter(ctx context.Context, s statement) (answer, error) {
 		u = new(unit)
 		u.work = u.run
 	}
-	u.s, u.before = s, c.counters
+	u.ctx, u.s, u.before = ctx, s, c.counters
 	c.unit = nil // until it is known that nobody will run it again
 	err := w.Do(ctx, writer.Unit{Atomic: true, Priority: priority(ctx), SQL: s.text, Budget: c.writeBudget(), Run: u.work})
 	a := u.a
@@ -306,6 +310,7 @@ func (c *Conn) runOnWriter(ctx context.Context, s statement) (answer, error) {
 // unit is one statement as work for the writer. A session has one at a time,
 // so it keeps it, and the function value that would be made for each.
 type unit struct {
+	ctx    context.Context
 	s      statement
 	before counters
 	a      answer
@@ -313,13 +318,13 @@ type unit struct {
 }
 
 func (u *unit) run(conn *sqlite.Conn) (err error) {
-	u.a, err = runWrite(conn, u.s, u.before)
+	u.a, err = runWrite(u.ctx, conn, u.s, u.before)
 	return err
 }
 
 // runWrite runs a statement to its end on a connection that writes. It touches
 // no session: the writer may run it on another goroutine, and twice.
-func runWrite(conn *sqlite.Conn, s statement, before counters) (answer, error) {
+func runWrite(ctx context.Context, conn *sqlite.Conn, s statement, before counters) (answer, error) {
 	total := conn.TotalChanges()
 	start := before.present(conn, s.v)
 	// The writer tells by the connection's own total what a unit has changed.
@@ -329,9 +334,9 @@ func runWrite(conn *sqlite.Conn, s statement, before counters) (answer, error) {
 	var a answer
 	var err error
 	if s.rows {
-		a.rows, err = collect(conn, s)
+		a.rows, err = collect(ctx, conn, s)
 	} else {
-		err = drain(conn, s)
+		err = drain(ctx, conn, s)
 	}
 	if err != nil {
 		return answer{}, err
@@ -385,7 +390,7 @@ func (c *Conn) runOutside(ctx context.Context, s statement) (answer, error) {
 		c.e.cfg.Pool.Cool()
 		h.Budget(ctx, min(c.budget, checkpointWait))
 	}
-	rows, err := collect(h.Conn(), s)
+	rows, err := collect(ctx, h.Conn(), s)
 	if err == nil {
 		err = c.e.cfg.Fence()
 	}
@@ -402,7 +407,10 @@ func releaseOnPanic(h *writer.Held) {
 	}
 }
 
-func drain(conn *sqlite.Conn, s statement) error {
+func drain(ctx context.Context, conn *sqlite.Conn, s statement) error {
+	if s.deaf() {
+		defer conn.InterruptAfter(ctx)()
+	}
 	st, err := prepare(conn, s)
 	if err != nil {
 		return err

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/holdfastdb/holdfast/internal/locks"
@@ -51,12 +50,13 @@ type feed struct {
 	ctx     context.Context
 	text    string
 	args    []driver.NamedValue // for the error of a later row
+	deaf    bool                // as its statement
 	tx      *transaction        // rows of a transaction, or
 	reader  *pool.Reader        // rows that hold a reader, or
 	pin     *pinned             // rows of a session with a connection of its own
 	lease   *locks.Lease
 	mu      sync.Mutex // held while the statement steps; the evictor tries it
-	stop    atomic.Bool
+	stop    stopper
 	evicted bool
 }
 
@@ -71,7 +71,7 @@ var (
 // openRows starts a statement and reads ahead. If the result ends there
 // (r.done) the statement is released already.
 func (c *Conn) openRows(ctx context.Context, conn *sqlite.Conn, s statement) (*Rows, error) {
-	r, err := startRows(conn, s, c.e.cfg.ReadAheadRows, c.e.cfg.ReadAheadBytes)
+	r, err := startRows(ctx, conn, s, c.e.cfg.ReadAheadRows, c.e.cfg.ReadAheadBytes)
 	if err == nil && r.err != nil {
 		r.failed = c.fail(ctx, "query", s.text, s.args, r.err)
 	}
@@ -79,15 +79,18 @@ func (c *Conn) openRows(ctx context.Context, conn *sqlite.Conn, s statement) (*R
 }
 
 // collect runs a statement to its end and keeps all its rows.
-func collect(conn *sqlite.Conn, s statement) (*Rows, error) {
-	r, err := startRows(conn, s, math.MaxInt, math.MaxInt)
+func collect(ctx context.Context, conn *sqlite.Conn, s statement) (*Rows, error) {
+	r, err := startRows(ctx, conn, s, math.MaxInt, math.MaxInt)
 	if err == nil && r.err != nil {
 		return nil, r.err
 	}
 	return r, err
 }
 
-func startRows(conn *sqlite.Conn, s statement, maxRows, maxBytes int) (*Rows, error) {
+func startRows(ctx context.Context, conn *sqlite.Conn, s statement, maxRows, maxBytes int) (*Rows, error) {
+	if s.deaf() {
+		defer conn.InterruptAfter(ctx)()
+	}
 	st, err := prepare(conn, s)
 	if err != nil {
 		return nil, err
@@ -156,9 +159,9 @@ func (r *Rows) take() (size int) {
 
 // keepReader makes a long autocommit result hold its reader, on record.
 func (r *Rows) keepReader(ctx context.Context, reader *pool.Reader, c *Conn, s statement) {
-	f := &feed{c: c, ctx: ctx, text: s.text, args: s.args, reader: reader}
+	f := &feed{c: c, ctx: ctx, text: s.text, args: s.args, deaf: s.deaf(), reader: reader}
 	f.lease = &locks.Lease{Kind: locks.Rows, Site: locks.Here(3, locks.Deep), Since: time.Now(), SQL: s.text, Last: s.text, Context: ctx, Evict: r.evict}
-	reader.Busy.Arm(ctx, c.budget, &f.stop)
+	reader.Busy.Arm(ctx, c.budget, &f.stop.told)
 	c.e.cfg.Pool.Keep(reader)
 	r.feed = f
 	c.e.cfg.Locks.Add(f.lease)
@@ -211,7 +214,7 @@ func (r *Rows) readOn(dest []driver.Value) error {
 	}
 	row, err := f.step(r.stmt)
 	if err != nil {
-		if f.stop.Load() {
+		if f.stop.told.Load() {
 			err = ErrEvicted
 		}
 		return f.fail(err)
@@ -232,16 +235,37 @@ func (f *feed) step(s *sqlite.Stmt) (bool, error) {
 	switch {
 	case f.tx != nil:
 		f.tx.arm(f.ctx, f.c.budget, "")
-		row, err := s.Step()
+		row, err := f.heed(s)
 		f.tx.disarm()
 		return row, f.tx.after(err)
 	case f.pin != nil:
 		f.pin.busy.Arm(f.ctx, f.c.budget, nil)
-		row, err := s.Step()
+		row, err := f.heed(s)
 		f.pin.busy.Disarm()
 		return row, err
 	}
+	return f.heed(s)
+}
+
+// heed is the step alone, so that an interrupt hits nothing else.
+func (f *feed) heed(s *sqlite.Stmt) (bool, error) {
+	if f.deaf {
+		conn, stop := f.source()
+		defer conn.InterruptAfter(f.ctx)()
+		defer conn.InterruptAfter(stop.context())()
+	}
 	return s.Step()
+}
+
+// source is where the statement runs, and what evicts it.
+func (f *feed) source() (*sqlite.Conn, *stopper) {
+	switch {
+	case f.tx != nil:
+		return f.tx.conn, &f.tx.stop
+	case f.pin != nil:
+		return f.pin.conn, &f.stop
+	}
+	return f.reader.Conn, &f.stop
 }
 
 func (f *feed) fail(err error) error { return f.c.fail(f.ctx, "query", f.text, f.args, err) }
@@ -302,7 +326,7 @@ func (r *Rows) end() {
 		f.pin.rows--
 	case f.reader != nil:
 		outcome := closed
-		if f.stop.Load() {
+		if f.stop.told.Load() {
 			outcome = evicted
 		}
 		f.c.e.release(f.lease, outcome)
@@ -315,7 +339,7 @@ func (r *Rows) end() {
 // middle of a step, that step is interrupted and the owner ends it.
 func (r *Rows) evict() bool {
 	f := r.feed
-	f.stop.Store(true)
+	f.stop.stop()
 	if !f.mu.TryLock() {
 		return true
 	}

@@ -32,6 +32,8 @@ type bench struct {
 	counters *stats.Counters
 	locks    *locks.Registry
 	path     string
+	vfs      string // set before the first connection is opened; "" is the default one
+	confine  bool   // the readers
 }
 
 const readAhead = 4
@@ -41,8 +43,14 @@ func newBench(t *testing.T) *bench {
 	b := &bench{t: t, counters: &stats.Counters{}, locks: &locks.Registry{}, path: filepath.Join(t.TempDir(), "app.db")}
 	const budget = 5 * time.Second
 	b.pool = pool.New(pool.Config{
-		Open: func(context.Context) (*sqlite.Conn, error) { return b.open("PRAGMA query_only=1") },
-		Max:  4, Wait: budget, Warm: true,
+		Open: func(context.Context) (*sqlite.Conn, error) {
+			c, err := b.open("PRAGMA query_only=1")
+			if err == nil && b.confine {
+				err = c.Confine()
+			}
+			return c, err
+		},
+		Max: 4, Wait: budget, Warm: true,
 	})
 	b.writer = writer.New(writer.Config{
 		Open:     func(context.Context) (*sqlite.Conn, error) { return b.open("PRAGMA synchronous=NORMAL") },
@@ -81,7 +89,7 @@ func (e *told) Error() string { return e.op + ": " + e.err.Error() }
 func (e *told) Unwrap() error { return e.err }
 
 func (b *bench) open(last string) (*sqlite.Conn, error) {
-	c, err := sqlite.Open(b.path, sqlite.OpenReadWrite|sqlite.OpenCreate)
+	c, err := sqlite.OpenVFS(b.path, sqlite.OpenReadWrite|sqlite.OpenCreate, b.vfs)
 	if err != nil {
 		return nil, err
 	}

@@ -52,12 +52,12 @@ type transaction struct {
 	lease   locks.Lease
 	rows    int64           // changed so far
 	ctx     context.Context // of BeginTx: it ends the transaction
-	stop    atomic.Bool
+	stop    stopper
 	writing atomic.Pointer[writer.Tx] // write, for the evictor, which doesn't have mu
 }
 
 func control(c *sqlite.Conn, sql string) error {
-	return drain(c, statement{text: sql})
+	return drain(context.Background(), c, statement{text: sql})
 }
 
 // usable tells why no statement can run in the transaction, if so. mu is held:
@@ -70,12 +70,12 @@ func (t *transaction) arm(ctx context.Context, budget time.Duration, sql string)
 	case t.write != nil:
 		t.write.Running(ctx, sql)
 	case t.reader != nil:
-		t.reader.Busy.Arm(ctx, budget, &t.stop)
+		t.reader.Busy.Arm(ctx, budget, &t.stop.told)
 	default:
 		if t.gate != nil {
 			t.gate.Running(sql)
 		}
-		t.c.pin.busy.Arm(ctx, budget, &t.stop)
+		t.c.pin.busy.Arm(ctx, budget, &t.stop.told)
 	}
 }
 
@@ -136,20 +136,23 @@ func (t *transaction) execute(ctx context.Context, s statement) (answer, error) 
 	c := t.c
 	t.arm(ctx, c.budget, s.text)
 	defer t.disarm()
+	if s.deaf() {
+		defer t.conn.InterruptAfter(t.stop.context())()
+	}
 	before := c.present(t.conn, s.v)
 	var a answer
 	var err error
 	switch {
 	case !s.rows:
-		err = drain(t.conn, s)
+		err = drain(ctx, t.conn, s)
 	case s.v.readOnly:
 		a.rows, err = c.openRows(ctx, t.conn, s)
 		if err == nil && !a.rows.done {
-			a.rows.feed = &feed{c: c, ctx: ctx, text: s.text, args: s.args, tx: t}
+			a.rows.feed = &feed{c: c, ctx: ctx, text: s.text, args: s.args, deaf: s.deaf(), tx: t}
 			t.keep(a.rows)
 		}
 	default:
-		a.rows, err = collect(t.conn, s)
+		a.rows, err = collect(ctx, t.conn, s)
 	}
 	if err != nil {
 		return answer{}, err
@@ -172,7 +175,7 @@ func (t *transaction) after(err error) error {
 	if err == nil {
 		return nil
 	}
-	if t.stop.Load() {
+	if t.stop.told.Load() {
 		t.finish(func() error { return t.endEngine(err) }, ErrEvicted)
 		t.c.e.cfg.Counters.Evictions.Add(1)
 		return ErrEvicted
@@ -227,7 +230,7 @@ func (t *transaction) moveToWriter(ctx context.Context) error {
 	t.kind, t.write, t.conn = writeTx, tx, tx.Conn()
 	t.writing.Store(tx)
 	e.cfg.Locks.Become(&t.lease, locks.WriteTx)
-	if t.stop.Load() {
+	if t.stop.told.Load() {
 		tx.Stop() // evicted while it waited
 	}
 	for _, name := range t.names {
@@ -454,7 +457,7 @@ func (t *transaction) sets(v *verdict) {
 // evict ends a transaction from outside. If a statement is running it is
 // interrupted, and the transaction is ended by the goroutine that runs it.
 func (t *transaction) evict() bool {
-	t.stop.Store(true)
+	t.stop.stop()
 	if w := t.writing.Load(); w != nil {
 		w.Stop()
 	}

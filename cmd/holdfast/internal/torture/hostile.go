@@ -85,6 +85,8 @@ func createVictim(ctx context.Context, path string) (before string, err error) {
 	_, err = db.ExecContext(ctx, `CREATE TABLE t(a INTEGER PRIMARY KEY, b TEXT);
 		WITH RECURSIVE n(x) AS (VALUES (1) UNION ALL SELECT x + 1 FROM n WHERE x < 1000) INSERT INTO t SELECT x, hex(randomblob(8)) FROM n;
 		CREATE INDEX i ON t(b);
+		CREATE TABLE large(x);
+		WITH RECURSIVE n(x) AS (VALUES (1) UNION ALL SELECT x + 1 FROM n WHERE x < 20000) INSERT INTO large SELECT zeroblob(2100) FROM n;
 		CREATE VIEW v AS SELECT x.a, y.b FROM t x, t y ORDER BY 2;
 		CREATE VIRTUAL TABLE f USING fts5(text);
 		INSERT INTO f SELECT 'w1 w2 w3 w' || a || ' wa wb wc wd we' FROM t`)
@@ -114,7 +116,7 @@ func exhaust(ctx context.Context, db *holdfast.DB, sql string) error {
 func hostileStatement(r *rand.Rand) string {
 	value := hostileValue(r, 2)
 	source := hostileSource(r)
-	switch r.IntN(14) {
+	switch r.IntN(15) {
 	case 0:
 		return "SELECT " + value + " FROM " + source
 	case 1:
@@ -141,6 +143,8 @@ func hostileStatement(r *rand.Rand) string {
 		return "SELECT (SELECT max(" + value + ") FROM " + source + ") FROM t"
 	case 12:
 		return "SELECT a FROM " + source + " WHERE EXISTS (SELECT 1 FROM t z WHERE " + value + " IS NULL) LIMIT 1 OFFSET 1000000000"
+	case 13: // each count is one instruction
+		return "SELECT " + strings.Repeat("(SELECT count(*) FROM large) + ", r.IntN(90)) + "(SELECT count(*) FROM large)"
 	}
 	return "WITH RECURSIVE n(a, x) AS (SELECT 1, " + value + " UNION ALL SELECT a + 1, " + value + " || x FROM n) SELECT sum(length(x)) FROM n"
 }
