@@ -18,7 +18,7 @@ func init() {
 var engine struct {
 	once  sync.Once
 	rc    int32
-	fcntl uintptr // SQLite's own, on Linux
+	fcntl uintptr // SQLite's own, where lockSharedMemory has put another before it
 }
 
 // start configures and initializes the library. A second user of the library in
@@ -55,10 +55,11 @@ func call[T any](f func(*libc.TLS) T) T {
 
 // OFDLocks reports whether databases and their shared memory are locked with open file
 // description locks, which survive the closing of other descriptors of the same file. They
-// exist on Linux only, and not on every file system.
+// exist on Linux only, not on every file system, and not where a second user of the
+// library in this process has taken locks before.
 func OFDLocks() bool {
 	_ = start()
-	return ofdLocking(-1) == 1
+	return engine.fcntl != 0 && ofdLocking(-1) == 1
 }
 
 // MemoryUsed returns the bytes of memory SQLite holds in this process.

@@ -15,7 +15,14 @@ import (
 // all connections, so there is nothing that the two kinds would answer
 // differently. It calls fcntl by a table that its interface lets one change
 // (https://www.sqlite.org/c3ref/vfs.html, xSetSystemCall).
+//
+// Where a second user of the engine has taken locks already it is too late: what
+// it has on a -shm are POSIX locks, which would never be given back. Whoever locks
+// settles the kind, so it is switched off and on again to see.
 func lockSharedMemory(tls *libc.TLS) int32 {
+	if sqlite3.Xmodernc_ofd_locking(tls, 0) != 1 || sqlite3.Xmodernc_ofd_locking(tls, 1) != 0 {
+		return sqlite3.SQLITE_OK
+	}
 	vfs := sqlite3.Xsqlite3_vfs_find(tls, 0)
 	if vfs == 0 {
 		return sqlite3.SQLITE_OK

@@ -2,10 +2,59 @@ package sqlite
 
 import (
 	"os"
+	"os/exec"
+	"path/filepath"
 	"testing"
 
 	"golang.org/x/sys/unix"
+	"modernc.org/libc"
+	sqlite3 "modernc.org/sqlite/lib"
 )
+
+const secondUserVariable = "HOLDFAST_TEST_SECOND_USER"
+
+// TestSecondUserKeepsItsLocks starts the library in a process in which another user
+// of the engine, who has chosen OFD locks, has a transaction open.
+func TestSecondUserKeepsItsLocks(t *testing.T) {
+	if os.Getenv(secondUserVariable) == "" {
+		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestSecondUserKeepsItsLocks$")
+		cmd.Env = append(os.Environ(), secondUserVariable+"=1")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("%v: %s", err, out)
+		}
+		return
+	}
+	if ofdLocking(1) < 0 {
+		t.Skip("no open file description locks here")
+	}
+	tls := libc.NewTLS()
+	defer tls.Close()
+	path := filepath.Join(t.TempDir(), "test.db")
+	db, err := openDB(tls, path, OpenReadWrite|OpenCreate, "")
+	must(t, err)
+	defer sqlite3.Xsqlite3_close(tls, db)
+	second := func(sql string) {
+		t.Helper()
+		z, err := mallocString(tls, sql)
+		must(t, err)
+		defer free(tls, z)
+		if rc := sqlite3.Xsqlite3_exec(tls, db, z, 0, 0, 0); rc != sqlite3.SQLITE_OK {
+			t.Fatalf("%s: %v", sql, ResultCode(rc))
+		}
+	}
+	second("PRAGMA journal_mode=WAL; CREATE TABLE t(a); BEGIN IMMEDIATE; INSERT INTO t VALUES (1)")
+	must(t, start())
+	second("COMMIT")
+	second("INSERT INTO t VALUES (2)")
+	if OFDLocks() {
+		t.Error("the locks on the -shm are said to survive")
+	}
+	c, err := Open(path, OpenReadWrite)
+	must(t, err)
+	mustExec(t, c, "INSERT INTO t VALUES (3)")
+	wantInt(t, c, 3, "SELECT count(*) FROM t")
+	must(t, c.Close())
+}
 
 // TestOFDLocksOfTheSharedMemory is TestOFDLocks for the locks that WAL mode rests
 // on.
