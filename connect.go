@@ -153,13 +153,17 @@ func (l *logFiles) watch(names ...string) {
 	_, _ = l.look()
 }
 
-// opened is called for a connection that has read, and so has opened both.
+// opened is called for a connection that has read, and so has opened both, unless
+// somebody changed the journal mode while there was none: then it has no log, and
+// others may have one and remove it.
 func (l *logFiles) opened(c *sqlite.Conn) (gone, what string) {
-	l.mu.Lock()
-	l.conns++
-	l.at = time.Time{}
-	l.mu.Unlock()
-	c.OnClose(l.closing)
+	if c.LogOpen() {
+		l.mu.Lock()
+		l.conns++
+		l.at = time.Time{}
+		l.mu.Unlock()
+		c.OnClose(l.closing)
+	}
 	return l.look()
 }
 

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/holdfastdb/holdfast/internal/sqlite"
 )
@@ -129,5 +130,48 @@ func TestAReadOnlyConnectionIsNoWriter(t *testing.T) {
 	readOnly.Store(true)
 	if _, err := Open(ctx, path); !errors.Is(err, ErrReadOnly) {
 		t.Errorf("opened for writing on a read-only file system: %v", err)
+	}
+}
+
+// A connection that was opened while the file was in another journal mode has no
+// log that could be taken: who switches to WAL and is the last to close removes the
+// log rightly.
+func TestALogOfOthersIsNotMissed(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "app.db")
+	open := func(sql string) *sqlite.Conn {
+		t.Helper()
+		c, err := sqlite.Open(path, sqlite.OpenReadWrite|sqlite.OpenCreate)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Exec(sql); err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	var l logFiles
+	look := func() {
+		t.Helper()
+		l.mu.Lock()
+		l.at = time.Time{}
+		l.mu.Unlock()
+		if gone, what := l.look(); what != "" {
+			t.Errorf("%s %s", gone, what)
+		}
+	}
+	l.watch(path+"-wal", path+"-shm")
+	without := open("CREATE TABLE t(a); SELECT * FROM t")
+	defer without.Close()
+	l.opened(without)
+	other := open("PRAGMA journal_mode=WAL; INSERT INTO t VALUES (1)")
+	look()
+	if err := other.Close(); err != nil {
+		t.Fatal(err)
+	}
+	look()
+	with := open("PRAGMA journal_mode=WAL; SELECT * FROM t")
+	defer with.Close()
+	if l.opened(with); l.conns != 1 {
+		t.Errorf("%d connections with a log", l.conns)
 	}
 }

@@ -63,6 +63,14 @@ func (c *Conn) LogPending() int {
 	return int(frames)
 }
 
+// LogOpen reports whether the connection has the -wal file of main open. It does
+// from its first read in WAL mode on, and as long as it is open nobody can end that
+// mode.
+func (c *Conn) LogOpen() bool {
+	tree := c.mainTree()
+	return tree != nil && pager(tree).FpWal != 0
+}
+
 // mainTree returns the engine's object of main, or nil. The C API has no way to
 // it; the field names are checked by the compiler and the effect by tests.
 func (c *Conn) mainTree() *sqlite3.TBtree {
@@ -77,10 +85,13 @@ func (c *Conn) mainTree() *sqlite3.TBtree {
 // nil. Other processes and other threads write there. The engine's own reads are
 // plain ones around a barrier; atomic loads in Go's memory model are both.
 func walIndex(tree *sqlite3.TBtree) (*sqlite3.TWal, *[walIndexWords]uint32) {
-	pager := (*sqlite3.TPager)(pointer((*sqlite3.TBtShared)(pointer(tree.FpBt)).FpPager))
-	wal := (*sqlite3.TWal)(pointer(pager.FpWal))
+	wal := (*sqlite3.TWal)(pointer(pager(tree).FpWal))
 	if wal == nil || wal.FexclusiveMode != 0 || wal.FbShmUnreliable != 0 || wal.FnWiData < 1 {
 		return nil, nil
 	}
 	return wal, (*[walIndexWords]uint32)(pointer(load[uintptr](wal.FapWiData)))
+}
+
+func pager(tree *sqlite3.TBtree) *sqlite3.TPager {
+	return (*sqlite3.TPager)(pointer((*sqlite3.TBtShared)(pointer(tree.FpBt)).FpPager))
 }
