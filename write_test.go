@@ -382,6 +382,16 @@ func TestNoValueInErrorsOrLogs(t *testing.T) {
 		"INSERT INTO t VALUES ('" + canary + "', 1), ('" + canary + "')",
 		"ATTACH '/nowhere/" + canary + "' AS x",
 		"VACUUM INTO '/nowhere/" + canary + "'",
+		// In double quotes they are strings, as there is no such column.
+		"SELECT json_extract('{}', \"" + canary + "\")",
+		"SELECT * FROM f WHERE f MATCH \"" + canary + ":x\"",
+		"INSERT INTO s VALUES (\"" + canary + "\")",
+		"INSERT INTO t(a, \"b\") VALUES (\"" + canary + "\", 20)",
+		"UPDATE t SET a = 1, b = 20 WHERE a IN (1, \"" + canary + "\") OR \"a\" IS DISTINCT FROM \"" + canary + "\"",
+		"SELECT * FROM t WHERE a = \"" + canary + "\" AND",
+		"SELECT \"" + canary,
+		"ATTACH \"/nowhere/" + canary + "\" AS x",
+		"VACUUM INTO \"/nowhere/" + canary + "\"",
 	} {
 		_, err := db.Exec(sql)
 		if err == nil {
@@ -400,7 +410,7 @@ func TestNoValueInErrorsOrLogs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	must(t, tx, "UPDATE t SET a = '"+canary+"' WHERE b = ?", canary)
+	must(t, tx, "UPDATE t SET a = '"+canary+"' WHERE b = ? OR a = \""+canary+"\"", canary)
 	note(db.Exec("DELETE FROM t WHERE a = ?", canary))
 	if report, err := db.Locks(ctx()); err != nil {
 		t.Error(err)

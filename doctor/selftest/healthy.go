@@ -105,6 +105,11 @@ var healthy = []patient{
 		l.tells(path, "SELECT id FROM t WHERE a = ?", "SELECT function_of_the_program(b) FROM t")
 		return path
 	}},
+	{name: "indexes-of-columns-that-are-not-told", not: "index-unused", make: func(l *lab) string {
+		path := l.made("a.db", wal+table+few+"CREATE INDEX idle ON t(b)")
+		l.tells(path, `SELECT id FROM "t" WHERE "?" = ?`)
+		return path
+	}},
 	{name: "statistics", make: func(l *lab) string {
 		return l.made("a.db", wal+table+rows+"CREATE INDEX i ON t(a); ANALYZE")
 	}},

@@ -6,25 +6,33 @@ import "strings"
 // into errors and log lines.
 const maxFingerprint = 300
 
+// Hidden stands in a fingerprint for what may be a value or the name of a column.
+const Hidden = `"?"`
+
 // Fingerprint returns sql without the values in it: string, number and blob
 // literals become '?', comments go, white space is collapsed and a list of
 // values in parentheses is cut to one. Two statements that differ only in
 // their literals have one fingerprint, and Fingerprint(Fingerprint(s)) ==
-// Fingerprint(s). Text in double quotes is an identifier to SQLite and stays.
-// It never fails: what is not SQL is treated as words.
+// Fingerprint(s). What stands in double quotes and may be a value becomes "?" in
+// these quotes. It never fails: what is not SQL is treated as words.
 func Fingerprint(sql string) string {
 	var b strings.Builder
 	b.Grow(min(len(sql), maxFingerprint+8))
 	prev := token{}
+	var n names
 	for i := 0; i < len(sql) && b.Len() < maxFingerprint; {
 		t := next(sql, i)
 		i = t.end
 		if t.kind == space {
 			continue
 		}
-		if t.kind == literal {
+		switch {
+		case t.kind == literal:
 			t.text = "?"
+		case t.text[0] == '"' && !n.is(sql[i:]):
+			t.text = Hidden
 		}
+		n.pass(t)
 		if repeatsValue(&b, t) {
 			// "(?, ?" becomes "(?": the comma is taken back.
 			prev = token{kind: literal, text: "?"}

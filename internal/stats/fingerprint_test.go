@@ -16,7 +16,19 @@ func TestFingerprint(t *testing.T) {
 		{"SELECT * FROM t WHERE id IN (1, 2, 3)", "SELECT * FROM t WHERE id IN (?)"},
 		{"SELECT * FROM t WHERE id IN (?,?,?)", "SELECT * FROM t WHERE id IN (?)"},
 		{"SELECT ?12, :name, @n, $x", "SELECT ?, :name, @n, $x"},
-		{`SELECT "a""b", [c d], ` + "`e`" + ` FROM "t"`, `SELECT "a""b", [c d], ` + "`e`" + ` FROM "t"`},
+		{`SELECT t."a""b", [c d], ` + "`e`" + ` FROM "t"`, `SELECT t."a""b", [c d], ` + "`e`" + ` FROM "t"`},
+		// In double quotes: where no value can be, it is a name.
+		{`SELECT "t" . "a" FROM "t" AS "u" JOIN "v" ON "u"."a" = "v"."b"`, `SELECT "t"."a" FROM "t" AS "u" JOIN "v" ON "u"."a" = "v"."b"`},
+		{`INSERT OR IGNORE INTO "t" AS "u" ("a", "b") VALUES ("x", "y")`, `INSERT OR IGNORE INTO "t" AS "u"("a", "b") VALUES ("?", "?")`},
+		{`INSERT INTO s."t"("a") SELECT "x", "y"`, `INSERT INTO s."t"("a") SELECT "?", "?"`},
+		{`INSERT INTO t WITH c AS (SELECT "x", "y") SELECT "z"`, `INSERT INTO t WITH c AS (SELECT "?", "?") SELECT "?"`},
+		{`UPDATE "t" SET "a" = "x", "b" = (1, "y"), "c" = f("z", "w") WHERE "d" = 1 LIMIT 1, "2"`, `UPDATE "t" SET "a" = "?", "b" = (?, "?"), "c" = f("?", "?") WHERE "?" = ? LIMIT ?, "?"`},
+		{`CREATE TABLE IF NOT EXISTS "t" (a REFERENCES "p" ON DELETE SET NULL, "b" DEFAULT "x")`, `CREATE TABLE IF NOT EXISTS "t"(a REFERENCES "p" ON DELETE SET NULL, "b" DEFAULT "?")`},
+		{`SELECT * FROM t WHERE a = "x" OR a IN ("y", "z") OR a IS DISTINCT FROM "v"`, `SELECT * FROM t WHERE a = "?" OR a IN ("?", "?") OR a IS DISTINCT FROM "?"`},
+		{`VACUUM main INTO "x"`, `VACUUM main INTO "?"`},
+		{`ATTACH "x" AS "y"`, `ATTACH "?" AS "y"`},
+		{`SELECT "unterminated`, `SELECT "?"`},
+		{`UPDATE t SET a = 1; SELECT 1, "x"`, `UPDATE t SET a = ?; SELECT ?, "?"`},
 		{"SELECT /* 'secret */ a", "SELECT a"},
 		{"SELECT 'unterminated", "SELECT ?"},
 		{"SELECT a<=1", "SELECT a <= ?"},
@@ -36,7 +48,7 @@ func TestFingerprint(t *testing.T) {
 }
 
 func FuzzFingerprint(f *testing.F) {
-	for _, s := range []string{"SELECT 1", "insert into t values('a',2)", "--", "/*", "'", "x'", "1e+", "?,?", "a.b", "0x1F", ".5", "#1", "(((("} {
+	for _, s := range []string{"SELECT 1", "insert into t values('a',2)", "--", "/*", "'", "x'", "1e+", "?,?", "a.b", "0x1F", ".5", "#1", "((((", `insert into "t"("a")values("b",1,2)`, `update "t" set "a"="b","c"=("d","e")from "f"`, `"a"/**/.b`, `)))"a"`} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, sql string) {

@@ -3,31 +3,28 @@ package stats
 import "strings"
 
 // Literals returns the texts and blobs that stand in a statement, with their
-// quotes and once more as what they mean, and the statement without them. One
-// that is not closed goes to the end.
+// quotes and once more as what they mean, and the statement without them. What
+// stands in double quotes and may be a value is one of them. One that is not
+// closed goes to the end.
 func Literals(sql string) (literals []string, rest string) {
 	var b strings.Builder
+	var n names
 	for i := 0; i < len(sql); {
-		end := i + 1
-		switch c := sql[i]; {
-		case c == '\'':
-			end = quoted(sql, i, c)
-			raw := sql[i:end]
-			literals = append(literals, raw, strings.ReplaceAll(raw, "''", "'"))
-			b.WriteByte('?')
-			i = end
-			continue
-		case c == '"' || c == '`':
-			end = quoted(sql, i, c)
-		case c == '[':
-			end = until(sql, i, "]")
-		case strings.HasPrefix(sql[i:], "--"):
-			end = until(sql, i, "\n")
-		case strings.HasPrefix(sql[i:], "/*"):
-			end = until(sql, i+2, "*/")
+		t := next(sql, i)
+		raw := sql[i:t.end]
+		i = t.end
+		if t.kind == literal && (raw[0] == 'x' || raw[0] == 'X') {
+			b.WriteByte(raw[0])
+			raw = raw[1:]
 		}
-		b.WriteString(sql[i:end])
-		i = end
+		if q := raw[:1]; q == "'" || q == `"` && !n.is(sql[i:]) {
+			literals = append(literals, raw, strings.ReplaceAll(raw, q+q, q))
+			raw = "?"
+		}
+		b.WriteString(raw)
+		if t.kind != space {
+			n.pass(t)
+		}
 	}
 	return literals, b.String()
 }

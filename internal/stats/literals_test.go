@@ -12,10 +12,11 @@ func TestLiterals(t *testing.T) {
 		literals  []string
 	}{
 		{"SELECT 1", "SELECT 1", nil},
-		{"SELECT 'a', \"b'\", [c'], `d'` -- e'\n, x'00' /* 'f' */", "SELECT ?, \"b'\", [c'], `d'` -- e'\n, x? /* 'f' */", []string{"'a'", "'00'"}},
+		{"SELECT 'a', t.\"b'\", [c'], `d'` -- e'\n, x'00' /* 'f' */", "SELECT ?, t.\"b'\", [c'], `d'` -- e'\n, x? /* 'f' */", []string{"'a'", "'00'"}},
 		{"SELECT 'it''s'", "SELECT ?", []string{"'it''s'", "'it's'"}},
 		{"SELECT 'open", "SELECT ?", []string{"'open"}},
 		{"'", "?", []string{"'"}},
+		{`SELECT "a" FROM "t" WHERE b = "x""y"`, `SELECT ? FROM "t" WHERE b = ?`, []string{`"a"`, `"x""y"`, `"x"y"`}},
 	} {
 		got, rest := Literals(c.sql)
 		got = slices.Compact(got)
@@ -27,7 +28,7 @@ func TestLiterals(t *testing.T) {
 
 // FuzzLiterals: what is left has no text literal, and nothing is lost.
 func FuzzLiterals(f *testing.F) {
-	f.Add("SELECT 'a', \"b'\", [c'], `d'` -- e'\n, x'00' /* 'f' */ WHERE a = 'it''s'")
+	f.Add("SELECT 'a', t.\"b'\", [c'], `d'` -- e'\n, x'00' /* 'f' */ WHERE a = 'it''s'")
 	f.Add("'''")
 	f.Add("/*")
 	f.Add("[\x00'")
