@@ -18,8 +18,8 @@ import (
 const answerWait = 200 * time.Millisecond
 
 // maxAnswer bounds what Ask reads of one answer: a thousand waiters with long
-// statements are a tenth of it.
-const maxAnswer = 16 << 20
+// statements are less than half of it.
+const maxAnswer = 4 << 20
 
 // Silence is a socket that gave no answer that could be used.
 type Silence struct {
@@ -94,7 +94,7 @@ func askOne(ctx context.Context, path string, request Request) (a Answer, err er
 	case a.Error != "":
 		return a, errors.New(clip(a.Error))
 	}
-	a.PID = pid
+	a.PID, a.Program = pid, clip(a.Program)
 	return a, nil
 }
 

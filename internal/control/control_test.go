@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"log/slog"
@@ -310,6 +311,7 @@ func TestAnswersThatDontCount(t *testing.T) {
 		"no JSON":    "hello\n",
 		"half":       `{"schema":"holdfast.control/v1",`,
 		"nothing":    "",
+		"long item":  fmt.Sprintf(`{"schema":"holdfast.control/v1","pid":%d,"locks":{"waiters":[{"statement":%q}]}}`, os.Getpid(), strings.Repeat("x", 100<<10)),
 		"for ever  ": "-",
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -346,5 +348,25 @@ func TestAnswersThatDontCount(t *testing.T) {
 				t.Errorf("%v", silent[0].Err)
 			}
 		})
+	}
+}
+
+// Of a list without end, which fits into a small answer if its items are empty,
+// the beginning is kept.
+func TestAnswerWithoutEnd(t *testing.T) {
+	t.Parallel()
+	var a control.Answer
+	items := "[{}" + strings.Repeat(",{}", 100_000) + "]"
+	text := fmt.Sprintf(`{"locks":{"holders":%s,"waiters":%[1]s,"queued":100001},"statements":%[1]s}`, items)
+	if err := json.Unmarshal([]byte(text), &a); err != nil {
+		t.Fatal(err)
+	}
+	if len(a.Locks.Holders) != 1000 || len(a.Locks.Waiters) != 1000 || len(a.Statements) != 1000 || a.Locks.Queued != 100001 {
+		t.Errorf("%d holders, %d waiters, %d statements", len(a.Locks.Holders), len(a.Locks.Waiters), len(a.Statements))
+	}
+	for _, text := range []string{`{"locks":{"waiters":null},"statements":[]}`, `{"statements":7}`, `{"statements":{}}`} {
+		if err := json.Unmarshal([]byte(text), &a); len(a.Statements) != 0 {
+			t.Errorf("%s: %v, %v", text, a.Statements, err)
+		}
 	}
 }
