@@ -256,10 +256,10 @@ func (d *database) close(ctx context.Context) error {
 		errs = append(errs, first.Close())
 	}
 	if d.pool != nil {
-		errs = append(errs, d.pool.Close(ctx))
+		errs = append(errs, d.unfinished(d.pool.Close(ctx)))
 	}
 	if d.writer != nil { // last: it checkpoints and removes the log
-		errs = append(errs, d.writer.Close(ctx))
+		errs = append(errs, d.unfinished(d.writer.Close(ctx)))
 	}
 	if d.turn != nil {
 		errs = append(errs, d.turn.Close())

@@ -246,6 +246,18 @@ func (d *database) fail(op, text string, site locks.Site, args []driver.NamedVal
 // errClosedUnder is ErrEvicted when it was Close that ended the lease.
 var errClosedUnder = errors.New("the database was closed meanwhile")
 
+// unfinished says whom Close has waited for in vain.
+func (d *database) unfinished(err error) error {
+	if !errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	text := fmt.Sprintf("after %s there still are statements that run, or loops over rows", closeWait)
+	for _, l := range d.registry.Snapshot() {
+		text += fmt.Sprintf("; %s begun at %s", l.Kind, l.Site)
+	}
+	return newError("close", ErrBusy, sqlite.ResultBusy, text, "end loops over rows before Close, and don't call it inside of them")
+}
+
 // closing tells whether the last handle has been closed.
 func (d *database) closing() bool {
 	opened.mu.Lock()

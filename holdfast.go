@@ -128,7 +128,7 @@ func (db *DB) Path() string {
 // have begun are finished, and the write-ahead log is checkpointed. It waits
 // up to 10 s for statements that are still running, and for loops over Rows to
 // ask for their next row: called in such a loop, it waits for nothing but itself
-// and fails. Closing twice is harmless.
+// and fails with ErrBusy, which names the place. Closing twice is harmless.
 func (db *DB) Close() error { return db.DB.Close() }
 
 // Complete reports whether sql ends where a statement ends: with a semicolon

@@ -254,6 +254,7 @@ func (w *Writer) Close(ctx context.Context) error {
 	}
 	if free {
 		w.closeIdle()
+		return w.closeErr // also when ctx has ended: select would choose by chance
 	}
 	select {
 	case <-w.idle:
