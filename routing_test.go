@@ -121,6 +121,10 @@ func TestPragmaThatSetsPinsTheSession(t *testing.T) {
 	if _, err := a.ExecContext(ctx(), "INSERT INTO c VALUES (45)"); err == nil {
 		t.Error("foreign keys are still off")
 	}
+	must(t, a, "PRAGMA foreign_keys=''") // sets, too, where PRAGMA foreign_keys asks
+	if got, others := text(t, a, "PRAGMA foreign_keys"), text(t, b, "PRAGMA foreign_keys"); got != "0" || others != "1" {
+		t.Errorf("set to an empty value: the session reads %s and another one %s", got, others)
+	}
 	must(t, db, "DELETE FROM c")
 }
 

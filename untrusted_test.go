@@ -41,6 +41,7 @@ func TestUntrustedSQLReadsAndNothingElse(t *testing.T) {
 			"ATTACH 'other.db' AS o", "PRAGMA database_list", "PRAGMA user_version = 3",
 			"PRAGMA writable_schema = 1", "PRAGMA journal_mode = off", "PRAGMA busy_timeout = 99", "PRAGMA data_version",
 			"PRAGMA wal_checkpoint(TRUNCATE)", "SELECT load_extension('x')", "SELECT sqlite_log(1, 'x')",
+			"PRAGMA query_only = ''", "PRAGMA synchronous = ''",
 		},
 		holdfast.ErrInvalid: {"SELECT 1; SELECT 2", "SELECT 1; DROP TABLE t", "COMMIT; DELETE FROM t"},
 	} {

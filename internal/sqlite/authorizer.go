@@ -29,7 +29,7 @@ const (
 	ActionDropTrigger       AuthAction = sqlite3.SQLITE_DROP_TRIGGER        // trigger, table
 	ActionDropView          AuthAction = sqlite3.SQLITE_DROP_VIEW           // view
 	ActionInsert            AuthAction = sqlite3.SQLITE_INSERT              // table
-	ActionPragma            AuthAction = sqlite3.SQLITE_PRAGMA              // pragma, argument or ""
+	ActionPragma            AuthAction = sqlite3.SQLITE_PRAGMA              // pragma, argument or ""; '' is an empty argument
 	ActionRead              AuthAction = sqlite3.SQLITE_READ                // table, column
 	ActionSelect            AuthAction = sqlite3.SQLITE_SELECT              //
 	ActionTransaction       AuthAction = sqlite3.SQLITE_TRANSACTION         // BEGIN, COMMIT or ROLLBACK
@@ -73,7 +73,11 @@ func (c *Conn) SetAuthorizer(fn func(a AuthAction, arg1, arg2, schema, trigger s
 
 func authorizerTrampoline(_ *libc.TLS, h uintptr, action int32, arg1, arg2, schema, trigger uintptr) (rc int32) {
 	c := connOf(h)
-	if c.confined != nil && !c.confined.allows(AuthAction(action), goString(arg1), goString(arg2)) {
+	first, second := goString(arg1), goString(arg2)
+	if action == sqlite3.SQLITE_PRAGMA && arg2 != 0 && second == "" {
+		second = "''" // PRAGMA query_only = '' sets it, and PRAGMA query_only does not
+	}
+	if c.confined != nil && !c.confined.allows(AuthAction(action), first, second) {
 		return sqlite3.SQLITE_DENY
 	}
 	fn := c.hooks.auth
@@ -85,7 +89,7 @@ func authorizerTrampoline(_ *libc.TLS, h uintptr, action int32, arg1, arg2, sche
 	}
 	done := false
 	defer c.caught(&done, &rc, sqlite3.SQLITE_DENY)
-	rc = int32(fn(AuthAction(action), goString(arg1), goString(arg2), goString(schema), goString(trigger)))
+	rc = int32(fn(AuthAction(action), first, second, goString(schema), goString(trigger)))
 	done = true
 	return rc
 }

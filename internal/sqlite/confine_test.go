@@ -116,7 +116,8 @@ func TestConfinedRefuses(t *testing.T) {
 			"PRAGMA journal_mode = off", "PRAGMA query_only = 0", "PRAGMA trusted_schema = 1", "PRAGMA mmap_size = 100000000",
 			"PRAGMA temp_store_directory = '/tmp'", "PRAGMA wal_checkpoint", "PRAGMA incremental_vacuum", "PRAGMA optimize",
 			"PRAGMA hard_heap_limit = 1", "PRAGMA shrink_memory", "PRAGMA case_sensitive_like = 1", "PRAGMA cache_size = 1000000",
-			"PRAGMA threads = 8", "PRAGMA locking_mode = exclusive", "PRAGMA busy_timeout = 100000", "PRAGMA no_such_pragma",
+			"PRAGMA threads = 8", "PRAGMA query_only = ''", "PRAGMA synchronous('')", `PRAGMA foreign_keys = ""`,
+			"PRAGMA user_version = []", "PRAGMA locking_mode = exclusive", "PRAGMA busy_timeout = 100000", "PRAGMA no_such_pragma",
 			"VACUUM", "VACUUM INTO 'copy.db'",
 		},
 		ResultError: {

@@ -193,6 +193,7 @@ func TestAuthorizer(t *testing.T) {
 	})
 	for sql, want := range map[string]string{
 		"PRAGMA foreign_keys=on":             fmt.Sprintf("%d foreign_keys|on||", ActionPragma),
+		"PRAGMA foreign_keys=''":             fmt.Sprintf("%d foreign_keys|''||", ActionPragma),
 		"PRAGMA main.page_size":              fmt.Sprintf("%d page_size||main|", ActionPragma),
 		"ATTACH ':memory:' AS x":             fmt.Sprintf("%d :memory:|||", ActionAttach),
 		"DETACH x":                           fmt.Sprintf("%d x|||", ActionDetach),
