@@ -95,11 +95,22 @@ var hostile = []struct{ name, sql string }{
 	{"integrity check in a join", "SELECT count(*) FROM t a, t b, pragma_integrity_check() c"},
 	{"table list in a join", "SELECT count(*) FROM pragma_table_list a, pragma_table_list b, pragma_function_list c, pragma_function_list d, pragma_function_list e"},
 	{"geopoly", "SELECT sum(geopoly_area(geopoly_regular(0, 0, a.a, 1000))) FROM t a, t b, t c"},
+	{"geopoly of a comb", "SELECT geopoly_overlap(p, p) FROM " + comb},
+	{"geopoly within a comb", "SELECT geopoly_within(p, p) FROM " + comb},
+	{"columns of geopoly", "SELECT " + strings.TrimSuffix(strings.Repeat("geopoly_svg(p),", 190), ",") + " FROM " + comb},
+	{"columns of dates", "SELECT " + strings.TrimSuffix(strings.Repeat("date('now', x, x, x),", 190), ",") + " FROM (SELECT hex(zeroblob(400000)) AS x)"},
+	{"JSON of control characters", "SELECT json_array(x" + strings.Repeat(", x", 59) + ") FROM (SELECT CAST(zeroblob(999000) AS TEXT) AS x)"},
+	{"full-text query of 600 kB", "SELECT count(*) FROM f WHERE f MATCH replace(hex(zeroblob(200000)), '00', 'w1 ')"},
+	{"full-text query of many terms", "SELECT count(*) FROM f WHERE f MATCH replace(hex(zeroblob(2700)), '00', 'w1 ')"},
+	{"full-text phrase", "SELECT count(*) FROM f WHERE f MATCH '\"' || replace(hex(zeroblob(2700)), '00', 'w1 ') || '\"'"},
 	{"row values", "SELECT count(*) FROM t a, t b WHERE (a.a, b.a, a.b, b.b) IN (SELECT c.a, d.a, c.b, d.b FROM t c, t d)"},
 	{"explained", "EXPLAIN SELECT count(*) FROM " + joins(60) + " WHERE " + conditions(60)},
 	{"limit behind a product", "SELECT a.a FROM t a, t b, t c LIMIT 1 OFFSET 100000000"},
 	{"percentile of a product", "SELECT a.b, ntile(1000) OVER (PARTITION BY a.b ORDER BY b.b) FROM t a, t b"},
 }
+
+// comb is a polygon of which each edge is beside all others: 720 kB of text.
+const comb = "(SELECT '[[0,0],' || replace(hex(zeroblob(60000)), '00', '[9,0],[0,1],') || '[0,9],[0,0]]' AS p)"
 
 func joins(n int) string {
 	tables := make([]string, n)

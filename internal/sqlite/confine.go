@@ -19,7 +19,7 @@ const confinedProgress = 100
 // which it can't take back, and the limits, and opens the file for reading only.
 //
 // A function that works on large values asks the progress handler before each
-// call, and fails with [ResultTooBig] if one row asks for more work than fits
+// call, and fails with [ResultTooBig] if one call asks for more work than fits
 // between two looks at the clock. See https://www.sqlite.org/security.html.
 func (c *Conn) Confine() error {
 	if c.db == 0 {
@@ -51,8 +51,12 @@ func (c *Conn) Confine() error {
 	if err != nil {
 		return err
 	}
+	module, err := c.boundModule("fts5")
+	if err != nil {
+		return err
+	}
 	c.ClearStatementCache()
-	c.confined = &confined{bounded: bounded}
+	c.confined = &confined{bounded: bounded, module: module}
 	return nil
 }
 
@@ -80,28 +84,29 @@ func (c *Conn) keepModules(names ...string) error {
 // confined is what a confined connection has besides.
 type confined struct {
 	bounded map[uintptr]bounded // by the engine's definition of the function
-	work    int                 // of functions since the progress handler was last asked
+	module  uintptr             // a boundedModule, to be freed with the connection
 	base    int64               // memory in use when the latest statement began
 	greedy  bool                // it was stopped because it took too much
 	refused string              // what the authorizer has refused last, for the error
 	writes  bool                // it would have written
 }
 
-// maxMemory is what a statement may take, beyond what a single row has. The engine
+// maxMemory is what a statement may take, beyond what the operators of a single row
+// make, and one call. The engine
 // counts for the whole process, so whoever else allocates meanwhile counts too:
 // only the statement from outside is stopped for it.
 const maxMemory = 256 << 20
 
 // begin starts a statement's account.
 func (f *confined) begin(tls *libc.TLS) {
-	f.work = 0
 	f.base, f.greedy = sqlite3.Xsqlite3_memory_used(tls), false
 }
 
-// exhausted tells whether a statement has taken too much. JSON aggregates know
-// no limit of length before they end.
+// exhausted tells whether a statement has taken too much: the progress handler
+// asks, as JSON aggregates know no limit of length before they end, and each
+// function that is bounded, as a thousand result columns are straight code.
 func (f *confined) exhausted(tls *libc.TLS) bool {
-	f.greedy = sqlite3.Xsqlite3_memory_used(tls)-f.base > maxMemory
+	f.greedy = f.greedy || sqlite3.Xsqlite3_memory_used(tls)-f.base > maxMemory
 	return f.greedy
 }
 

@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -152,8 +153,19 @@ func TestConfinedStraightCodeEnds(t *testing.T) {
 	}
 	c.SetProgressHandler(1000, func() bool { return false })
 	for _, sql := range []string{
-		"SELECT " + repeat("hex(zeroblob(2000000))", 20),
-		"SELECT " + repeat("randomblob(4000000)", 20),
+		"SELECT " + repeat("hex(zeroblob(2000000))", 80),
+		"SELECT " + repeat("randomblob(4000000)", 80),
+	} {
+		if _, err := c.QueryText(sql); Code(err) != ResultNoMem {
+			t.Errorf("%.60s...: %v", sql, err)
+		}
+	}
+	polygon := "(SELECT '[[0,0],' || replace(hex(zeroblob(9000)), '00', '[9,0],[0,1],') || '[0,9],[0,0]]' AS p)"
+	for _, sql := range []string{
+		"SELECT geopoly_overlap(p, p) FROM " + polygon,
+		"SELECT geopoly_within(p, p) FROM " + polygon,
+		"SELECT date('now'" + strings.Repeat(", x", 20) + ") FROM (SELECT CAST(zeroblob(4000000) AS TEXT) AS x)",
+		"SELECT count(*) FROM f WHERE f MATCH replace(hex(zeroblob(100000)), '00', 'a ')",
 		"SELECT hex(zeroblob(2000000)) LIKE '%' || hex(zeroblob(200)) || '1'",
 		"SELECT instr(zeroblob(4000000), zeroblob(2000000) || x'01')",
 		"SELECT replace(zeroblob(4000000), CAST(zeroblob(2000000) AS TEXT) || 'x', '')",
@@ -161,6 +173,84 @@ func TestConfinedStraightCodeEnds(t *testing.T) {
 	} {
 		if _, err := c.QueryText(sql); Code(err) != ResultTooBig {
 			t.Errorf("%.60s...: %v", sql, err)
+		}
+	}
+}
+
+// Many rows of large values are no more than one of them, and are not refused.
+func TestConfinedReadsManyLargeValues(t *testing.T) {
+	c := confinedConn(t)
+	c.SetProgressHandler(1000, func() bool { return false })
+	const rows = "WITH n(x) AS (VALUES (1), (2), (3), (4), (5), (6), (7), (8), (9)), v AS MATERIALIZED (SELECT hex(zeroblob(8000000)) AS big) "
+	s, _, err := c.Prepare(rows + "SELECT instr(big, '1') FROM n, v")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Finalize()
+	for n := 0; ; n++ {
+		row, err := s.Step()
+		if err != nil {
+			t.Fatalf("row %d: %v", n+1, err)
+		}
+		if !row {
+			break
+		}
+	}
+	if got, err := c.QueryText(rows + "SELECT sum(instr(big, '1')) FROM n, v"); got != "0" || err != nil {
+		t.Errorf("the sum: %q, %v", got, err)
+	}
+}
+
+// What a bounded function is given and returns stays as the engine has it.
+func TestConfinedFunctionsKnowUTF16(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "utf16.db")
+	plain, err := Open(path, OpenReadWrite|OpenCreate)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer plain.Close()
+	err = plain.Exec(`PRAGMA encoding = 'UTF-16le'; CREATE TABLE t(a INTEGER PRIMARY KEY, b);
+		INSERT INTO t(b) VALUES ('Ada'), ('Grace'), ('grüße'), (x'00ff'), (1.5), (NULL)`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := Open(path, OpenReadWrite)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if err := c.Confine(); err != nil {
+		t.Fatal(err)
+	}
+	// The engine's answer ends with three bytes of memory that it has not written.
+	if got, err := c.QueryText("SELECT hex(concat(x'410042004300'))"); got != "410042004300" || err != nil {
+		t.Errorf("concat of a blob: %s, %v", got, err)
+	}
+	for _, sql := range []string{
+		"SELECT group_concat(hex(b)) FROM t", "SELECT group_concat(upper(b) || '!') FROM t",
+		"SELECT group_concat(a) FROM t WHERE substr(b, 2) = 'da'", "SELECT group_concat(a) FROM (SELECT a FROM t ORDER BY lower(b))",
+		"SELECT json_object('k', b) || '' FROM t", "SELECT json_extract('{\"a\":\"x\"}', '$.a') = 'x'",
+		"SELECT group_concat(CAST(replace(b, 'a', 'x') AS BLOB)) FROM t",
+	} {
+		want, err := plain.QueryText(sql)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := c.QueryText(sql); got != want || err != nil {
+			t.Errorf("%s = %q, %v; want %q", sql, got, err, want)
+		}
+	}
+}
+
+// A bounded function takes as many arguments as the engine's own.
+func TestConfinedFunctionsCountArguments(t *testing.T) {
+	c := confinedConn(t)
+	for sql, want := range map[string]string{
+		"SELECT concat_ws()": "", "SELECT concat_ws(',')": "", "SELECT concat()": "", "SELECT upper()": "", "SELECT instr('a')": "", "SELECT json_patch('{}')": "",
+		"SELECT concat(1)": "1", "SELECT concat_ws(',', 1)": "1", "SELECT json_array()": "[]", "SELECT json_object()": "{}",
+	} {
+		if got, err := c.QueryText(sql); got != want || (err == nil) != (want != "") {
+			t.Errorf("%s = %q, %v; want %q", sql, got, err, want)
 		}
 	}
 }

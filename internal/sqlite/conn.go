@@ -168,6 +168,8 @@ func (c *Conn) Close() error {
 		err = c.fail("close", rc)
 		// Let SQLite free it as soon as whatever is left ends.
 		sqlite3.Xsqlite3_close_v2(c.tls, c.db)
+	} else if c.confined != nil {
+		free(c.tls, c.confined.module)
 	}
 	handles.remove(c.id)
 	c.tls.Close()
@@ -289,6 +291,7 @@ func (c *Conn) prepareAt(zSQL uintptr, pos, end int, flags uint32) (stmt uintptr
 	c.calls++
 	if c.confined != nil {
 		c.confined.refused = ""
+		c.confined.begin(c.tls) // the planner calls functions for its estimates
 	}
 	out := c.tls.Alloc(16)
 	store[uintptr](out, 0)

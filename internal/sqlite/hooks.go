@@ -101,11 +101,8 @@ func (c *Conn) SetProgressHandler(ops int, fn func() (stop bool)) {
 
 func progressTrampoline(tls *libc.TLS, h uintptr) int32 {
 	c := connOf(h)
-	if f := c.confined; f != nil {
-		f.work = 0
-		if f.exhausted(tls) {
-			return 1
-		}
+	if f := c.confined; f != nil && f.exhausted(tls) {
+		return 1
 	}
 	return c.progress()
 }
