@@ -79,8 +79,7 @@ func (f *filling) begin(ctx context.Context, create bool) error {
 		c := lifeConfig{writeConfig: s.config, Create: create && i == 0}
 		c.Begun, c.Repeat = f.ledger.resume(f.seed, s.config.FirstWriter, s.config.Goroutines)
 		opened := make(chan struct{}, 1)
-		var err error
-		s.child, err = f.t.ChildUnder(ctx, s.prefix, "live", c, func(l Line) {
+		child, err := f.t.ChildUnder(ctx, s.prefix, "live", c, func(l Line) {
 			if l.Text == "open" {
 				opened <- struct{}{}
 			}
@@ -92,6 +91,7 @@ func (f *filling) begin(ctx context.Context, create bool) error {
 		if err != nil {
 			return err
 		}
+		s.child = child
 		if create {
 			select {
 			case <-opened:

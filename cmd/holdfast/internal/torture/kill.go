@@ -203,15 +203,21 @@ func drawMoment(t *Trial) moment {
 
 // start puts a process into the slot. What its predecessor wrote with a key and
 // got no answer to, it writes again.
-func (s *slot) start(ctx context.Context) (err error) {
+// If it can't be started, as at the end of ctx, the slot keeps the dead one.
+func (s *slot) start(ctx context.Context) error {
 	g, c := s.g, s.config
+	var child *Child
+	var err error
 	if s.python {
-		s.child, err = g.t.peer(ctx, c.Path, c.FirstWriter, g.ledger.Begun(c.FirstWriter), s.line)
-		return err
+		child, err = g.t.peer(ctx, c.Path, c.FirstWriter, g.ledger.Begun(c.FirstWriter), s.line)
+	} else {
+		c.Begun, c.Repeat = g.ledger.resume(g.seed, c.FirstWriter, c.Goroutines)
+		g.t.Count("repeated", int64(len(c.Repeat)))
+		child, err = g.t.ChildUnder(ctx, s.prefix, "write", c, s.line)
 	}
-	c.Begun, c.Repeat = g.ledger.resume(g.seed, c.FirstWriter, c.Goroutines)
-	g.t.Count("repeated", int64(len(c.Repeat)))
-	s.child, err = g.t.ChildUnder(ctx, s.prefix, "write", c, s.line)
+	if err == nil {
+		s.child = child
+	}
 	return err
 }
 
@@ -263,6 +269,9 @@ func (s *slot) kill() error {
 	select {
 	case <-s.hit: // of this life
 	default:
+	}
+	if s.child == nil { // it could never be started
+		return nil
 	}
 	s.g.t.Count("kills", 1)
 	return s.child.Kill()
