@@ -220,6 +220,9 @@ func (o *Options) one(ctx context.Context, s Scenario) (Outcome, error) {
 	if ctx.Err() != nil {
 		return out, errors.Join(context.Cause(ctx), os.RemoveAll(dir))
 	}
+	if n, counted := out.Figures["acked"]; counted && n == 0 && err == nil {
+		err = errors.New("nothing was acknowledged, so nothing was proven")
+	}
 	if err != nil {
 		out.Status, out.Reason = Failed, brief(err.Error())
 	}

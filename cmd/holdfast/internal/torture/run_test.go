@@ -53,6 +53,20 @@ func TestReportCountsEveryScenario(t *testing.T) {
 	}
 }
 
+// An empty ledger agrees with every database.
+func TestNothingAcknowledgedIsNoPass(t *testing.T) {
+	t.Parallel()
+	for n, want := range map[int64]Status{0: Failed, 1: Passed} {
+		r, err := options(t).run(t.Context(), []Scenario{{Name: "idle", Run: func(_ context.Context, t *Trial) error {
+			t.Count("acked", n)
+			return nil
+		}}})
+		if err != nil || r.Scenarios[0].Status != want {
+			t.Errorf("%d acknowledged: %+v, %v", n, r.Scenarios, err)
+		}
+	}
+}
+
 func TestReplayMakesTheSameChoices(t *testing.T) {
 	t.Parallel()
 	var first, again []uint64

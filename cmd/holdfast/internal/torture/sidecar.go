@@ -119,6 +119,9 @@ func runDamageTheLog(ctx context.Context, t *Trial) error {
 			return fmt.Errorf("%s: %w", d.path, err)
 		}
 	}
+	if t.Figures()["damaged_cut"] == 0 {
+		return errors.New("every log was too long to be damaged")
+	}
 	return nil
 }
 
@@ -137,7 +140,7 @@ func (d *damaging) run(ctx context.Context) error {
 	if err := s.start(ctx); err != nil {
 		return err
 	}
-	if err := sleep(ctx, time.Duration(60+d.t.Rand.IntN(60))*time.Millisecond); err != nil {
+	if err := d.writes(ctx, int64(30+d.t.Rand.IntN(70))); err != nil {
 		return err
 	}
 	if err := errors.Join(s.kill(), d.failure()); err != nil {
@@ -153,6 +156,19 @@ func (d *damaging) run(ctx context.Context) error {
 		return nil // part of it may be in the file already, and then it must not be cut
 	}
 	return errors.Join(d.whole(ctx), d.cutOff(ctx), d.flipped(ctx), d.without(ctx), d.mispaired(ctx))
+}
+
+// writes waits for so many acknowledgements: counted in time, the log of a quick
+// disk would be too long.
+func (d *damaging) writes(ctx context.Context, n int64) error {
+	limited, cancel := context.WithTimeoutCause(ctx, time.Minute, errors.New("the process does not write"))
+	defer cancel()
+	for d.ledger.Acked() < n {
+		if err := sleep(limited, time.Millisecond); err != nil {
+			return errors.Join(err, d.failure())
+		}
+	}
+	return nil
 }
 
 // open reads the database with another log, nil for none.
