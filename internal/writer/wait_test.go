@@ -110,6 +110,46 @@ func TestFairLockThatIsNeverFree(t *testing.T) {
 	})
 }
 
+// Where turns take long, nobody leaves the queue as long as they go round; but half
+// of the time is kept for BEGIN.
+func TestSlowTurnsAreWaitedFor(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		for turns, got := range map[int]bool{6: true, 100: false} {
+			d := newDesk(t)
+			d.turn.stuck.Store(true)
+			d.turn.freed = make(chan struct{})
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				for n := range turns {
+					d.turn.owner.Store(int64(1 + n%3))
+					<-time.After(turnPatience / 5)
+				}
+				close(d.turn.freed)
+			}()
+			start := time.Now()
+			if err := d.Do(t.Context(), Unit{Priority: Normal, Budget: 30 * time.Second, Run: func(c *sqlite.Conn) error {
+				if d.Writer.turn != got {
+					t.Errorf("%d turns: has it: %t", turns, d.Writer.turn)
+				}
+				return nil
+			}}); err != nil {
+				t.Error(err)
+			}
+			want := 15 * time.Second
+			if got {
+				want = time.Duration(turns) * turnPatience / 5
+			}
+			if took := time.Since(start); took != want {
+				t.Errorf("%d turns: %v, want %v", turns, took, want)
+			}
+			<-done
+			d.end()
+		}
+	})
+}
+
 // A caller whose context ends while somebody's transaction keeps the group open
 // hears that the outcome is unknown, and the group goes on without him.
 func TestHostageOfAJoinedTransaction(t *testing.T) {

@@ -44,6 +44,7 @@ type Turn interface {
 	TryAcquire() (bool, error) // does not wait
 	Acquire(ctx context.Context) (waited time.Duration, err error)
 	Release() error
+	Holder() (pid int, ok bool) // for any goroutine, at any time
 }
 
 // Config is how a Writer behaves. Open, Fence and Counters are required.

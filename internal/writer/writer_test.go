@@ -37,7 +37,11 @@ type scriptedTurn struct {
 	stuck atomic.Bool
 	held  atomic.Int64
 	asked atomic.Int64
+	owner atomic.Int64  // while it is stuck, as another process
+	freed chan struct{} // ends a wait while it is stuck
 }
+
+func (s *scriptedTurn) Holder() (int, bool) { n := s.owner.Load(); return int(n), n != 0 }
 
 func (s *scriptedTurn) TryAcquire() (bool, error) {
 	if s.stuck.Load() {
@@ -51,8 +55,11 @@ func (s *scriptedTurn) TryAcquire() (bool, error) {
 func (s *scriptedTurn) Acquire(ctx context.Context) (time.Duration, error) {
 	s.asked.Add(1)
 	if s.stuck.Load() {
-		<-ctx.Done()
-		return 0, ctx.Err()
+		select {
+		case <-s.freed:
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		}
 	}
 	s.held.Add(1)
 	return 0, nil
