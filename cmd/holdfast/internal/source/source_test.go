@@ -90,7 +90,8 @@ func TestLanguage(t *testing.T) {
 	}
 }
 
-// The code of this repository passes its own checks.
+// The code of this repository passes its own checks, but for what does wrong on
+// purpose, to processes that are others.
 func TestOwnSource(t *testing.T) {
 	t.Parallel()
 	r, err := Examine(t.Context(), []string{"github.com/holdfastdb/holdfast/..."}, "")
@@ -98,7 +99,9 @@ func TestOwnSource(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, f := range r.Findings {
-		t.Errorf("%s: %s", f.ID, f.Evidence)
+		if !strings.Contains(f.Evidence, "/internal/torture/") {
+			t.Errorf("%s: %s", f.ID, f.Evidence)
+		}
 	}
 	for _, b := range r.Blind {
 		t.Error(b)
