@@ -224,6 +224,43 @@ func TestLockOrderUnderAnother(t *testing.T) {
 	w.wants(1, 1, 1, 0)
 }
 
+// A guard of two orders keeps them apart, and no others.
+func TestLockOrderUnderAnotherInPart(t *testing.T) {
+	t.Parallel()
+	const guarded, alone = true, false
+	type order struct {
+		first, second int
+		guarded       bool
+	}
+	for name, c := range map[string]struct {
+		orders []order
+		want   int
+	}{
+		"two of three":     {[]order{{0, 1, guarded}, {1, 2, guarded}, {2, 0, alone}}, 0},
+		"one of three":     {[]order{{0, 1, guarded}, {1, 2, alone}, {2, 0, alone}}, 1},
+		"a longer way":     {[]order{{1, 2, alone}, {2, 0, alone}, {1, 0, guarded}, {0, 1, guarded}}, 1},
+		"the guard itself": {[]order{{3, 0, alone}, {1, 3, alone}, {0, 1, guarded}}, 1}, // 3 and 1; not 3, 0 and 1
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := openWatched(t, 4)
+			for _, o := range c.orders {
+				take := func(*sql.Tx) error { return then(w.dbs[o.first], w.dbs[o.second]) }
+				var err error
+				if o.guarded {
+					err = w.dbs[3].Update(ctx(), take)
+				} else {
+					err = take(nil)
+				}
+				if err != nil {
+					t.Error(err)
+				}
+			}
+			w.wants(c.want)
+		})
+	}
+}
+
 // Databases that are closed take with them what was seen of them.
 func TestLockOrderEndsWithTheDatabase(t *testing.T) {
 	t.Parallel()

@@ -2,6 +2,7 @@ package writer
 
 import (
 	"slices"
+	"strings"
 	"sync/atomic"
 
 	"github.com/holdfastdb/holdfast/internal/locks"
@@ -85,7 +86,7 @@ type edge struct {
 	Order
 	from, to *Writer
 	// guards are the databases that whoever took this order had before both:
-	// callers who share one can't meet.
+	// two callers who share one can't meet.
 	guards   []string
 	reported bool
 }
@@ -123,10 +124,8 @@ func (g *Graph) note(w *Writer, stack locks.Stack, marks []locks.Mark) (found []
 		if e == nil {
 			continue
 		}
-		if cycle := g.way(w, from); cycle != nil {
-			if cycle = append(cycle, e); !guarded(cycle) {
-				found = append(found, orders(cycle))
-			}
+		if cycle := g.cycle(e); cycle != nil {
+			found = append(found, orders(cycle))
 		}
 	}
 	return found
@@ -161,34 +160,66 @@ func (g *Graph) edge(from, to *Writer, stack locks.Stack, outer []*Writer) *edge
 	return e
 }
 
-// way is the shortest way from one writer to another, or nil.
-func (g *Graph) way(from, to *Writer) []*edge {
-	by := map[*Writer]*edge{from: nil}
-	for queue := []*Writer{from}; len(queue) > 0; queue = queue[1:] {
-		for next, e := range g.writers[queue[0]] {
-			if _, seen := by[next]; seen {
+// hop is an order on the way along a cycle.
+type hop struct {
+	*edge
+	union  []string // the guards of this order and those before it
+	before *hop
+}
+
+// maxHops bounds a search. Without guards there is one for each writer.
+const maxHops = 4 * maxEdges
+
+// cycle is the shortest one with e as its last order that can close, or nil. One
+// can't if two of those who take its orders have the same database then, which a
+// longer one may go around: so the guards are a part of where a search has been.
+func (g *Graph) cycle(e *edge) []*edge {
+	type place struct {
+		w      *Writer
+		guards string
+	}
+	been := make(map[place]struct{})
+	for queue := []*hop{{e, e.guards, nil}}; len(queue) > 0 && len(been) < maxHops; queue = queue[1:] {
+		h := queue[0]
+		if h.to == e.from {
+			return h.edges()
+		}
+		for _, next := range g.writers[h.to] {
+			if h.excludes(next) {
 				continue
 			}
-			by[next] = e
-			if next == to {
-				var way []*edge
-				for e := by[to]; e != nil; e = by[e.from] {
-					way = append(way, e)
-				}
-				slices.Reverse(way)
-				return way
+			union := slices.Concat(h.union, next.guards)
+			slices.Sort(union)
+			at := place{next.to, strings.Join(union, "\x00")}
+			if _, known := been[at]; !known {
+				been[at] = struct{}{}
+				queue = append(queue, &hop{next, union, h})
 			}
-			queue = append(queue, next)
 		}
 	}
 	return nil
 }
 
-// guarded tells whether all who take these orders have one database before.
-func guarded(cycle []*edge) bool {
-	return slices.ContainsFunc(cycle[0].guards, func(s string) bool {
-		return !slices.ContainsFunc(cycle, func(e *edge) bool { return !slices.Contains(e.guards, s) })
-	})
+// excludes tells whether the way has been where next leads, or whoever takes next
+// can't meet one who takes an order of the way, as both have the same database.
+func (h *hop) excludes(next *edge) bool {
+	for ; h != nil; h = h.before {
+		if h.to == next.to || slices.Contains(h.guards, next.Had) || slices.Contains(next.guards, h.Had) ||
+			slices.ContainsFunc(h.guards, func(name string) bool { return slices.Contains(next.guards, name) }) {
+			return true
+		}
+	}
+	return false
+}
+
+// edges are the orders up to h, of which the first comes last.
+func (h *hop) edges() []*edge {
+	var edges []*edge
+	for ; h != nil; h = h.before {
+		edges = append(edges, h.edge)
+	}
+	slices.Reverse(edges)
+	return append(edges[1:], edges[0])
 }
 
 // orders is a cycle as it is reported, and counted in each of its databases.
