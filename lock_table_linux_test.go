@@ -1,6 +1,7 @@
 package holdfast_test
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"strconv"
@@ -41,9 +42,9 @@ func tableOf(t *testing.T, pid int, path string) (rows lockTable) {
 	return rows
 }
 
-// kernelTable reads the table in one piece. The kernel counts the rows that it has
-// given, so between the pieces of os.ReadFile, which asks for 512 bytes first,
-// a lock that goes away hides another.
+// kernelTable reads the table. The kernel gives a page of it at a time and counts
+// the rows that it has given, so a lock that goes away meanwhile hides another:
+// who misses one looks again.
 func kernelTable(t *testing.T) string {
 	t.Helper()
 	file, err := os.Open("/proc/locks")
@@ -51,18 +52,19 @@ func kernelTable(t *testing.T) string {
 		t.Fatal(err)
 	}
 	defer file.Close()
-	piece := make([]byte, 64<<10)
-	n, err := file.Read(piece)
-	if err != nil {
+	var text bytes.Buffer
+	text.Grow(64 << 10) // os.ReadFile would ask for 512 bytes first, in more pieces
+	if _, err := text.ReadFrom(file); err != nil {
 		t.Fatal(err)
 	}
-	return string(piece[:n])
+	return text.String()
 }
 
-// lockRows is the rows of one file, whoever has the locks.
+// lockRows is the rows of one file, whoever has the locks, as any of three readings
+// shows them.
 func lockRows(t *testing.T, name string) (rows string) {
 	t.Helper()
-	text := kernelTable(t)
+	text := kernelTable(t) + kernelTable(t) + kernelTable(t)
 	var st syscall.Stat_t
 	if err := syscall.Stat(name, &st); err != nil {
 		t.Fatal(err)
