@@ -170,7 +170,7 @@ func TestBindMisuse(t *testing.T) {
 			t.Errorf("%d: %q", i, got)
 		}
 	}
-	for _, i := range []int{0, -1, 8, 1 << 32, 1<<32 + 1} {
+	for _, i := range []int{0, -1, 8, math.MaxInt, math.MaxInt - math.MaxUint32&math.MaxInt + 1} {
 		wantCode(t, s.BindInt64(i, 1), ResultRange)
 		wantCode(t, s.BindText(i, "x"), ResultRange)
 	}
