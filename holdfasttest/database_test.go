@@ -110,6 +110,31 @@ func TestFailOnFullScan(t *testing.T) {
 	}
 }
 
+// What no index could make shorter is not a full scan.
+func TestFailOnFullScanKnowsWhatIsNone(t *testing.T) {
+	t.Parallel()
+	tb := &double{TB: t}
+	db := holdfasttest.New(tb, holdfasttest.FailOnFullScan(), holdfasttest.WithSchema(schema+`
+		CREATE INDEX owner ON account(owner);
+		INSERT INTO account(owner) SELECT 'a' FROM account;
+		CREATE VIRTUAL TABLE text USING fts5(words);
+		INSERT INTO text VALUES ('x'), ('y'), ('z');`))
+	for _, sql := range []string{
+		"WITH c AS MATERIALIZED (SELECT id FROM account WHERE owner = 'a') SELECT * FROM c JOIN account USING (id)",
+		"SELECT name FROM sqlite_schema", "ALTER TABLE account ADD COLUMN since", "ANALYZE", "PRAGMA integrity_check",
+	} {
+		rows, err := db.QueryContext(context.Background(), sql)
+		must(t, err)
+		for rows.Next() {
+		}
+		must(t, rows.Close())
+	}
+	tb.end()
+	if len(tb.errors) > 0 {
+		t.Errorf("%q", tb.errors)
+	}
+}
+
 func TestFailOnLeak(t *testing.T) {
 	t.Parallel()
 	for _, fails := range []bool{true, false} {
