@@ -153,7 +153,7 @@ func boundedTrampoline(tls *libc.TLS, ctx uintptr, argc int32, argv uintptr) {
 	}
 	// No result has more than maxLength, so what is given four times that is waste:
 	// json_array of 60 texts of 1 MB took 0.7 s to find out.
-	if work > min(maxWork, 4*c.maxLength) || argc > 1 && int64(b.product)*int64(arg(0))*int64(arg(1)) > maxProduct {
+	if work > min(maxWork, 4*min(c.maxLength, maxWork)) || argc > 1 && int64(b.product)*int64(arg(0))*int64(arg(1)) > maxProduct {
 		sqlite3.Xsqlite3_result_error_toobig(tls, ctx)
 		return
 	}
