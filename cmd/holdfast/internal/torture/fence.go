@@ -83,31 +83,14 @@ func (m *moving) run(ctx context.Context, move func(*moving) error) error {
 	if err := errors.Join(create(ctx, m.path), m.createFresh(ctx)); err != nil {
 		return err
 	}
-	m.fenced, m.begun = map[*slot]bool{}, map[string]bool{}
-	for p := range 1 + m.t.Rand.IntN(4) {
-		s := &slot{g: &m.generation, config: writeConfig{
-			Path: m.path, Seed: m.seed, FirstWriter: p * maxGoroutines, Goroutines: 1 + m.t.Rand.IntN(maxGoroutines), Sabotage: m.t.Sabotage,
-		}}
-		m.slots = append(m.slots, s)
-		if err := m.start(ctx, s); err != nil {
-			return err
-		}
-	}
-	if err := sleep(ctx, time.Duration(50+m.t.Rand.IntN(150))*time.Millisecond); err != nil {
-		return err
-	}
-	m.watch.Lock()
-	err := move(m)
-	m.moved = time.Now()
-	m.watch.Unlock()
-	if err != nil {
+	if err := m.underLoad(ctx, func() error { return move(m) }); err != nil {
 		return err
 	}
 	// Some die soon after the move. The others end by themselves when they are told
 	// that they are fenced, and close what they have.
 	m.dying = m.t.Rand.IntN(2) == 0
 	death := time.Duration(m.t.Rand.IntN(60)) * time.Millisecond
-	err = m.every(func(s *slot) error {
+	err := m.every(func(s *slot) error {
 		limit := time.NewTimer(fenceLimit + 2*time.Second)
 		defer limit.Stop()
 		select {
@@ -122,6 +105,29 @@ func (m *moving) run(ctx context.Context, move func(*moving) error) error {
 		}
 	})
 	return errors.Join(m.failure(), err, m.judge(ctx))
+}
+
+// underLoad starts processes and moves the file, or what is beside it, while they
+// write.
+func (m *moving) underLoad(ctx context.Context, move func() error) error {
+	m.fenced, m.begun = map[*slot]bool{}, map[string]bool{}
+	for p := range 1 + m.t.Rand.IntN(4) {
+		s := &slot{g: &m.generation, config: writeConfig{
+			Path: m.path, Seed: m.seed, FirstWriter: p * maxGoroutines, Goroutines: 1 + m.t.Rand.IntN(maxGoroutines), Sabotage: m.t.Sabotage,
+		}}
+		m.slots = append(m.slots, s)
+		if err := m.start(ctx, s); err != nil {
+			return err
+		}
+	}
+	if err := sleep(ctx, time.Duration(50+m.t.Rand.IntN(150))*time.Millisecond); err != nil {
+		return err
+	}
+	m.watch.Lock()
+	defer m.watch.Unlock()
+	err := move()
+	m.moved = time.Now()
+	return err
 }
 
 // start starts a process and waits until it has the database open: one that came
@@ -174,11 +180,10 @@ func (m *moving) heard(s *slot, l Line) {
 	}
 }
 
-func (m *moving) judge(ctx context.Context) error {
+// noticed judges what the processes were told, and when.
+func (m *moving) noticed() (errs []error) {
 	m.t.Most("fenced_longest_microseconds", m.longest.Microseconds())
 	m.t.Count("late_acknowledgements", int64(m.late))
-	m.t.Count("acked", m.ledger.Acked())
-	var errs []error
 	if m.late > 0 {
 		errs = append(errs, fmt.Errorf("%d acknowledgements after the fence", m.late))
 	}
@@ -187,6 +192,12 @@ func (m *moving) judge(ctx context.Context) error {
 			errs = append(errs, fmt.Errorf("process %d was not told that its file is gone; what it was told: %q", s.child.PID, m.ledger.Said))
 		}
 	}
+	return errs
+}
+
+func (m *moving) judge(ctx context.Context) error {
+	m.t.Count("acked", m.ledger.Acked())
+	errs := m.noticed()
 	// The log belongs to the file that has gone.
 	for _, suffix := range []string{"-wal", "-shm"} {
 		if err := os.Rename(m.path+suffix, m.old()+suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -60,42 +60,15 @@ func (r *robbing) run(ctx context.Context, suffix string, take func(string) erro
 	if err := create(ctx, r.path); err != nil {
 		return err
 	}
-	r.fenced, r.begun = map[*slot]bool{}, map[string]bool{}
-	for p := range 1 + r.t.Rand.IntN(4) {
-		s := &slot{g: &r.generation, config: writeConfig{
-			Path: r.path, Seed: r.seed, FirstWriter: p * maxGoroutines, Goroutines: 1 + r.t.Rand.IntN(maxGoroutines), Sabotage: r.t.Sabotage,
-		}}
-		r.slots = append(r.slots, s)
-		if err := r.start(ctx, s); err != nil {
-			return err
-		}
-	}
-	if err := sleep(ctx, time.Duration(50+r.t.Rand.IntN(100))*time.Millisecond); err != nil {
+	if err := r.underLoad(ctx, func() error { return take(r.path + suffix) }); err != nil {
 		return err
 	}
-	r.watch.Lock()
-	err := take(r.path + suffix)
-	r.moved = time.Now()
-	r.watch.Unlock()
-	if err != nil {
-		return err
-	}
-	err = r.every(func(s *slot) error { return s.ended(ctx) })
+	err := r.every(func(s *slot) error { return s.ended(ctx) })
 	return errors.Join(r.failure(), err, r.judge(ctx))
 }
 
 func (r *robbing) judge(ctx context.Context) error {
-	r.t.Most("fenced_longest_microseconds", r.longest.Microseconds())
-	r.t.Count("late_acknowledgements", int64(r.late))
-	var errs []error
-	if r.late > 0 {
-		errs = append(errs, fmt.Errorf("%d acknowledgements after the fence", r.late))
-	}
-	for _, s := range r.slots {
-		if !r.fenced[s] {
-			errs = append(errs, fmt.Errorf("process %d was not told that its log is gone; what it was told: %q", s.child.PID, r.ledger.Said))
-		}
-	}
+	errs := r.noticed()
 	r.ledger.Said = nil
 	return errors.Join(append(errs, r.t.verify(ctx, &r.ledger, r.seed, r.path, r.t.Rand.IntN(2) == 0))...)
 }
