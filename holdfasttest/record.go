@@ -56,7 +56,8 @@ type handle struct {
 }
 
 // Record begins a recording. The databases must be opened afterwards, as a file
-// is read as a whole when it is first opened.
+// is read as a whole when it is first opened, and if they stand in different
+// directories their names must differ: a crash state is one directory.
 func (d *Disk) Record() (*Recording, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
