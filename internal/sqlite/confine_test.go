@@ -151,6 +151,9 @@ func TestConfinedStraightCodeEnds(t *testing.T) {
 	if _, err := c.QueryText("SELECT hex(zeroblob(9)), hex(zeroblob(8)), hex(zeroblob(7)), hex(zeroblob(6)), hex(zeroblob(5))"); Code(err) != ResultInterrupt {
 		t.Errorf("five calls past the third look: %v", err)
 	}
+	if testing.Short() {
+		return // the rest takes two minutes under the race detector
+	}
 	c.SetProgressHandler(1000, func() bool { return false })
 	for _, sql := range []string{
 		"SELECT " + repeat("hex(zeroblob(2000000))", 80),
