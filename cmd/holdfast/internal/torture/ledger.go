@@ -2,6 +2,7 @@ package torture
 
 import (
 	"fmt"
+	"maps"
 	"strconv"
 	"strings"
 	"sync"
@@ -120,6 +121,17 @@ func (l *Ledger) Open(writer int) []uint64 {
 		}
 	}
 	return seqs
+}
+
+// unacked returns the writes of a writer that were not acknowledged, and what is
+// known of them.
+func (l *Ledger) unacked(writer int) map[uint64]fate {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if a := l.writers[writer]; a != nil {
+		return maps.Clone(a.open)
+	}
+	return nil
 }
 
 // Begun is how far a writer has come.
