@@ -53,6 +53,13 @@ func TestOutsider(t *testing.T) {
 				err = c.Exec("INSERT INTO t VALUES (1)")
 			}
 			answer = sqlite.Code(err).String()
+		case "open": // reads once and keeps the connection, which has no snapshot then
+			c, err := sqlite.Open(path, sqlite.OpenReadWrite)
+			held = append(held, c)
+			if err == nil {
+				_, err = c.QueryInt64("SELECT count(*) FROM t")
+			}
+			answer = sqlite.Code(err).String()
 		case "lock": // takes the write lock past SQLite, as a POSIX lock
 			if err := posixWriteLock(path + "-shm"); err != nil {
 				answer = err.Error()
@@ -90,6 +97,18 @@ type outsider struct {
 	pid int
 	in  io.WriteCloser
 	out *bufio.Reader
+
+	cmd    *exec.Cmd
+	killed bool
+}
+
+// kill ends it as the kernel does, so that it closes nothing.
+func (o *outsider) kill() {
+	o.killed = true
+	if err := o.cmd.Process.Kill(); err != nil {
+		o.t.Error(err)
+	}
+	_, _ = io.Copy(io.Discard, o.out) // until it is gone
 }
 
 func startOutsider(t *testing.T) *outsider {
@@ -108,11 +127,11 @@ func startOutsider(t *testing.T) *outsider {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	o := &outsider{t, cmd.Process.Pid, in, bufio.NewReader(out)}
+	o := &outsider{t: t, pid: cmd.Process.Pid, in: in, out: bufio.NewReader(out), cmd: cmd}
 	t.Cleanup(func() {
 		_ = in.Close() // ends it
 		_, _ = io.Copy(io.Discard, o.out)
-		if err := cmd.Wait(); err != nil {
+		if err := cmd.Wait(); err != nil && !o.killed {
 			t.Errorf("the other process: %v", err)
 		}
 	})

@@ -411,6 +411,42 @@ func TestFencingOfTheLog(t *testing.T) {
 	}
 }
 
+// Who closes a database whose log was taken brings what is in it into the file,
+// also if another process has the database open: SQLite leaves that to the last
+// one, and of two that close at once each finds the other.
+func TestALogThatWasTakenIsBroughtIn(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS == "windows" {
+		t.Skip("Windows refuses to remove an open file")
+	}
+	const rows = 100
+	path := filepath.Join(t.TempDir(), "app.db")
+	db, err := holdfast.Open(ctx(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	must(t, db, "CREATE TABLE t(a)")
+	other := startOutsider(t)
+	other.wants("open", path, lockIsFree)
+	for range rows {
+		must(t, db, "INSERT INTO t VALUES (1)")
+	}
+	number(t, db, "SELECT count(*) FROM t") // a reader, too
+	if err := os.Remove(path + "-wal"); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Error(err)
+	}
+	other.kill()
+	for _, suffix := range []string{"-wal", "-shm"} { // what a killed process leaves
+		_ = os.Remove(path + suffix)
+	}
+	if n := number(t, openAt(t, path), "SELECT count(*) FROM t"); n != rows {
+		t.Errorf("%d rows of %d that were acknowledged", n, rows)
+	}
+}
+
 func TestEveryConnectionHasItsPragmas(t *testing.T) {
 	t.Parallel()
 	db := open(t, holdfast.WithReaders(8))
