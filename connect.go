@@ -162,18 +162,60 @@ func (l *logFiles) opened(c *sqlite.Conn) (gone, what string) {
 		l.conns++
 		l.at = time.Time{}
 		l.mu.Unlock()
-		c.OnClose(l.closing)
+		c.OnClose(func() { l.closing(c) })
 	}
 	return l.look()
 }
 
-// closing is called before a connection is closed. With the last one SQLite removes
-// the files.
-func (l *logFiles) closing() {
+// closing is called before a connection is closed. With the last one of all
+// processes SQLite removes the files.
+func (l *logFiles) closing(c *sqlite.Conn) {
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.conns--; l.conns == 0 {
+	if l.conns == 1 {
+		l.at = time.Time{}
+		l.lookNow()
+	}
+	l.conns--
+	last := l.conns == 0
+	taken := last && l.logAlone()
+	if last {
 		l.ids = [2]dbfile.ID{}
+	}
+	l.mu.Unlock()
+	if taken {
+		bringIn(c)
+	}
+}
+
+// logAlone tells whether the -wal was taken and the -shm, by which all who have the
+// log exclude each other, was not. Called with mu held.
+func (l *logFiles) logAlone() bool {
+	if len(l.names) == 0 || l.gone != l.names[0] {
+		return false
+	}
+	id, err := dbfile.Look(l.names[1])
+	return err == nil && id == l.ids[1]
+}
+
+// Whoever copies the log at the same time is done soon, or dead.
+const (
+	bringInTries = 100
+	bringInPause = 10 * time.Millisecond
+)
+
+// bringIn copies a log that has no name any more into the file, because it ends
+// with the last process that has it open. SQLite copies it when the last
+// connection finds that it is the last, but two processes that close at once each
+// find the other, and one that is killed closes nothing.
+func bringIn(c *sqlite.Conn) {
+	if !c.Autocommit() { // a reader's snapshot would hold the copy up
+		_ = c.Exec("ROLLBACK")
+	}
+	for range bringInTries {
+		if _, _, err := c.WALCheckpoint("main", sqlite.CheckpointPassive); sqlite.Code(err) != sqlite.ResultBusy {
+			return // done, or it can't be: the error of what was not acknowledged stands
+		}
+		time.Sleep(bringInPause)
 	}
 }
 
@@ -185,8 +227,14 @@ const freshLogLook = time.Millisecond
 func (l *logFiles) look() (gone, what string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.lookNow()
+	return l.gone, l.what
+}
+
+// lookNow is look with mu held.
+func (l *logFiles) lookNow() {
 	if l.gone != "" || l.conns == 0 || time.Since(l.at) < freshLogLook {
-		return l.gone, l.what
+		return
 	}
 	l.at = time.Now()
 	var none dbfile.ID
@@ -202,7 +250,6 @@ func (l *logFiles) look() (gone, what string) {
 			l.gone, l.what = name, "was replaced by another file"
 		}
 	}
-	return l.gone, l.what
 }
 
 // takeFirst hands out the connection that proved the file, once. A statement

@@ -152,15 +152,15 @@ func (c *Conn) Close() error {
 	if !wasOpen {
 		return nil
 	}
-	if c.closing != nil {
-		c.closing()
-	}
 	c.hooks = hooks{}
 	for s := range c.stmts {
 		s.destroy()
 	}
 	for o := range c.owned {
 		o.release()
+	}
+	if c.closing != nil {
+		c.closing()
 	}
 	rc := sqlite3.Xsqlite3_close(c.tls, c.db)
 	var err error
@@ -177,7 +177,8 @@ func (c *Conn) Close() error {
 	return err
 }
 
-// OnClose has f called once, when the connection begins to close.
+// OnClose has f called once, when the connection is about to be closed: nothing
+// runs on it any more, and no callback but f is called.
 func (c *Conn) OnClose(f func()) { c.closing = f }
 
 // forget makes every later call on the connection and its statements fail.
