@@ -27,11 +27,12 @@ import (
 // goroutine reads it. To JSON and back it goes by the rules of the reference
 // page, not by those of encoding/json.
 type Config struct {
-	Database       DatabaseConfig `json:"database" doc:"The file and the connections to it."`
-	ConnectionPool PoolConfig     `json:"connection_pool" doc:"The readers. The one write connection is not part of the pool."`
-	RetryLogic     RetryConfig    `json:"retry_logic" doc:"How Update and Batch redo a whole transaction that SQLite has rolled back. Waiting for a lock is database.busy_timeout's business, and a single statement is never retried."`
-	Writer         WriterConfig   `json:"writer" doc:"The one write connection and its queue."`
-	Limits         LimitsConfig   `json:"limits" doc:"What a statement may ask of the engine (https://sqlite.org/limits.html). A limit can be lowered, never raised past the most that the engine was built for."`
+	Database       DatabaseConfig    `json:"database" doc:"The file and the connections to it."`
+	ConnectionPool PoolConfig        `json:"connection_pool" doc:"The readers. The one write connection is not part of the pool."`
+	RetryLogic     RetryConfig       `json:"retry_logic" doc:"How Update and Batch redo a whole transaction that SQLite has rolled back. Waiting for a lock is database.busy_timeout's business, and a single statement is never retried."`
+	Writer         WriterConfig      `json:"writer" doc:"The one write connection and its queue."`
+	Maintenance    MaintenanceConfig `json:"maintenance" doc:"What is done for the database in the background: its log, statistics and space."`
+	Limits         LimitsConfig      `json:"limits" doc:"What a statement may ask of the engine (https://sqlite.org/limits.html). A limit can be lowered, never raised past the most that the engine was built for."`
 
 	// Logger gets what Open and the background work have to say. Nil is silent.
 	Logger *slog.Logger `json:"-"`
@@ -95,6 +96,11 @@ type WriterConfig struct {
 	IdempotencyRetention time.Duration `json:"idempotency_retention" unit:"s" default:"168h" off:"kept for ever" doc:"How long the key of an idempotent write is remembered."`
 	SlowHolder           time.Duration `json:"slow_holder" unit:"s" default:"1s" off:"nothing is reported" doc:"A write transaction that was open for this long is reported when it ends, with its call site, first and last statement and outcome. Results and read transactions are after connection_pool.leak_threshold."`
 	MaxTransactionAge    time.Duration `json:"max_transaction_age" unit:"s" default:"off" off:"a transaction is never ended" doc:"A write transaction open for longer is rolled back with ErrEvicted."`
+}
+
+// MaintenanceConfig says what is done in the background, and when.
+type MaintenanceConfig struct {
+	Enabled Switch `json:"enabled" default:"true" doc:"Look after the log, the statistics and the space of the database without being asked. False leaves all of it to DB.Checkpoint, DB.Optimize and DB.Verify, and to SQLite's own automatic checkpoint."`
 }
 
 // LimitsConfig bounds what one statement may ask of the engine.

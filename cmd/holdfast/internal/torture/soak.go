@@ -59,6 +59,8 @@ type sample struct {
 	WALBytes    int64   `json:"wal_bytes"`
 	Descriptors int     `json:"descriptors"`
 	Goroutines  int     `json:"goroutines"`
+	Threads     int     `json:"threads"`
+	StackBytes  int64   `json:"stack_bytes"` // of goroutines and of threads
 	Reads       int64   `json:"reads"`
 	Commits     int64   `json:"commits"`
 }
@@ -153,6 +155,7 @@ func (s *soaking) measured(text string) error {
 	s.t.Figure("rss_bytes", one.RSSBytes)
 	s.t.Most("rss_highest_bytes", one.RSSBytes)
 	s.t.Figure("engine_bytes", one.EngineBytes)
+	s.t.Most("threads", int64(one.Threads))
 	if warm := s.warm(); len(warm) > 2 {
 		s.t.Figure("rss_bytes_per_hour", int64(slope(warm, rss)))
 		s.t.Figure("engine_bytes_per_hour", int64(slope(warm, engine)))

@@ -165,11 +165,13 @@ func (s *soakingChild) tellSample(word string, stats holdfast.Stats) error {
 	one := sample{
 		Seconds: time.Since(s.start).Seconds(), HeapBytes: int64(m.HeapAlloc), EngineBytes: stats.EngineBytes,
 		FileBytes: sizeOf(s.Path), WALBytes: sizeOf(s.Path + "-wal"),
-		Goroutines: runtime.NumGoroutine(), Reads: s.reads.Load(), Commits: stats.Writer.Groups,
+		Goroutines: runtime.NumGoroutine(), StackBytes: int64(m.StackSys), Reads: s.reads.Load(), Commits: stats.Writer.Groups,
 	}
 	var err, e error
 	one.RSSBytes, err = residentBytes()
 	one.Descriptors, e = openDescriptors()
+	err = errors.Join(err, e)
+	one.Threads, e = threads()
 	if err = errors.Join(err, e); err != nil {
 		return err
 	}
@@ -201,6 +203,13 @@ func residentBytes() (int64, error) {
 	}
 	pages, err := strconv.ParseInt(string(fields[1]), 10, 64)
 	return pages * int64(os.Getpagesize()), err
+}
+
+// threads counts the threads of this process. The runtime keeps those it has
+// made, so a disk that stands still once leaves their stacks behind.
+func threads() (int, error) {
+	list, err := os.ReadDir("/proc/self/task")
+	return len(list), err
 }
 
 // openDescriptors counts the open files of this process, but for the one that
