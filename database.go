@@ -19,6 +19,7 @@ import (
 	"github.com/holdfastdb/holdfast/internal/pool"
 	"github.com/holdfastdb/holdfast/internal/session"
 	"github.com/holdfastdb/holdfast/internal/sidelock"
+	"github.com/holdfastdb/holdfast/internal/sidelock/memfile"
 	"github.com/holdfastdb/holdfast/internal/sqlite"
 	"github.com/holdfastdb/holdfast/internal/stats"
 	"github.com/holdfastdb/holdfast/internal/writer"
@@ -31,7 +32,7 @@ type database struct {
 	name   dbfile.Name
 	path   string // absolute, links resolved
 	id     dbfile.ID
-	memory *memoryFile // of a database in memory
+	memory *memfile.File // of a database in memory
 	log    *slog.Logger
 
 	pool     *pool.Pool
@@ -265,7 +266,7 @@ func (d *database) close(ctx context.Context) error {
 		errs = append(errs, d.turn.Close())
 	}
 	if d.memory != nil {
-		errs = append(errs, d.memory.remove())
+		errs = append(errs, d.memory.Remove())
 	}
 	return errors.Join(errs...)
 }
@@ -346,12 +347,12 @@ func (d *database) open(ctx context.Context) error {
 		if d.cfg.Database.ReadOnly {
 			return newError("open", ErrRefused, sqlite.ResultMisuse, "a database in memory begins empty, so there is nothing to read", "open it without read_only")
 		}
-		m, err := newMemoryFile()
+		m, err := memfile.New()
 		if err != nil {
 			return err
 		}
 		opened.mu.Lock() // sidecarOf looks at d already
-		d.memory, d.path = m, m.path
+		d.memory, d.path = m, m.Path
 		opened.mu.Unlock()
 	}
 	d.profile = newProfile(d.cfg, d.memory != nil, d.profile.probe)

@@ -57,18 +57,6 @@ var openings = []opening{
 		"the configuration: refuseDatabase has looked before whether it is open here or a sidecar of what is, at its name, its size and its neighbours",
 	},
 	{
-		"memory.go newMemoryFile os.RemoveAll",
-		"a directory that this call has just made; no connection was opened in it",
-	},
-	{
-		"memory.go remove os.RemoveAll",
-		"the private directory of a database in memory, after its last connection was closed",
-	},
-	{
-		"memory.go sweepMemory os.RemoveAll",
-		"a database in memory whose owner is dead: its lock was free, and is held here while the directory goes",
-	},
-	{
 		"doctor/read.go withFile os.Open",
 		"a database and its sidecars, in a process that has no connection: Examine has looked through its own descriptors before",
 	},
@@ -239,6 +227,18 @@ var openings = []opening{
 	{
 		"internal/sidelock/file_unix.go waiting unix.FcntlFlock",
 		"asks for locks by the descriptor of the lock file",
+	},
+	{
+		"internal/sidelock/memfile/memfile.go New os.RemoveAll",
+		"a directory that this call has just made; no connection was opened in it",
+	},
+	{
+		"internal/sidelock/memfile/memfile.go Remove os.RemoveAll",
+		"the private directory of a database in memory, after its last connection was closed",
+	},
+	{
+		"internal/sidelock/memfile/memfile.go sweep os.RemoveAll",
+		"a database in memory whose owner is dead: its lock was free, and is held here while the directory goes",
 	},
 	{
 		"internal/sidelock/timer_linux.go open os.NewFile",
