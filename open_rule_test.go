@@ -238,7 +238,7 @@ var openings = []opening{
 	},
 	{
 		"internal/sidelock/memfile/memfile.go sweep os.RemoveAll",
-		"a database in memory whose owner is dead: its lock was free, and is held here while the directory goes",
+		"a database in memory whose owner is dead: its lock was free, and nobody takes up a directory that another made",
 	},
 	{
 		"internal/sidelock/timer_linux.go open os.NewFile",

@@ -90,9 +90,10 @@ func sweep(base string, before time.Time) {
 		}
 		ctx, cancel := context.WithCancel(context.Background())
 		cancel() // one attempt
-		if _, err := l.Acquire(ctx); err == nil {
+		_, err = l.Acquire(ctx)
+		_ = l.Close() // Windows removes no file that is open
+		if err == nil {
 			_ = os.RemoveAll(dir)
 		}
-		_ = l.Close()
 	}
 }
