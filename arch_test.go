@@ -62,6 +62,7 @@ var floors = []floor{
 // apart are the rooms that stand on no floor: only the root and what is above
 // it imports them, and they import no room.
 var apart = map[string]string{
+	"internal/config":   "it reads the tags of a struct that it is given; knowing one configuration, it would grow the rules of that one, and fuzzing it would compile the engine",
 	"internal/control":  "it carries what it is given to whoever asks, and both ends of it, one of them without an engine, compile it",
 	"internal/dbfile":   "it judges a file before any connection exists, by stat alone; a binding in reach would tempt it to look inside",
 	"internal/sidelock": "it is a lock between processes, tested without a database",
@@ -237,6 +238,8 @@ func TestArrowsThatMayNotBe(t *testing.T) {
 		{"internal/session", "internal/dbfile"},
 		{"internal/dbfile", "internal/sqlite"},
 		{"internal/sidelock", "internal/dbfile"},
+		{"internal/config", "internal/dbfile"},
+		{"internal/pool", "internal/config"},
 		{"advisor", "internal/stats"},
 		{root, "internal/newcomer"},
 		{"internal/newcomer", "internal/sqlite"},
@@ -248,6 +251,7 @@ func TestArrowsThatMayNotBe(t *testing.T) {
 	for _, a := range []struct{ from, to string }{
 		{root, "internal/session"},
 		{root, "internal/dbfile"},
+		{root, "internal/config"},
 		{"backup", root},
 		{"backup", "internal/dbfile"},
 		{"internal/session", "internal/writer"},

@@ -1,16 +1,16 @@
 package holdfast
 
 import (
-	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
 	"math/bits"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/holdfastdb/holdfast/internal/config"
 )
 
 // Config is every setting of one database. The zero value is safe and means
@@ -152,108 +152,6 @@ func (e *ConfigError) Error() string {
 	return e.Where + ": " + e.Problem
 }
 
-// DefaultConfig returns the configuration that the zero value stands for, with
-// every setting spelled out. It has no path.
-func DefaultConfig() Config {
-	c, _, _ := Config{}.withDefaults()
-	return c
-}
-
-// Validate reports everything that is wrong with c, as joined *ConfigError, or
-// nil. A missing path is not an error here: Open may be given another. Validate
-// looks at c alone, not at files.
-func (c Config) Validate() error {
-	_, _, err := c.withDefaults()
-	return err
-}
-
-// withDefaults returns c with every setting in effect: no zero that stands for
-// a default is left, -1 says off (so that "> 0" asks whether a thing is on), and
-// ConnectionPool.MaxConnections is the number of readers. The notes say which
-// settings don't do what a reader of c would expect. Applying it to its own
-// result changes nothing.
-func (c Config) withDefaults() (Config, []string, error) {
-	f := configFindings{config: &c}
-	c.Limits.tighten()
-	for _, s := range settings() {
-		if err := s.check(&c); err != nil {
-			f.errs = append(f.errs, err)
-		}
-		s.complete(&c)
-	}
-	c.resolveReaders(&f)
-	if len(f.errs) > 0 {
-		// The rules compare settings, and one that is wrong by itself would only
-		// be reported twice.
-		return c, nil, errors.Join(f.errs...)
-	}
-	for _, rule := range configRules {
-		if rule.check != nil {
-			rule.check(c, &f)
-		}
-	}
-	return c, f.notes, errors.Join(f.errs...)
-}
-
-// tighten gives the limits that were not set the values for SQL from outside.
-// They follow https://www.sqlite.org/security.html, with room for the statements
-// of a dashboard. The number of columns depends on the tables; see narrow.
-func (l *LimitsConfig) tighten() {
-	if !l.UntrustedSQL {
-		return
-	}
-	for _, limit := range []struct {
-		set   *int
-		value int
-	}{
-		{&l.ValueLength, 1_000_000},
-		{&l.SQLLength, 100_000},
-		{&l.ExprDepth, 100},
-		{&l.CompoundSelect, 50},
-		{&l.VDBEOp, 50_000},
-		{&l.FunctionArg, 100},
-		{&l.Attached, valueOff},
-		{&l.LikePatternLength, 1000},
-		{&l.VariableNumber, 1000},
-		{&l.TriggerDepth, 10},
-	} {
-		if *limit.set == 0 {
-			*limit.set = limit.value
-		}
-	}
-}
-
-// resolveReaders settles on one number of readers.
-func (c *Config) resolveReaders(f *configFindings) {
-	db, pool := c.Database.MaxConnections, c.ConnectionPool.MaxConnections
-	switch {
-	case pool == 0 && db == 0:
-		// More than CPUs: a reader that was handed to a goroutine which still waits
-		// for a CPU does nothing. 8 instead of 4 on two CPUs made reads by key of 8
-		// goroutines 1.4 times as fast; 16 and 32 were no better for 32 goroutines.
-		pool = max(8, runtime.NumCPU())
-	case pool == 0:
-		pool = db
-	case db != 0 && db != pool:
-		f.note("database.max_connections = %d is ignored: connection_pool.max_connections = %d decides", db, pool)
-	}
-	c.Database.MaxConnections, c.ConnectionPool.MaxConnections = pool, pool
-}
-
-// conflicts lists the keys in which two configurations of the same file differ.
-// The path is not compared: a file has many spellings.
-func (c Config) conflicts(other Config) []string {
-	c, _, _ = c.withDefaults()
-	other, _, _ = other.withDefaults()
-	var keys []string
-	for _, s := range settings() {
-		if s.name != "database.path" && !s.field(&c).Equal(s.field(&other)) {
-			keys = append(keys, s.name)
-		}
-	}
-	return keys
-}
-
 // cachePragma is the value for PRAGMA cache_size on each connection. c must be
 // complete.
 func (c Config) cachePragma() int {
@@ -296,14 +194,11 @@ func (f *configFindings) fail(key, format string, args ...any) {
 // nobody.
 func (f *configFindings) changed(keys ...string) []string {
 	var out []string
-	for _, s := range settings() {
-		if s.isDefault(f.config) {
-			continue
-		}
+	for _, name := range settings().Changed(f.config) {
 		if slices.ContainsFunc(keys, func(k string) bool {
-			return s.name == k || strings.HasSuffix(k, ".") && strings.HasPrefix(s.name, k)
+			return name == k || strings.HasSuffix(k, ".") && strings.HasPrefix(name, k)
 		}) {
-			out = append(out, s.name)
+			out = append(out, name)
 		}
 	}
 	return out
@@ -351,10 +246,10 @@ func checkTimeouts(c Config, f *configFindings) {
 	d := c.Database
 	if d.ConnectionTimeout > 0 && d.BusyTimeout > d.ConnectionTimeout {
 		f.note("database.busy_timeout = %s is longer than database.connection_timeout = %s: a statement may wait longer for a lock than for a connection",
-			formatDuration(d.BusyTimeout), formatDuration(d.ConnectionTimeout))
+			config.FormatDuration(d.BusyTimeout), config.FormatDuration(d.ConnectionTimeout))
 	}
 	if d.BusyTimeout > 0 && d.BusyTimeout < 100*time.Millisecond {
-		f.note("database.busy_timeout = %s is short: bare numbers are milliseconds here, \"30s\" says what it means", formatDuration(d.BusyTimeout))
+		f.note("database.busy_timeout = %s is short: bare numbers are milliseconds here, \"30s\" says what it means", config.FormatDuration(d.BusyTimeout))
 	}
 }
 
@@ -363,7 +258,7 @@ func checkCache(c Config, f *configFindings) {
 	if d.CacheSize == 0 {
 		if d.MemoryBudget < minCacheShare*c.connections() {
 			f.note("database.memory_budget = %s is exceeded: each of %d connections has at least %s",
-				formatSize(d.MemoryBudget), c.connections(), formatSize(minCacheShare))
+				config.FormatSize(d.MemoryBudget), c.connections(), config.FormatSize(minCacheShare))
 		}
 		return
 	}
@@ -397,7 +292,7 @@ func checkFile(c Config, f *configFindings) {
 	mode, err := strconv.ParseUint(c.Database.FileMode, 8, 32)
 	switch {
 	case err != nil:
-		f.fail("database.file_mode", ": expected octal permissions such as \"0600\", got %s", quoteValue(c.Database.FileMode))
+		f.fail("database.file_mode", ": expected octal permissions such as \"0600\", got %s", config.Quote(c.Database.FileMode))
 	case mode&0o600 != 0o600:
 		f.fail("database.file_mode", " = %s withholds the file from its owner", c.Database.FileMode)
 	case mode&^0o666 != 0:
@@ -414,18 +309,18 @@ func checkReadOnly(c Config, f *configFindings) {
 
 func checkUntrusted(c Config, f *configFindings) {
 	if c.Limits.UntrustedFile && c.Database.MmapSize > 0 {
-		f.fail("database.mmap_size", " = %s maps a file into memory that limits.untrusted_file calls untrusted: damage there ends the process", formatSize(c.Database.MmapSize))
+		f.fail("database.mmap_size", " = %s maps a file into memory that limits.untrusted_file calls untrusted: damage there ends the process", config.FormatSize(c.Database.MmapSize))
 	}
 }
 
 func checkAges(c Config, f *configFindings) {
 	p := c.ConnectionPool
 	if p.ConnectionLifetime > 0 && p.IdleTimeout > p.ConnectionLifetime {
-		f.ignored("connection_pool.connection_lifetime = "+formatDuration(p.ConnectionLifetime)+" ends a reader first",
+		f.ignored("connection_pool.connection_lifetime = "+config.FormatDuration(p.ConnectionLifetime)+" ends a reader first",
 			"connection_pool.idle_timeout")
 	}
 	if p.MaxLeaseAge > 0 && p.LeakThreshold > p.MaxLeaseAge {
-		f.ignored("connection_pool.max_lease_age = "+formatDuration(p.MaxLeaseAge)+" ends a lease first",
+		f.ignored("connection_pool.max_lease_age = "+config.FormatDuration(p.MaxLeaseAge)+" ends a lease first",
 			"connection_pool.leak_threshold")
 	}
 }
@@ -444,7 +339,7 @@ func checkRetry(c Config, f *configFindings) {
 	switch {
 	case r.BaseWaitTime > r.MaxWaitTime:
 		f.fail("retry_logic.base_wait_time", " = %s is longer than retry_logic.max_wait_time = %s",
-			formatDuration(r.BaseWaitTime), formatDuration(r.MaxWaitTime))
+			config.FormatDuration(r.BaseWaitTime), config.FormatDuration(r.MaxWaitTime))
 	case r.MaxRetries < 0:
 		f.ignored("retry_logic.max_retries is off", "retry_logic.base_wait_time", "retry_logic.max_wait_time",
 			"retry_logic.exponential_backoff", "retry_logic.jitter")
@@ -460,7 +355,7 @@ func checkWriter(c Config, f *configFindings) {
 		f.ignored("writer.max_group = 1 gives each unit its own COMMIT", "writer.max_group_duration", "writer.join_threshold")
 	case w.JoinThreshold > w.MaxGroupDuration:
 		f.note("writer.join_threshold = %s is longer than writer.max_group_duration = %s: one such transaction outlasts its group",
-			formatDuration(w.JoinThreshold), formatDuration(w.MaxGroupDuration))
+			config.FormatDuration(w.JoinThreshold), config.FormatDuration(w.MaxGroupDuration))
 	}
 }
 

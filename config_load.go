@@ -1,19 +1,21 @@
 package holdfast
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
-	"slices"
+	"runtime"
 	"strings"
-	"unicode/utf8"
+	"sync"
+
+	"github.com/holdfastdb/holdfast/internal/config"
 )
+
+// settings is what the tags of Config say.
+var settings = sync.OnceValue(config.New[Config])
 
 // ConfigSource says where LoadConfig finds settings. Later fields win over
 // earlier ones. The zero value yields the defaults.
@@ -40,14 +42,6 @@ type ConfigValue struct {
 	Doc     string `json:"doc"`
 }
 
-// Where a setting came from.
-const (
-	originDefault     = "default"
-	originFile        = "file"
-	originEnvironment = "environment"
-	originFlag        = "flag"
-)
-
 // maxConfigSize bounds what is taken for a configuration.
 const maxConfigSize = 1 << 20
 
@@ -62,36 +56,40 @@ const maxConfigSize = 1 << 20
 // process may hold on it.
 func LoadConfig(src ConfigSource) (Config, *ConfigReport, error) {
 	var c Config
-	l := configLoader{config: &c, origins: map[string]string{}}
 	text, err := src.read()
 	if err != nil {
 		return Config{}, nil, err
 	}
+	l := settings().Loader(&c)
 	if text != nil {
-		l.file(text, src.Path)
+		l.File(text, src.Path)
 	}
-	l.environment(src.Env)
-	l.overrides(src.Overrides)
-	if err := l.err(); err != nil {
+	l.Environment(src.Env)
+	l.Overrides(src.Overrides)
+	if err := configError(l.Mistakes); err != nil {
 		return Config{}, nil, err
 	}
 	effective, notes, err := c.withDefaults()
 	if err != nil {
 		return Config{}, nil, err
 	}
-	l.settleReaders()
+	settleReaders(c, l.Origins)
 	defaults := DefaultConfig()
 	report := &ConfigReport{Notes: notes}
-	for _, s := range settings() {
-		origin := l.origins[s.name]
-		if origin == "" {
-			origin = originDefault
-		}
-		report.Values = append(report.Values, ConfigValue{
-			Key: s.name, Value: s.text(&effective), Default: s.text(&defaults), Origin: origin, Unit: s.unit, Doc: s.doc,
-		})
+	for _, v := range settings().Values(&effective, &defaults, l.Origins) {
+		report.Values = append(report.Values, ConfigValue(v))
 	}
 	return c, report, nil
+}
+
+// configError joins what is wrong as *ConfigError.
+func configError(mistakes []config.Mistake) error {
+	errs := make([]error, 0, len(mistakes))
+	for _, m := range mistakes {
+		e := ConfigError(m)
+		errs = append(errs, &e)
+	}
+	return errors.Join(errs...)
 }
 
 // read returns the JSON text, or nil if there is none to read.
@@ -156,310 +154,179 @@ func refuseDatabase(path string) error {
 	return nil
 }
 
-// A configLoader puts what the sources say into config, and remembers where each
-// setting came from.
-type configLoader struct {
-	config  *Config
-	origins map[string]string
-	errs    []error
+// DefaultConfig returns the configuration that the zero value stands for, with
+// every setting spelled out. It has no path.
+func DefaultConfig() Config {
+	c, _, _ := Config{}.withDefaults()
+	return c
 }
 
-func (l *configLoader) err() error { return errors.Join(l.errs...) }
-
-func (l *configLoader) fail(where, key, format string, args ...any) {
-	l.errs = append(l.errs, &ConfigError{Key: key, Where: where, Problem: fmt.Sprintf(format, args...)})
+// Validate reports everything that is wrong with c, as joined *ConfigError, or
+// nil. A missing path is not an error here: Open may be given another. Validate
+// looks at c alone, not at files.
+func (c Config) Validate() error {
+	_, _, err := c.withDefaults()
+	return err
 }
 
-func (l *configLoader) set(s setting, text, where, origin string) {
-	if err := s.set(l.config, text); err != nil {
-		err.Where = where
-		l.errs = append(l.errs, err)
+// withDefaults returns c with every setting in effect: no zero that stands for
+// a default is left, -1 says off (so that "> 0" asks whether a thing is on), and
+// ConnectionPool.MaxConnections is the number of readers. The notes say which
+// settings don't do what a reader of c would expect. Applying it to its own
+// result changes nothing.
+func (c Config) withDefaults() (Config, []string, error) {
+	f := configFindings{config: &c}
+	c.Limits.tighten()
+	mistakes := settings().Complete(&c)
+	c.resolveReaders(&f)
+	if len(mistakes) > 0 {
+		// The rules compare settings, and one that is wrong by itself would only
+		// be reported twice.
+		return c, nil, configError(mistakes)
+	}
+	for _, rule := range configRules {
+		if rule.check != nil {
+			rule.check(c, &f)
+		}
+	}
+	return c, f.notes, errors.Join(f.errs...)
+}
+
+// tighten gives the limits that were not set the values for SQL from outside.
+// They follow https://www.sqlite.org/security.html, with room for the statements
+// of a dashboard. The number of columns depends on the tables; see narrow.
+func (l *LimitsConfig) tighten() {
+	if !l.UntrustedSQL {
 		return
 	}
-	l.origins[s.name] = origin
+	for _, limit := range []struct {
+		set   *int
+		value int
+	}{
+		{&l.ValueLength, 1_000_000},
+		{&l.SQLLength, 100_000},
+		{&l.ExprDepth, 100},
+		{&l.CompoundSelect, 50},
+		{&l.VDBEOp, 50_000},
+		{&l.FunctionArg, 100},
+		{&l.Attached, config.ValueOff},
+		{&l.LikePatternLength, 1000},
+		{&l.VariableNumber, 1000},
+		{&l.TriggerDepth, 10},
+	} {
+		if *limit.set == 0 {
+			*limit.set = limit.value
+		}
+	}
+}
+
+// resolveReaders settles on one number of readers.
+func (c *Config) resolveReaders(f *configFindings) {
+	db, pool := c.Database.MaxConnections, c.ConnectionPool.MaxConnections
+	switch {
+	case pool == 0 && db == 0:
+		// More than CPUs: a reader that was handed to a goroutine which still waits
+		// for a CPU does nothing. 8 instead of 4 on two CPUs made reads by key of 8
+		// goroutines 1.4 times as fast; 16 and 32 were no better for 32 goroutines.
+		pool = max(8, runtime.NumCPU())
+	case pool == 0:
+		pool = db
+	case db != 0 && db != pool:
+		f.note("database.max_connections = %d is ignored: connection_pool.max_connections = %d decides", db, pool)
+	}
+	c.Database.MaxConnections, c.ConnectionPool.MaxConnections = pool, pool
 }
 
 // settleReaders gives both keys for the number of readers the origin of the one
 // that decides.
-func (l *configLoader) settleReaders() {
+func settleReaders(c Config, origins map[string]string) {
 	const db, pool = "database.max_connections", "connection_pool.max_connections"
-	if l.config.ConnectionPool.MaxConnections == 0 && l.config.Database.MaxConnections != 0 {
-		l.origins[pool] = l.origins[db]
+	if c.ConnectionPool.MaxConnections == 0 && c.Database.MaxConnections != 0 {
+		origins[pool] = origins[db]
 	} else {
-		l.origins[db] = l.origins[pool]
+		origins[db] = origins[pool]
 	}
 }
 
-// environment applies the variables whose names begin with a section's. Other
-// HOLDFAST_ variables are somebody else's, and an empty one counts as not set.
-func (l *configLoader) environment(env []string) {
-	known := map[string]setting{}
-	for _, s := range settings() {
-		known[envName(s.name)] = s
-	}
-	values := map[string]string{} // the last of a name wins, as in package os/exec
-	for _, entry := range env {
-		if name, value, ok := strings.Cut(entry, "="); ok {
-			values[name] = value
-		}
-	}
-	for _, name := range slices.Sorted(maps.Keys(values)) {
-		value := values[name]
-		if value == "" || !hasSectionPrefix(name) {
-			continue
-		}
-		s, ok := known[name]
-		if !ok {
-			l.fail("", "", "unknown environment variable %s: did you mean %s?", name, nearest(name, slices.Sorted(maps.Keys(known))))
-			continue
-		}
-		l.set(s, value, "environment variable "+name, originEnvironment)
-	}
+// conflicts lists the keys in which two configurations of the same file differ.
+// The path is not compared: a file has many spellings.
+func (c Config) conflicts(other Config) []string {
+	c, _, _ = c.withDefaults()
+	other, _, _ = other.withDefaults()
+	other.Database.Path = c.Database.Path
+	return settings().Differing(&c, &other)
 }
 
-// envName is the variable for a dotted key.
-func envName(key string) string {
-	return "HOLDFAST_" + strings.ToUpper(strings.ReplaceAll(key, ".", "_"))
+// MarshalJSON writes c as the file that LoadConfig reads: bare numbers in each
+// key's unit, and only what differs from the zero value. Logger is left out.
+// A text that is not valid UTF-8 is mangled, as encoding/json does.
+func (c Config) MarshalJSON() ([]byte, error) {
+	return settings().JSON(&c), nil
 }
 
-func hasSectionPrefix(name string) bool {
-	return slices.ContainsFunc(sections(), func(s sectionDoc) bool {
-		return strings.HasPrefix(name, envName(s.name)+"_")
-	})
+// UnmarshalJSON reads c by the rules of a configuration file: it refuses what
+// it doesn't know and what can't be, and keeps what the text doesn't mention.
+func (c *Config) UnmarshalJSON(text []byte) error {
+	next := *c
+	l := settings().Loader(&next)
+	l.File(text, "")
+	if err := configError(l.Mistakes); err != nil {
+		return err
+	}
+	if err := next.Validate(); err != nil {
+		return err
+	}
+	*c = next
+	return nil
 }
 
-func (l *configLoader) overrides(values map[string]string) {
-	for _, key := range slices.Sorted(maps.Keys(values)) {
-		if s, ok := settingNamed(key); ok {
-			l.set(s, values[key], "flag", originFlag)
-		} else {
-			l.unknown("flag", key)
-		}
-	}
+// ExampleConfig is a configuration to start from, as `holdfast config init`
+// writes it: the settings most worth a look, each at its default, but for the
+// path and the number of readers.
+func ExampleConfig() []byte { return []byte(exampleConfig) }
+
+const exampleConfig = `{
+  "database": {
+    "path": "data/app.db",
+    "connection_timeout": 30,
+    "busy_timeout": 30000,
+    "enable_wal_mode": true,
+    "enable_foreign_keys": true,
+    "synchronous": "FULL",
+    "memory_budget": "64MiB"
+  },
+  "connection_pool": {
+    "min_connections": 1,
+    "max_connections": 10,
+    "connection_lifetime": 3600,
+    "idle_timeout": 300,
+    "health_check_interval": 60
+  },
+  "retry_logic": {
+    "max_retries": 5,
+    "base_wait_time": 0.1,
+    "max_wait_time": 5.0,
+    "exponential_backoff": true,
+    "jitter": true
+  },
+  "writer": {
+    "max_group": 256,
+    "max_group_duration": "20ms",
+    "join_threshold": "1ms",
+    "queue_limit": 100000,
+    "fair_lock": true,
+    "fence_interval": "1s",
+    "idempotency_retention": "168h"
+  }
 }
+`
 
-func settingNamed(name string) (setting, bool) {
-	for _, s := range settings() {
-		if s.name == name {
-			return s, true
-		}
+// ConfigReference is the reference page of the configuration, in Markdown, made
+// from the tags of Config.
+func ConfigReference() string {
+	rules := make([]string, 0, len(configRules))
+	for _, rule := range configRules {
+		rules = append(rules, rule.doc)
 	}
-	return setting{}, false
-}
-
-// file applies the JSON text of the file called name.
-func (l *configLoader) file(text []byte, name string) {
-	text = bytes.TrimPrefix(text, []byte("\ufeff"))
-	p := configParser{configLoader: l, name: name, text: text, seen: map[string]bool{}}
-	if !utf8.Valid(text) {
-		l.fail(name, "", "the text is not valid UTF-8")
-		return
-	}
-	if len(bytes.TrimSpace(text)) == 0 {
-		l.fail(name, "", "the text is empty: the least configuration is {}")
-		return
-	}
-	var whole json.RawMessage
-	if err := json.Unmarshal(text, &whole); err != nil {
-		where := name
-		if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
-			where = p.at(max(0, int(syntax.Offset)-1))
-		}
-		l.fail(where, "", "not JSON: %v", err)
-		return
-	}
-	p.decoder = json.NewDecoder(bytes.NewReader(text))
-	p.top()
-}
-
-// A configParser goes through text that is known to be valid JSON. It goes token by
-// token because encoding/json, left alone, keeps the last of two equal keys,
-// ignores case, and can't tell where a key stands.
-type configParser struct {
-	*configLoader
-	name    string
-	text    []byte
-	decoder *json.Decoder
-	seen    map[string]bool // full names of the keys so far
-}
-
-func (p *configParser) top() {
-	if !p.enter("") {
-		return
-	}
-	for p.decoder.More() {
-		where, section := p.key("")
-		isSection := slices.ContainsFunc(sections(), func(s sectionDoc) bool { return s.name == section })
-		if !isSection {
-			p.unknown(where, section)
-		}
-		if !isSection || p.duplicate(where, section) || !p.enter(section) {
-			p.value()
-			continue
-		}
-		for p.decoder.More() {
-			where, key := p.key(section)
-			p.setting(where, key, p.value())
-		}
-		_, _ = p.decoder.Token() // the closing brace
-	}
-}
-
-func (p *configParser) setting(where, key string, raw json.RawMessage) {
-	s, ok := settingNamed(key)
-	switch {
-	case !ok:
-		p.unknown(where, key)
-	case p.duplicate(where, key):
-	case !s.takesJSON(raw):
-		p.fail(where, key, "%s: expected %s, got %s", key, s.expected(), jsonKind(raw))
-	default:
-		text := string(raw)
-		if raw[0] == '"' {
-			_ = json.Unmarshal(raw, &text) // valid, and a string
-		}
-		p.set(s, text, where, originFile)
-	}
-}
-
-// enter steps into the object that is the value of key, or complains and stays
-// before the value.
-func (p *configParser) enter(key string) bool {
-	at := p.next()
-	if p.text[at] == '{' {
-		_, _ = p.decoder.Token() // the brace that next has seen
-		return true
-	}
-	what := "the configuration"
-	if key != "" {
-		what = key
-	}
-	p.fail(p.at(at), key, "%s: expected an object, got %s", what, jsonKind(p.text[at:]))
-	return false
-}
-
-// key reads the next key of the object called section.
-func (p *configParser) key(section string) (where, key string) {
-	where = p.at(p.next())
-	token, _ := p.decoder.Token()
-	key, _ = token.(string)
-	if section != "" {
-		key = section + "." + key
-	}
-	return where, key
-}
-
-// value reads the next value as it stands.
-func (p *configParser) value() json.RawMessage {
-	var raw json.RawMessage
-	_ = p.decoder.Decode(&raw) // the text is valid
-	return raw
-}
-
-func (p *configParser) duplicate(where, key string) bool {
-	if p.seen[key] {
-		p.fail(where, key, "duplicate key %q", key)
-		return true
-	}
-	p.seen[key] = true
-	return false
-}
-
-// next is the offset of the next token.
-func (p *configParser) next() int {
-	at := int(p.decoder.InputOffset())
-	for at < len(p.text) && strings.IndexByte(" \t\r\n,:", p.text[at]) >= 0 {
-		at++
-	}
-	return at
-}
-
-// at says where an offset is: "holdfast.json:4:5".
-func (p *configParser) at(offset int) string {
-	before := p.text[:min(offset, len(p.text))]
-	line := bytes.Count(before, []byte("\n")) + 1
-	column := utf8.RuneCount(before[bytes.LastIndexByte(before, '\n')+1:]) + 1
-	if p.name == "" {
-		return fmt.Sprintf("line %d, column %d", line, column)
-	}
-	return fmt.Sprintf("%s:%d:%d", p.name, line, column)
-}
-
-// jsonKind names the kind of a JSON value in place of the value, which may be
-// long.
-func jsonKind(raw []byte) string {
-	switch raw[0] {
-	case '{':
-		return "an object"
-	case '[':
-		return "an array"
-	case '"':
-		return "a string"
-	case 't', 'f':
-		return "true or false"
-	case 'n':
-		return "null"
-	default:
-		return "a number"
-	}
-}
-
-// unknown complains about a dotted key and names the nearest one there is.
-func (l *configLoader) unknown(where, key string) {
-	var known []string
-	if !strings.Contains(key, ".") {
-		for _, s := range sections() {
-			known = append(known, s.name)
-		}
-	}
-	for _, s := range settings() {
-		known = append(known, s.name)
-	}
-	if len(key) > maxKeyLength {
-		key = strings.ToValidUTF8(key[:maxKeyLength], "") + "..."
-	}
-	l.fail(where, key, "unknown key %q: did you mean %q?", key, nearest(key, known))
-}
-
-// maxKeyLength bounds the search and the text that a hopeless key causes.
-const maxKeyLength = 100
-
-// nearest is the one of known that key was most likely meant to be. A key in the
-// wrong section is near too, and so is one that only lacks its beginning or end.
-func nearest(key string, known []string) string {
-	key = strings.ToLower(key[:min(len(key), maxKeyLength)])
-	last := key[strings.LastIndexByte(key, '.')+1:]
-	best, bestScore, bestWhole := "", 0, 0
-	for _, k := range known {
-		lower := strings.ToLower(k)
-		whole := editDistance(key, lower)
-		score := min(whole, editDistance(last, lower[strings.LastIndexByte(lower, '.')+1:])+1)
-		if len(last) > 2 && strings.Contains(lower, last) {
-			score = min(score, 2)
-		}
-		if best == "" || score < bestScore || score == bestScore && whole < bestWhole {
-			best, bestScore, bestWhole = k, score, whole
-		}
-	}
-	return best
-}
-
-// editDistance counts the bytes to insert, delete or replace (Levenshtein).
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := 1
-			if a[i] == b[j] {
-				cost = 0
-			}
-			diagonal, row[j+1] = row[j+1], min(row[j+1]+1, row[j]+1, diagonal+cost)
-		}
-	}
-	return row[len(b)]
+	return settings().Reference(rules, exampleConfig)
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io/fs"
+	"iter"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -112,38 +113,58 @@ func TestDefaultsAreCompleteAndQuiet(t *testing.T) {
 	if got, want := c.ConnectionPool.MaxConnections, max(8, runtime.NumCPU()); got != want {
 		t.Errorf("%d readers, want %d", got, want)
 	}
-	for _, s := range settings() {
-		if s.name == "database.path" {
-			continue
+	for key, setting := range eachSetting(&c) {
+		if text := setting.Tag.Get("default"); setting.value.IsZero() && text != "0" && text != "false" && key != "database.path" {
+			t.Errorf("%s has no default", key)
 		}
-		if s.field(&c).IsZero() && s.defaultText != "0" && s.defaultText != "false" {
-			t.Errorf("%s has no default", s.name)
+	}
+}
+
+// field is a setting in a Config.
+type field struct {
+	reflect.StructField
+	value reflect.Value
+}
+
+// eachSetting goes through the settings of c by dotted key.
+func eachSetting(c *Config) iter.Seq2[string, field] {
+	return func(yield func(string, field) bool) {
+		for section, block := range reflect.ValueOf(c).Elem().Fields() {
+			if section.Tag.Get("json") == "-" {
+				continue
+			}
+			for setting, value := range block.Fields() {
+				if !yield(section.Tag.Get("json")+"."+setting.Tag.Get("json"), field{setting, value}) {
+					return
+				}
+			}
 		}
 	}
 }
 
 func TestEverySettingIsDescribed(t *testing.T) {
-	defaults := DefaultConfig()
-	for _, s := range settings() {
-		if s.doc == "" || !strings.HasSuffix(s.doc, ".") {
-			t.Errorf("%s: its doc is no sentence: %q", s.name, s.doc)
+	_, report := loadConfig(t, ConfigSource{})
+	for key, setting := range eachSetting(&Config{}) {
+		v := report.value(t, key)
+		if !strings.HasSuffix(v.Doc, ".") {
+			t.Errorf("%s: its doc is no sentence: %q", key, v.Doc)
 		}
-		if s.kind == kindDuration && s.unit != "s" && s.unit != "ms" {
-			t.Errorf("%s: a duration needs a unit", s.name)
+		if setting.Type == reflect.TypeFor[time.Duration]() && v.Unit != "s" && v.Unit != "ms" {
+			t.Errorf("%s: a duration needs a unit", key)
 		}
-		if s.defaultText == "" && s.computed == "" && s.name != "database.path" {
-			t.Errorf("%s: no default tag", s.name)
+		if setting.Tag.Get("default") == "" && setting.Tag.Get("computed") == "" && key != "database.path" {
+			t.Errorf("%s: no default tag", key)
 		}
-		var c Config
-		if err := s.set(&c, s.text(&defaults)); err != nil {
-			t.Errorf("%s: its printed default can't be read: %v", s.name, err)
-		} else if s.text(&c) != s.text(&defaults) {
-			t.Errorf("%s: %s comes back as %s", s.name, s.text(&defaults), s.text(&c))
+		_, again, err := LoadConfig(ConfigSource{Overrides: map[string]string{key: v.Default}})
+		if err != nil {
+			t.Errorf("%s: its printed default can't be read: %v", key, err)
+		} else if got := again.value(t, key); got.Value != v.Default || got.Origin != "flag" {
+			t.Errorf("%s: %s comes back as %+v", key, v.Default, got)
 		}
 	}
-	for _, s := range sections() {
-		if s.doc == "" {
-			t.Errorf("section %s has no doc", s.name)
+	for section := range reflect.TypeFor[Config]().Fields() {
+		if section.Tag.Get("json") != "-" && section.Tag.Get("doc") == "" {
+			t.Errorf("section %s has no doc", section.Name)
 		}
 	}
 }
@@ -182,8 +203,15 @@ func TestLaterSourcesWin(t *testing.T) {
 			t.Errorf("got  %+v\nwant %+v", got, want)
 		}
 	}
-	if got, want := len(report.Values), len(settings()); got != want {
-		t.Errorf("%d values in the report, want %d", got, want)
+	i := 0
+	for key := range eachSetting(&c) {
+		if i >= len(report.Values) || report.Values[i].Key != key {
+			t.Fatalf("%s is not value %d of the report", key, i)
+		}
+		i++
+	}
+	if i != len(report.Values) {
+		t.Errorf("%d values in the report, want %d", len(report.Values), i)
 	}
 }
 
@@ -218,61 +246,35 @@ func TestNumberOfReaders(t *testing.T) {
 	}
 }
 
-func TestFileErrors(t *testing.T) {
-	for _, tc := range []struct{ text, want string }{
-		{`{"database": {"busy_timout": 1}}`, `1:15: unknown key "database.busy_timout": did you mean "database.busy_timeout"?`},
-		{"{\n  \"database\": {\n    \"pfad\": \"x\"}}", `3:5: unknown key "database.pfad": did you mean "database.path"?`},
-		{`{"Database": {}}`, `1:2: unknown key "Database": did you mean "database"?`},
-		{`{"busy_timeout": 5}`, `unknown key "busy_timeout": did you mean "database.busy_timeout"?`},
-		{`{"writer": {"busyTimeout": 5}}`, `unknown key "writer.busyTimeout": did you mean "database.busy_timeout"?`},
-		{`{"pool": {"x": {"y": [1, {}]}}, "writer": {"max_group": 0}}`, `unknown key "pool": did you mean "connection_pool"?`},
-		{`{"writer": {"idempotency": 5}}`, `did you mean "writer.idempotency_retention"?`},
-		{`{"writer": {"max_group": 1, "max_group": 2}}`, `1:29: duplicate key "writer.max_group"`},
-		{`{"writer": {}, "writer": {"max_group": 2}}`, `1:16: duplicate key "writer"`},
-		{`{"writer": 5}`, `1:12: writer: expected an object, got a number`},
-		{`[]`, `1:1: the configuration: expected an object, got an array`},
-		{`{"writer": {"max_group": "5"}}`, `1:13: writer.max_group: expected a whole number, got a string`},
-		{`{"writer": {"max_group": 5.5}}`, `writer.max_group: expected a whole number, got "5.5"`},
-		{`{"writer": {"max_group": 1e99}}`, `writer.max_group: expected a whole number, got "1e99"`},
-		{`{"writer": {"max_group": null}}`, `writer.max_group: expected a whole number, got null`},
-		{`{"writer": {"max_group": -1}}`, `writer.max_group = -1 is negative`},
-		{`{"writer": {"queue_limit": -2}}`, `writer.queue_limit = -2 is negative; -1 turns it off`},
-		{`{"writer": {"fair_lock": 1}}`, `writer.fair_lock: expected true or false, got a number`},
-		{`{"database": {"path": {"secret": "hunter2"}}}`, `database.path: expected a string, got an object`},
-		{`{"database": {"path": "a\u0000b"}}`, `database.path contains a NUL byte`},
-		{`{"database": {"synchronous": "fast"}}`, `database.synchronous: expected one of "FULL", "NORMAL", "EXTRA", "OFF", got "fast"`},
-		{`{"database": {"connection_timeout": 30000}}`, `database.connection_timeout = 8h20m is more than 1h; a bare number counts seconds`},
-		{`{"database": {"busy_timeout": "5 minutes"}}`, `database.busy_timeout: expected a duration such as "1m30s", or a number of milliseconds, or -1 for off, got "5 minutes"`},
-		{`{"database": {"busy_timeout": "NaN"}}`, `got "NaN"`},
-		{`{"database": {"busy_timeout": "-3s"}}`, `database.busy_timeout = -3s is negative; -1 turns it off`},
-		{`{"database": {"busy_timeout": "-1ns"}}`, `got "-1ns"`},
-		{`{"database": {"busy_timeout": 1e-9}}`, `got "1e-9"`},
-		{`{"database": {"busy_timeout": 1e300}}`, `got "1e300"`},
-		{`{"database": {"memory_budget": "64MiBs"}}`, `got "64MiBs"`},
-		{`{"database": {"memory_budget": "9000000TiB"}}`, `got "9000000TiB"`},
-		{`{"database": {"memory_budget": "900TiB"}}`, ``},
-		{`{"database": {"memory_budget": 1000}}`, `database.memory_budget = 1000 is less than 1MiB`},
-		{`{"database": {"file_mode": 600}}`, `database.file_mode: expected a string, got a number`},
-		{`{"retry_logic": {"base_wait_time": -1}}`, `retry_logic.base_wait_time = -1s is negative`},
-		{`{"database": {"path": "` + strings.Repeat("x", 80) + `", "synchronous": "` + strings.Repeat("y", 80) + `"}}`, `got "` + strings.Repeat("y", 60) + `"...`},
-		{`{"` + strings.Repeat("k", 5000) + `": 1}`, `unknown key "` + strings.Repeat("k", 100) + `...": did you mean`},
-		{`{} {}`, `1:4: not JSON: invalid character '{' after top-level value`},
-		{"{\n\"database\": {\n}", `not JSON: unexpected end of JSON input`},
-		{`{"database": {}, // no comments
-		}`, `1:18: not JSON: invalid character '/'`},
-		{"", "the text is empty"},
-		{" \n", "the text is empty"},
-		{"\ufeff", "the text is empty"},
-		{"{\"database\": {\"path\": \"\xff\"}}", "the text is not valid UTF-8"},
-		{"\ufeff{}\n", ""},
+// What can be loaded is valid, complete in one step, and the same when it is
+// written and read. Package config fuzzes the same without the rules.
+func TestWhatLoadsStaysItself(t *testing.T) {
+	for _, text := range []string{
+		specConfig, string(ExampleConfig()), "\ufeff{}",
+		`{"database": {"busy_timeout": 0.1, "path": "\ud800", "synchronous": "nOrMaL"}}`,
+		`{"limits": {"attached": "off"}, "writer": {"join_threshold": "20ms"}}`,
+		`{"limits": {"untrusted_sql": true, "untrusted_file": true}, "database": {"max_connections": 3}}`,
 	} {
-		_, _, err := loadText(tc.text)
-		switch {
-		case tc.want == "" && err != nil:
-			t.Errorf("%s: %v", tc.text, err)
-		case tc.want != "" && (err == nil || !strings.Contains(strings.Replace(err.Error(), "line 1, column ", "1:", 1), tc.want) &&
-			!strings.Contains(strings.Replace(err.Error(), "line 3, column ", "3:", 1), tc.want)):
-			t.Errorf("%s\ngot  %v\nwant %s", tc.text, err, tc.want)
+		c, _ := loadConfig(t, ConfigSource{Reader: strings.NewReader(text)})
+		if err := c.Validate(); err != nil {
+			t.Errorf("%s: loaded, but not valid: %v", text, err)
+		}
+		effective, _, err := c.withDefaults()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if again, _, err := effective.withDefaults(); err != nil || again != effective {
+			t.Errorf("%s: completed twice: %v\n%+v\n%+v", text, err, effective, again)
+		}
+		for _, want := range []Config{c, effective} {
+			written, err := json.Marshal(want)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var back Config
+			if err := json.Unmarshal(written, &back); err != nil || back != want {
+				t.Errorf("%s: %v\ngot  %+v\nwant %+v", written, err, back, want)
+			}
 		}
 	}
 }
@@ -421,74 +423,33 @@ func TestRules(t *testing.T) {
 
 func TestZeroIsTheDefaultAndMinusOneIsOff(t *testing.T) {
 	defaults := DefaultConfig()
-	for _, s := range settings() {
-		if s.kind != kindCount && s.kind != kindSize && s.kind != kindDuration {
+	for key, setting := range eachSetting(&Config{}) {
+		if setting.Type.Kind() != reflect.Int && setting.Type.Kind() != reflect.Int64 {
 			continue
 		}
-		zero, _, err := LoadConfig(ConfigSource{Overrides: map[string]string{s.name: "0"}})
+		zero, _, err := LoadConfig(ConfigSource{Overrides: map[string]string{key: "0"}})
 		if err != nil || zero.conflicts(defaults) != nil {
-			t.Errorf("%s = 0: %v, differs in %q", s.name, err, zero.conflicts(defaults))
+			t.Errorf("%s = 0: %v, differs in %q", key, err, zero.conflicts(defaults))
 		}
 		for _, text := range []string{"-1", "off"} {
-			var c Config
-			err := s.set(&c, text)
-			if mayBe := s.off != "" || s.min < 0 && text == "-1"; mayBe != (err == nil) {
-				t.Errorf("%s = %s: %v", s.name, text, err)
+			c, _, err := LoadConfig(ConfigSource{Overrides: map[string]string{key: text}})
+			negative := strings.HasPrefix(setting.Tag.Get("min"), "-") && text == "-1"
+			if mayBe := setting.Tag.Get("off") != "" || negative; mayBe != (err == nil) {
+				t.Errorf("%s = %s: %v", key, text, err)
 			}
-			if err == nil && s.number(&c) != valueOff {
-				t.Errorf("%s = %s gives %d", s.name, text, s.number(&c))
+			if err != nil {
+				continue
+			}
+			for other, got := range eachSetting(&c) {
+				if other == key && got.value.Int() != -1 {
+					t.Errorf("%s = %s gives %d", key, text, got.value.Int())
+				}
 			}
 		}
 	}
 	c, _, err := loadText(`{"writer": {"queue_limit": "off", "fence_interval": "off"}, "database": {"busy_timeout": -1}}`)
 	if err != nil || c.Writer.QueueLimit != -1 || c.Writer.FenceInterval != -1 || c.Database.BusyTimeout != -1 {
 		t.Errorf("%+v, %v", c, err)
-	}
-}
-
-func TestDurationsAndSizes(t *testing.T) {
-	for _, tc := range []struct {
-		text, unit string
-		want       time.Duration
-	}{
-		{"0.1", "s", 100 * time.Millisecond},
-		{"30000", "ms", 30 * time.Second},
-		{"1e3", "ms", time.Second},
-		{"1h30m", "s", 90 * time.Minute},
-		{".5s", "ms", 500 * time.Millisecond},
-		{"0", "s", 0},
-		{"0s", "s", 0},
-		{"2.5E-3", "s", 2500 * time.Microsecond},
-	} {
-		if got, ok := parseDuration(tc.text, tc.unit); !ok || time.Duration(got) != tc.want {
-			t.Errorf("%s %s: %v, %v", tc.text, tc.unit, time.Duration(got), ok)
-		}
-	}
-	for _, text := range []string{"", "x", "1d", "Inf", "NaN", "0x10", "1_0", "1e400", "9e18", "0.4ns", "1e-10", "s", "--1"} {
-		if got, ok := parseDuration(text, "s"); ok {
-			t.Errorf("%s: %v", text, time.Duration(got))
-		}
-	}
-	for text, want := range map[string]int64{
-		"0": 0, "4096": 4096, "64MiB": 64 << 20, "64mib": 64 << 20, "64MB": 64e6, "1GiB": 1 << 30, "1.5 KiB": 1536, "7B": 7, "-3KiB": -3072,
-		"9007199254740993": 1<<53 + 1,
-	} {
-		if got, ok := parseSize(text); !ok || got != want {
-			t.Errorf("%s: %d, %v", text, got, ok)
-		}
-	}
-	for _, text := range []string{"", "B", "MiB", "1.5", "0.3B", "1.0001KiB", "1e30GiB", "8388608TiB", "9223372036854775808", "NaN", "Infinity", "0x1MiB", "5 apples", "5M"} {
-		if got, ok := parseSize(text); ok {
-			t.Errorf("%s: %d", text, got)
-		}
-	}
-	for d, want := range map[time.Duration]string{
-		30 * time.Second: "30s", time.Hour: "1h", 90 * time.Minute: "1h30m", 168 * time.Hour: "168h", 10 * time.Minute: "10m",
-		20 * time.Millisecond: "20ms", time.Hour + time.Second: "1h0m1s", 0: "0s", 100 * time.Second: "1m40s",
-	} {
-		if got := formatDuration(d); got != want {
-			t.Errorf("%v is written %s, want %s", time.Duration(d), got, want)
-		}
 	}
 }
 

@@ -1,63 +1,23 @@
-package holdfast
+package config
 
 import (
 	"fmt"
 	"strings"
 )
 
-// ExampleConfig is a configuration to start from, as `holdfast config init`
-// writes it: the settings most worth a look, each at its default, but for the
-// path and the number of readers.
-func ExampleConfig() []byte { return []byte(exampleConfig) }
-
-const exampleConfig = `{
-  "database": {
-    "path": "data/app.db",
-    "connection_timeout": 30,
-    "busy_timeout": 30000,
-    "enable_wal_mode": true,
-    "enable_foreign_keys": true,
-    "synchronous": "FULL",
-    "memory_budget": "64MiB"
-  },
-  "connection_pool": {
-    "min_connections": 1,
-    "max_connections": 10,
-    "connection_lifetime": 3600,
-    "idle_timeout": 300,
-    "health_check_interval": 60
-  },
-  "retry_logic": {
-    "max_retries": 5,
-    "base_wait_time": 0.1,
-    "max_wait_time": 5.0,
-    "exponential_backoff": true,
-    "jitter": true
-  },
-  "writer": {
-    "max_group": 256,
-    "max_group_duration": "20ms",
-    "join_threshold": "1ms",
-    "queue_limit": 100000,
-    "fair_lock": true,
-    "fence_interval": "1s",
-    "idempotency_retention": "168h"
-  }
-}
-`
-
-// ConfigReference is the reference page of the configuration, in Markdown, made
-// from the tags of Config.
-func ConfigReference() string {
+// Reference is the reference page of the configuration, in Markdown. The rules
+// are what holds between settings, a sentence each; example is a file to start
+// from.
+func (s *Schema[C]) Reference(rules []string, example string) string {
 	var b strings.Builder
 	b.WriteString(referenceIntro)
-	for _, rule := range configRules {
-		fmt.Fprintf(&b, "- %s\n", rule.doc)
+	for _, rule := range rules {
+		fmt.Fprintf(&b, "- %s\n", rule)
 	}
-	fmt.Fprintf(&b, "\n## Example\n\n```json\n%s```\n", exampleConfig)
-	for _, section := range sections() {
+	fmt.Fprintf(&b, "\n## Example\n\n```json\n%s```\n", example)
+	for _, section := range s.sections {
 		fmt.Fprintf(&b, "\n## %s\n\n%s\n\n| key | value | default | meaning |\n|---|---|---|---|\n", section.name, section.doc)
-		for _, s := range settings() {
+		for _, s := range s.settings {
 			if s.section == section.name {
 				fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", s.key, s.valueDoc(), s.defaultDoc(), s.meaningDoc())
 			}
@@ -109,7 +69,7 @@ that differ from their default.
 
 `
 
-func (s setting) valueDoc() string {
+func (s *setting) valueDoc() string {
 	switch s.kind {
 	case kindText:
 		if s.values == nil {
@@ -130,7 +90,7 @@ func (s setting) valueDoc() string {
 	}
 }
 
-func (s setting) defaultDoc() string {
+func (s *setting) defaultDoc() string {
 	switch {
 	case s.computed != "":
 		return s.computed
@@ -143,7 +103,7 @@ func (s setting) defaultDoc() string {
 	}
 }
 
-func (s setting) meaningDoc() string {
+func (s *setting) meaningDoc() string {
 	text := s.doc
 	if s.off != "" {
 		text += " `-1`: " + s.off + "."
