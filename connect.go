@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/holdfastdb/holdfast/internal/busy"
@@ -116,7 +115,7 @@ func (d *database) fence() error {
 	default:
 		return d.fenceOff(errFencedFile, d.path, "was replaced by another file")
 	}
-	if file, what := d.logFiles.look(); what != "" {
+	if file, what := d.logFiles.Look(); what != "" {
 		return d.fenceOff(errFencedLog, file, what)
 	}
 	return nil
@@ -129,72 +128,19 @@ func (d *database) fenceOff(kind error, file, what string) error {
 	return fmt.Errorf("%w: %s %s", kind, file, what)
 }
 
-// logFiles are the -wal and the -shm that the connections of a database have open.
-// While one has, no SQLite removes them: if the name is gone or leads to another
-// file, somebody has taken it from under the database. What is written then is in
-// a file without a name and ends with the last process that has it, and others
-// log and lock elsewhere; a connection that is opened then has another log than
-// those before it.
-type logFiles struct {
-	mu    sync.Mutex
-	conns int
-	names []string // nil until it is known that there are any
-	ids   [2]dbfile.ID
-	at    time.Time // of the last look
-	gone  string    // the one that was taken; that stays so until the database is closed
-	what  string    // became of it
-}
-
-// watch begins to look, when a connection has opened both.
-func (l *logFiles) watch(names ...string) {
-	l.mu.Lock()
-	l.names, l.at = names, time.Time{}
-	l.mu.Unlock()
-	_, _ = l.look()
-}
-
-// opened is called for a connection that has read, and so has opened both, unless
-// somebody changed the journal mode while there was none: then it has no log, and
-// others may have one and remove it.
-func (l *logFiles) opened(c *sqlite.Conn) (gone, what string) {
+// openedLog is called for a connection that has read, and so has opened the log
+// and the shared memory, unless somebody changed the journal mode while there was
+// none: then it has no log, and others may have one and remove it.
+func (d *database) openedLog(c *sqlite.Conn) (gone, what string) {
 	if c.LogOpen() {
-		l.mu.Lock()
-		l.conns++
-		l.at = time.Time{}
-		l.mu.Unlock()
-		c.OnClose(func() { l.closing(c) })
+		d.logFiles.Opened()
+		c.OnClose(func() {
+			if d.logFiles.Closing() {
+				bringIn(c)
+			}
+		})
 	}
-	return l.look()
-}
-
-// closing is called before a connection is closed. With the last one of all
-// processes SQLite removes the files.
-func (l *logFiles) closing(c *sqlite.Conn) {
-	l.mu.Lock()
-	if l.conns == 1 {
-		l.at = time.Time{}
-		l.lookNow()
-	}
-	l.conns--
-	last := l.conns == 0
-	taken := last && l.logAlone()
-	if last {
-		l.ids = [2]dbfile.ID{}
-	}
-	l.mu.Unlock()
-	if taken {
-		bringIn(c)
-	}
-}
-
-// logAlone tells whether the -wal was taken and the -shm, by which all who have the
-// log exclude each other, was not. Called with mu held.
-func (l *logFiles) logAlone() bool {
-	if len(l.names) == 0 || l.gone != l.names[0] {
-		return false
-	}
-	id, err := dbfile.Look(l.names[1])
-	return err == nil && id == l.ids[1]
+	return d.logFiles.Look()
 }
 
 // Whoever copies the log at the same time is done soon, or dead.
@@ -216,39 +162,6 @@ func bringIn(c *sqlite.Conn) {
 			return // done, or it can't be: the error of what was not acknowledged stands
 		}
 		time.Sleep(bringInPause)
-	}
-}
-
-// freshLogLook is for how long a look serves. What is acknowledged in a
-// millisecond after the log was taken shares the lot of what was in it before.
-const freshLogLook = time.Millisecond
-
-// look returns which file was taken, and what became of it.
-func (l *logFiles) look() (gone, what string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.lookNow()
-	return l.gone, l.what
-}
-
-// lookNow is look with mu held.
-func (l *logFiles) lookNow() {
-	if l.gone != "" || l.conns == 0 || time.Since(l.at) < freshLogLook {
-		return
-	}
-	l.at = time.Now()
-	var none dbfile.ID
-	for i, name := range l.names {
-		id, err := dbfile.Look(name)
-		switch {
-		case err == nil && l.ids[i] == none:
-			l.ids[i] = id
-		case l.ids[i] == none: // not there yet
-		case errors.Is(err, fs.ErrNotExist):
-			l.gone, l.what = name, "was removed or renamed"
-		case err == nil && id != l.ids[i]:
-			l.gone, l.what = name, "was replaced by another file"
-		}
 	}
 }
 
@@ -333,7 +246,7 @@ func (d *database) connect(ctx context.Context, r role) (_ *sqlite.Conn, err err
 	if d.fenced.Load() {
 		return nil, d.fence()
 	}
-	if file, what := d.logFiles.opened(c); what != "" {
+	if file, what := d.openedLog(c); what != "" {
 		return nil, d.fenceOff(errFencedLog, file, what)
 	}
 	return c, nil

@@ -42,7 +42,7 @@ type database struct {
 	counters stats.Counters
 	profile  profile
 	fenced   atomic.Bool
-	logFiles logFiles
+	logFiles dbfile.LogFiles
 	foreign  foreign
 	control  *control.Server // nil without a socket
 	ran      stats.Statements
@@ -371,7 +371,7 @@ func (d *database) open(ctx context.Context) error {
 	}
 	if d.profile.journalMode == "wal" && d.memory == nil && !d.name.Immutable && runtime.GOOS != "windows" { // which refuses to take an open file
 		wal, shm, _, _, _ := dbfile.Sidecars(d.path)
-		d.logFiles.watch(wal, shm)
+		d.logFiles.Watch(wal, shm)
 	}
 	// The directory is not flushed here: SQLite does that with the first flush
 	// of the log or journal that a connection has opened with permission to
