@@ -213,6 +213,14 @@ var openings = []opening{
 		"/proc/PID/comm and stat",
 	},
 	{
+		"internal/maintain/copy/copy.go To os.OpenFile",
+		"O_EXCL: the descriptor exists only if the file did not, so nobody has a lock on it yet; it is closed after SQLite's own",
+	},
+	{
+		"internal/maintain/copy/copy.go To os.Remove",
+		"a copy that this call has made and nobody was told of; its connection is closed",
+	},
+	{
 		"internal/sidelock/file_unix.go openOrCreate unix.Open",
 		"the lock file, which has a name of its own; checkExisting has refused links, and O_NOFOLLOW stands",
 	},
