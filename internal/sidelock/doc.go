@@ -21,7 +21,8 @@
 // turn: that is unfair, but as safe as without this package.
 //
 // The same file has places that a process claims for as long as it lives
-// ([Lock.Claim]); they have nothing to do with the queue.
+// ([Lock.Claim]), and a lock for each of the duties that one process at a time
+// has ([Lock.Take]); they have nothing to do with the queue.
 //
 // The file holds no data but a note of who had the turn last. It must not be
 // deleted while a process uses it: the next one would create another file and

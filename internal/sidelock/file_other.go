@@ -15,6 +15,6 @@ func openLockFile(string) (*lockFile, error) { return &lockFile{}, nil }
 func (*lockFile) tryLock(at, n int64) (bool, error) { return true, nil }
 func (*lockFile) unlock(at, n int64) error          { return nil }
 func (*lockFile) waiting() (bool, error)            { return false, nil }
-func (*lockFile) signHolder()                       {}
-func (*lockFile) holder() (pid int, ok bool)        { return 0, false }
+func (*lockFile) sign(int64)                        {}
+func (*lockFile) holder(int64, int64) (int, bool)   { return 0, false }
 func (*lockFile) close() error                      { return nil }

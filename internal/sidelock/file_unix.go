@@ -119,21 +119,21 @@ func (f *lockFile) waiting() (bool, error) {
 	return lk.Type != unix.F_UNLCK, os.NewSyscallError("fcntl", err)
 }
 
-// signHolder notes this process as holder. Reading first keeps a process that
-// is alone from making the file dirty with every transaction. Errors don't
-// matter: the note only serves messages, and a full disk must not keep anybody
-// from writing what makes room.
-func (f *lockFile) signHolder() {
-	if n, err := unix.Pread(f.fd, f.seen[:], recordAt); err == nil && n == recordSize && f.seen == f.record {
+// sign notes this process as holder, at the place of a note. Reading first keeps
+// a process that is alone from making the file dirty with every transaction.
+// Errors don't matter: the note only serves messages, and a full disk must not
+// keep anybody from writing what makes room.
+func (f *lockFile) sign(note int64) {
+	if n, err := unix.Pread(f.fd, f.seen[:], note); err == nil && n == recordSize && f.seen == f.record {
 		return
 	}
-	_, _ = unix.Pwrite(f.fd, f.record[:], recordAt)
+	_, _ = unix.Pwrite(f.fd, f.record[:], note)
 }
 
-// holder asks the kernel whether the turn is taken, and by whom; for an OFD
-// lock, which belongs to no process, the kernel answers -1 and the note helps.
-func (f *lockFile) holder() (pid int, ok bool) {
-	lk := unix.Flock_t{Type: unix.F_WRLCK, Whence: io.SeekStart, Start: turn, Len: 1}
+// holder asks the kernel whether a byte is taken, and by whom; for an OFD lock,
+// which belongs to no process, the kernel answers -1 and the note helps.
+func (f *lockFile) holder(at, note int64) (pid int, ok bool) {
+	lk := unix.Flock_t{Type: unix.F_WRLCK, Whence: io.SeekStart, Start: at, Len: 1}
 	if err := unix.FcntlFlock(uintptr(f.fd), cmdGetlk, &lk); err != nil || lk.Type == unix.F_UNLCK {
 		return 0, false
 	}
@@ -141,7 +141,7 @@ func (f *lockFile) holder() (pid int, ok bool) {
 		return int(lk.Pid), true
 	}
 	var found [recordSize]byte
-	if n, err := unix.Pread(f.fd, found[:], recordAt); err != nil || n != recordSize {
+	if n, err := unix.Pread(f.fd, found[:], note); err != nil || n != recordSize {
 		return 0, false
 	}
 	return parseRecord(found)

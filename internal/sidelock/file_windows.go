@@ -57,26 +57,26 @@ func (f *lockFile) waiting() (bool, error) {
 	return !free, err
 }
 
-// signHolder: see the Unix version.
-func (f *lockFile) signHolder() {
-	if n, err := f.file.ReadAt(f.seen[:], recordAt); err == nil && n == recordSize && f.seen == f.record {
+// sign: see the Unix version.
+func (f *lockFile) sign(note int64) {
+	if n, err := f.file.ReadAt(f.seen[:], note); err == nil && n == recordSize && f.seen == f.record {
 		return
 	}
-	_, _ = f.file.WriteAt(f.record[:], recordAt)
+	_, _ = f.file.WriteAt(f.record[:], note)
 }
 
-// holder finds out whether the turn is taken by trying to take it for a
-// moment; a waiter that polls in that moment simply polls again.
-func (f *lockFile) holder() (pid int, ok bool) {
-	free, err := f.tryLock(turn, 1)
+// holder finds out whether a byte is taken by trying to take it for a moment; a
+// waiter that polls in that moment simply polls again.
+func (f *lockFile) holder(at, note int64) (pid int, ok bool) {
+	free, err := f.tryLock(at, 1)
 	if free {
-		_ = f.unlock(turn, 1)
+		_ = f.unlock(at, 1)
 	}
 	if free || err != nil {
 		return 0, false
 	}
 	var found [recordSize]byte
-	if n, err := f.file.ReadAt(found[:], recordAt); err != nil || n != recordSize {
+	if n, err := f.file.ReadAt(found[:], note); err != nil || n != recordSize {
 		return 0, false
 	}
 	return parseRecord(found)

@@ -16,7 +16,7 @@ const (
 
 // hints tells a waiter when to look, so that nobody has to look all the time:
 // whoever gives the turn back reads a byte of the lock file, whoever gets it
-// writes a note there (signHolder), and inotify reports both. It is only a
+// writes a note there (sign), and inotify reports both. It is only a
 // hint: a process that is killed gives none, so there is always a time limit.
 //
 // The descriptor is made at the first wait; the zero value is ready. A user

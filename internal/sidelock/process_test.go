@@ -17,7 +17,7 @@ import (
 // The test binary starts itself again to have real processes: locks, their
 // release by the kernel and starvation don't show within one.
 const (
-	childEnv   = "SIDELOCK_TEST_CHILD"   // what the child does: "ledger" or "hold"
+	childEnv   = "SIDELOCK_TEST_CHILD"   // what the child does: "ledger", "hold" or "duty"
 	childLock  = "SIDELOCK_TEST_LOCK"    // path of the lock
 	childTurns = "SIDELOCK_TEST_TURNS"   // ledger: how many entries end the test
 	childWork  = "SIDELOCK_TEST_WORK_US" // ledger: microseconds that a turn lasts
@@ -31,6 +31,8 @@ func child() int {
 		err = childLedger()
 	case "hold":
 		err = childHold()
+	case "duty":
+		err = childDuty()
 	default:
 		err = fmt.Errorf("unknown task")
 	}
@@ -39,6 +41,20 @@ func child() int {
 		return 1
 	}
 	return 0
+}
+
+// childDuty takes a duty and keeps it until it is killed.
+func childDuty() error {
+	l, err := Open(os.Getenv(childLock))
+	if err != nil {
+		return err
+	}
+	if _, err := l.Take(context.Background(), Migration); err != nil {
+		return err
+	}
+	fmt.Println("taken")
+	_, err = io.Copy(io.Discard, os.Stdin)
+	return err
 }
 
 // childLedger waits for the start signal (end of standard input), then takes

@@ -14,8 +14,13 @@ const (
 	recordSize = 16
 )
 
-// claims is the byte of the first place that Claim gives, behind the note.
-const claims = recordAt + recordSize
+// claims is the byte of the first place that Claim gives, behind the note. The
+// bytes that are duties follow, with room for sixteen, and then their notes.
+const (
+	claims    = recordAt + recordSize
+	dutiesAt  = 96
+	dutyNotes = 128
+)
 
 func newRecord(pid int) (record [recordSize]byte) {
 	copy(record[:], fmt.Sprintf("pid %-11d\n", pid))

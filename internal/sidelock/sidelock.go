@@ -44,7 +44,8 @@ type Lock struct {
 	file  *lockFile
 	state state
 
-	claimed bool // a place: see Claim
+	claimed bool         // a place: see Claim
+	taken   [duties]bool // see Take
 
 	began     time.Time     // of the turn, or of its newest quantum
 	released  time.Time     // the last Release
@@ -131,7 +132,7 @@ func (l *Lock) TryAcquire() (bool, error) {
 // has notes that the turn has begun.
 func (l *Lock) has(now time.Time) {
 	l.state, l.began = held, now
-	l.file.signHolder()
+	l.file.sign(recordAt)
 }
 
 // Release ends what Acquire began. The turn goes to whoever is next, at once
@@ -173,7 +174,7 @@ func (l *Lock) Holder() (pid int, ok bool) {
 	case held, kept:
 		return os.Getpid(), true
 	}
-	return l.file.holder()
+	return l.file.holder(turn, recordAt)
 }
 
 // Claims is how many places there are to Claim.
@@ -197,8 +198,8 @@ func (l *Lock) Claim(place int) (bool, error) {
 	return ok, err
 }
 
-// Close gives up the turn if it is held, its claims, and the file. The file itself stays,
-// since another process may be using it. A second Close returns [ErrClosed].
+// Close gives up the turn if it is held, its claims and duties, and the file. The file itself
+// stays, since another process may be using it. A second Close returns [ErrClosed].
 func (l *Lock) Close() error {
 	l.mu.Lock()
 	had := l.state
@@ -215,6 +216,11 @@ func (l *Lock) Close() error {
 	}
 	if l.claimed && rangesSplit {
 		err = errors.Join(err, l.file.unlock(claims, Claims))
+	}
+	for d, taken := range l.taken {
+		if taken {
+			err = errors.Join(err, l.file.unlock(Duty(d).at(), 1))
+		}
 	}
 	err = errors.Join(err, l.file.close())
 	l.mu.Unlock()
