@@ -46,6 +46,7 @@ type database struct {
 	foreign  foreign
 	control  *control.Server // nil without a socket
 	ran      stats.Statements
+	health   health
 
 	first   *sqlite.Conn // opened by open, taken by the writer's or the pool's first use
 	engines map[*session.Engine]struct{}
@@ -256,6 +257,7 @@ func (d *database) close(ctx context.Context) error {
 	if first := d.takeFirst(); first != nil {
 		errs = append(errs, first.Close())
 	}
+	errs = append(errs, d.health.close(ctx))
 	if d.pool != nil {
 		errs = append(errs, d.unfinished(d.pool.Close(ctx)))
 	}
@@ -384,6 +386,7 @@ func (d *database) open(ctx context.Context) error {
 
 func (d *database) buildRooms() {
 	c := d.cfg
+	d.careFor()
 	d.pool = pool.New(pool.Config{
 		Open:       func(ctx context.Context) (*sqlite.Conn, error) { return d.take(ctx, reading) },
 		Check:      func(conn *sqlite.Conn) error { _, err := conn.QueryInt64("PRAGMA schema_version"); return err },

@@ -19,6 +19,7 @@ import (
 	"github.com/holdfastdb/holdfast/internal/busy"
 	"github.com/holdfastdb/holdfast/internal/dbfile"
 	"github.com/holdfastdb/holdfast/internal/locks"
+	"github.com/holdfastdb/holdfast/internal/maintain/integrity"
 	"github.com/holdfastdb/holdfast/internal/pool"
 	"github.com/holdfastdb/holdfast/internal/session"
 	"github.com/holdfastdb/holdfast/internal/sqlite"
@@ -169,6 +170,7 @@ var failures = []failure{
 	{writer.ErrClosed, ErrClosed, sqlite.ResultMisuse, ""},
 	{writer.ErrEnded, ErrRolledBack, sqlite.ResultMisuse, ""},
 	{pool.ErrClosed, ErrClosed, sqlite.ResultMisuse, ""},
+	{integrity.ErrClosed, ErrClosed, sqlite.ResultMisuse, ""},
 	{errClosedUnder, ErrClosed, sqlite.ResultMisuse, "end transactions and loops over rows before Close"},
 	{pool.ErrExhausted, ErrBusy, sqlite.ResultBusy, "close rows and read transactions sooner, or raise connection_pool.max_connections"},
 	{session.ErrReadOnlyTx, ErrReadOnlyTx, sqlite.ResultReadOnly, "begin the transaction without ReadOnly"},
@@ -230,7 +232,10 @@ func (d *database) fail(op, text string, site locks.Site, args []driver.NamedVal
 	}
 	out := translate(op, text, site, args, err)
 	var e *Error
-	if !errors.As(out, &e) || e.kind != ErrBusy {
+	if !errors.As(out, &e) {
+		return out
+	}
+	if d.health.note(e); e.kind != ErrBusy {
 		return out
 	}
 	var engine *sqlite.Error

@@ -25,6 +25,7 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"sync"
+	"sync/atomic"
 
 	"github.com/holdfastdb/holdfast/internal/locks"
 	"github.com/holdfastdb/holdfast/internal/session"
@@ -44,14 +45,16 @@ type DB struct {
 // leaves nothing behind.
 type handle struct {
 	*session.Engine
-	d    *database
-	once sync.Once
-	err  error
+	d      *database
+	closed atomic.Bool
+	once   sync.Once
+	err    error
 }
 
 // Close gives the database back; the last handle closes it.
 func (h *handle) Close() error {
 	h.once.Do(func() {
+		h.closed.Store(true)
 		h.d.dismiss(h.Engine)
 		h.err = h.d.release()
 	})

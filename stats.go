@@ -236,6 +236,7 @@ func (d *database) startControl() {
 		Locks:      func(ctx context.Context) (any, error) { return d.locks(ctx) },
 		Stats:      func(context.Context) (any, error) { return d.allStats(), nil },
 		Statements: func(context.Context) (any, error) { return d.ran.List(), nil },
+		Health:     func(ctx context.Context) (any, error) { return d.examine(ctx) },
 		Log:        d.log,
 	})
 }

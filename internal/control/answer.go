@@ -18,6 +18,7 @@ const (
 	RequestLocks      Request = "locks"
 	RequestStats      Request = "stats"
 	RequestStatements Request = "statements"
+	RequestHealth     Request = "health"
 )
 
 // envelope is an answer as it is sent: what was asked for stands under the name
@@ -30,10 +31,11 @@ type envelope struct {
 	Locks      any    `json:"locks,omitempty"`
 	Stats      any    `json:"stats,omitempty"`
 	Statements any    `json:"statements,omitempty"`
+	Health     any    `json:"health,omitempty"`
 }
 
-// Answer is what one process has answered. Of Locks, Stats and Statements it has
-// the one that was asked for.
+// Answer is what one process has answered. Of Locks, Stats, Statements and Health
+// it has the one that was asked for.
 type Answer struct {
 	Schema     string          `json:"schema"`
 	PID        int             `json:"pid"` // as this process sees it: see Ask
@@ -42,6 +44,7 @@ type Answer struct {
 	Locks      *Locks          `json:"locks"`
 	Stats      json.RawMessage `json:"stats"`
 	Statements list[Statement] `json:"statements"`
+	Health     json.RawMessage `json:"health"`
 }
 
 // Locks is the part of holdfast.LockReport that is of use to others. That type

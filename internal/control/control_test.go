@@ -51,6 +51,7 @@ func config(path string) (cfg control.Config) {
 		},
 		Stats:      func(context.Context) (any, error) { return nil, errors.New("no stats today") },
 		Statements: func(context.Context) (any, error) { return []control.Statement{{Text: "SELECT ?"}}, nil },
+		Health:     func(context.Context) (any, error) { return map[string]string{"status": "ok"}, nil },
 		Log:        slog.New(slog.DiscardHandler),
 	}
 }

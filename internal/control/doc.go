@@ -2,8 +2,8 @@
 // Holdfast tells others of the same user who holds its locks: the call sites and
 // statements that no system shows from outside.
 //
-// A conversation is one request line ("locks", "stats" or "statements") and one
-// line of JSON; no request changes anything. Parameter values and literals never
+// A conversation is one request line ("locks", "stats", "statements" or "health")
+// and one line of JSON; no request changes anything. Parameter values and literals never
 // come this way: what the callbacks give is sent as it is, and they give
 // fingerprints.
 //

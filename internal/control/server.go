@@ -35,8 +35,8 @@ type Config struct {
 	Claim func(place int) (bool, error)
 	// What is answered; called by several goroutines at once, with a context
 	// that ends with the conversation and with Close.
-	Locks, Stats, Statements func(context.Context) (any, error)
-	Log                      *slog.Logger
+	Locks, Stats, Statements, Health func(context.Context) (any, error)
+	Log                              *slog.Logger
 }
 
 // Server has the socket of one database in this process.
@@ -194,8 +194,10 @@ func (s *Server) answer(ctx context.Context, request Request) envelope {
 		e.Stats, err = s.cfg.Stats(ctx)
 	case RequestStatements:
 		e.Statements, err = s.cfg.Statements(ctx)
+	case RequestHealth:
+		e.Health, err = s.cfg.Health(ctx)
 	default:
-		err = fmt.Errorf("unknown request; ask for %s, %s or %s", RequestLocks, RequestStats, RequestStatements)
+		err = fmt.Errorf("unknown request; ask for %s, %s, %s or %s", RequestLocks, RequestStats, RequestStatements, RequestHealth)
 	}
 	if err != nil {
 		e.Error = err.Error()

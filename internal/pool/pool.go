@@ -380,6 +380,7 @@ func (p *Pool) Close(ctx context.Context) error {
 type Stats struct {
 	Open, InUse, Idle, Waiting, Max, MaxInUse int
 	Created, Waits, Beyond                    int64
+	Leases                                    int64 // that have ended
 	Warm                                      int64 // Reads that found their snapshot still current
 	Waited                                    time.Duration
 }
@@ -391,6 +392,6 @@ func (p *Pool) Stats() Stats {
 	return Stats{
 		Open: p.open, InUse: p.open - len(p.free), Idle: len(p.free), Waiting: p.waiting.len,
 		Max: p.cfg.Max, MaxInUse: p.maxInUse,
-		Created: p.createdEver, Waits: p.waits, Beyond: p.beyond, Warm: p.warmEver, Waited: p.waited,
+		Leases: int64(p.returned), Created: p.createdEver, Waits: p.waits, Beyond: p.beyond, Warm: p.warmEver, Waited: p.waited,
 	}
 }

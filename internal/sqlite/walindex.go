@@ -71,6 +71,23 @@ func (c *Conn) LogOpen() bool {
 	return tree != nil && pager(tree).FpWal != 0
 }
 
+// LogState returns how many frames the -wal file of main has since it was begun
+// anew, and how many of these are in the database. It looks at the shared memory as
+// [Conn.LogPending] does; known is false for a connection that has not read yet, or
+// not in WAL mode.
+func (c *Conn) LogState() (frames, copied int, known bool) {
+	tree := c.mainTree()
+	if tree == nil {
+		return 0, 0, false
+	}
+	_, shared := walIndex(tree)
+	if shared == nil {
+		return 0, 0, false
+	}
+	n := atomic.LoadUint32(&shared[walIndexFrames])
+	return int(n), int(min(n, atomic.LoadUint32(&shared[walIndexBackfill]))), true
+}
+
 // mainTree returns the engine's object of main, or nil. The C API has no way to
 // it; the field names are checked by the compiler and the effect by tests.
 func (c *Conn) mainTree() *sqlite3.TBtree {

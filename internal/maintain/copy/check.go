@@ -70,7 +70,6 @@ func CheckFile(ctx context.Context, path string, level Level, progress func(done
 	if err != nil {
 		return nil, err
 	}
-	_ = c.Exec("PRAGMA cache_size=-16000") // reads the schema; what is damaged there Check says
 	problems, err = Check(ctx, c, level, progress)
 	return problems, single(errors.Join(err, c.Close()))
 }
@@ -85,6 +84,7 @@ func OpenFile(path string) (*sqlite.Conn, error) {
 	if err := c.Exec("PRAGMA trusted_schema=0; PRAGMA cell_size_check=1; PRAGMA mmap_size=0"); err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
+	_ = c.Exec("PRAGMA cache_size=-16000") // reads the schema; what is damaged there Check says
 	return c, nil
 }
 

@@ -1,0 +1,463 @@
+package holdfast
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/holdfastdb/holdfast/internal/control"
+	"github.com/holdfastdb/holdfast/internal/dbfile"
+	"github.com/holdfastdb/holdfast/internal/locks"
+	"github.com/holdfastdb/holdfast/internal/maintain/copy"
+	"github.com/holdfastdb/holdfast/internal/maintain/integrity"
+	"github.com/holdfastdb/holdfast/internal/sqlite"
+)
+
+// Health is how a database is, as far as that can be told at once.
+// docs/operator/health.md explains every key and every finding.
+type Health struct {
+	Status             string     `json:"status"` // "ok", "warning" or "critical": the worst finding
+	DatabaseAccessible bool       `json:"database_accessible"`
+	WALModeEnabled     bool       `json:"wal_mode_enabled"`
+	FileSizeMB         float64    `json:"file_size_mb"` // MiB, without the log
+	PageCount          int64      `json:"page_count"`   // 0 if not accessible
+	PageSize           int64      `json:"page_size"`
+	IntegrityCheck     string     `json:"integrity_check"` // "ok" or "failed", by the last Verify of this process; "unknown" without one
+	ThreadingInfo      EngineInfo `json:"threading_info"`
+	ConnectionStats    Stats      `json:"connection_stats"`
+	LastCheck          time.Time  `json:"last_check"` // when this was found out
+	TookSeconds        float64    `json:"took_seconds"`
+
+	Findings     []Finding     `json:"findings"` // the worst first
+	File         FileHealth    `json:"file"`
+	WAL          LogHealth     `json:"wal"`
+	Volume       VolumeHealth  `json:"volume"`
+	Writer       WriterHealth  `json:"writer"`
+	OldestReader *LeaseHealth  `json:"oldest_reader"` // nil if nobody keeps one
+	Reliability  Reliability   `json:"reliability"`
+	LastVerified *VerifyReport `json:"last_verified"` // nil if this process has not verified it
+}
+
+// Finding is one thing that was noticed, in the same shape as doctor's.
+type Finding struct {
+	ID       string `json:"id"`       // stable, such as "log-pinned"
+	Severity string `json:"severity"` // "info", "warning" or "critical"
+	Summary  string `json:"summary"`  // what, in one sentence
+	Evidence string `json:"evidence"` // what was seen
+	Fix      string `json:"fix"`      // a command, or what to do
+}
+
+// FileHealth is what the file says of itself.
+type FileHealth struct {
+	Path          string `json:"path"`
+	Bytes         int64  `json:"bytes"`
+	Fenced        bool   `json:"fenced"`
+	JournalMode   string `json:"journal_mode"` // lower case; "" if not accessible
+	FreePages     int64  `json:"free_pages"`
+	AutoVacuum    string `json:"auto_vacuum"` // "none", "full" or "incremental"
+	SchemaVersion int64  `json:"schema_version"`
+	UserVersion   int64  `json:"user_version"`
+	ApplicationID int64  `json:"application_id"`
+	Statistics    bool   `json:"statistics"` // the planner has some
+}
+
+// LogHealth is about the write-ahead log.
+type LogHealth struct {
+	Bytes        int64 `json:"bytes"`
+	Frames       int   `json:"frames"`        // since it was begun anew
+	CopiedFrames int   `json:"copied_frames"` // of these, into the database
+}
+
+// VolumeHealth is the disk that the database is on; both are -1 where the system
+// doesn't tell.
+type VolumeHealth struct {
+	FreeBytes  int64 `json:"free_bytes"`
+	TotalBytes int64 `json:"total_bytes"`
+}
+
+// WriterHealth is who has the writer.
+type WriterHealth struct {
+	Holder *LeaseHealth `json:"holder"` // nil if it is free
+	Queued int          `json:"queued"`
+}
+
+// LeaseHealth is who has a connection, and since when.
+type LeaseHealth struct {
+	Kind        string    `json:"kind"`
+	CallSite    string    `json:"call_site"` // "" if it is not known
+	Since       time.Time `json:"since"`
+	HeldSeconds float64   `json:"held_seconds"`
+}
+
+// Reliability is rates from 0 to 1, of all that was counted since the database was
+// opened. Where nothing was counted they are 1.
+type Reliability struct {
+	// Of statements and transactions, those that did not fail, for whatever reason:
+	// a violated constraint counts as a failure.
+	SuccessRate float64 `json:"success_rate"`
+	// Of conflicts over locks and of waits for a reader, those that did not end in
+	// ErrBusy.
+	LockConflictResolution float64 `json:"lock_conflict_resolution_rate"`
+	// Of leases of a reader, those that found one open and free.
+	PoolEfficiency float64 `json:"connection_pool_efficiency"`
+	// Of calls of Health, those that could read the database.
+	HealthCheckAvailability float64 `json:"health_check_availability"`
+}
+
+// VerifyLevel is how closely Verify looks.
+type VerifyLevel int
+
+const (
+	// VerifyQuick reads all pages and rows (PRAGMA quick_check).
+	VerifyQuick VerifyLevel = iota
+	// VerifyFull also compares indexes with their tables (PRAGMA integrity_check)
+	// and looks for rows that refer to missing ones (PRAGMA foreign_key_check).
+	VerifyFull
+)
+
+// String returns "quick" or "full".
+func (l VerifyLevel) String() string {
+	if l == VerifyFull {
+		return "full"
+	}
+	return "quick"
+}
+
+// MarshalText makes JSON carry the name.
+func (l VerifyLevel) MarshalText() ([]byte, error) { return []byte(l.String()), nil }
+
+// UnmarshalText reads what MarshalText writes.
+func (l *VerifyLevel) UnmarshalText(text []byte) error {
+	switch string(text) {
+	case "quick":
+		*l = VerifyQuick
+	case "full":
+		*l = VerifyFull
+	default:
+		return fmt.Errorf("%q is no level: quick or full", text)
+	}
+	return nil
+}
+
+// VerifyReport is what Verify has found.
+type VerifyReport struct {
+	OK              bool        `json:"ok"`
+	Level           VerifyLevel `json:"level"`
+	Problems        []string    `json:"problems"` // up to 100 of the pages and rows, and of the references
+	Pages           int64       `json:"pages"`
+	DurationSeconds float64     `json:"duration_seconds"`
+	OnCopy          bool        `json:"on_copy"`
+	InPlaceReason   string      `json:"in_place_reason"` // why it was not on a copy; "" if it was
+	PinnedSeconds   float64     `json:"pinned_seconds"`  // how long the log could not be emptied
+	Finished        time.Time   `json:"finished_at"`
+}
+
+// VerifyOption changes one Verify.
+type VerifyOption func(*integrity.Request)
+
+// VerifyInPlace checks the database itself and makes no copy. The log can't be
+// emptied all that time, and a database without one can't be committed to.
+func VerifyInPlace() VerifyOption { return func(r *integrity.Request) { r.InPlace = true } }
+
+// VerifyDirectory makes the copy in another directory than the database's.
+func VerifyDirectory(dir string) VerifyOption {
+	return func(r *integrity.Request) { r.Directory = dir }
+}
+
+// VerifyProgress has f told how far the verification is: pages done of the stage
+// "copy" and then of the stage "check". It is called on the goroutine of Verify, some
+// hundred times a second, and should return soon.
+func VerifyProgress(f func(stage string, done, total int)) VerifyOption {
+	return func(r *integrity.Request) { r.Progress = f }
+}
+
+// Verify reads the whole database and says whether it is well. Damage is in the
+// report and no error: an error says that there is no report, because ctx ended,
+// the file could not be read, or the handle was closed.
+//
+// It reads a copy, so that the log of the database can be emptied as soon as that is
+// made; a copy takes a second or two for each GB, as much space as the database, and
+// is gone when Verify returns. Where there is no space, or nothing may be created
+// beside the database, it reads the database itself and says so. Writers go on all
+// the time, but for those of a database without a log, which wait while it is copied.
+// Others that call Verify wait for the first.
+//
+// The report stays with the process: Health tells it until the next, and is critical
+// after damage was found.
+func (db *DB) Verify(ctx context.Context, level VerifyLevel, opts ...VerifyOption) (VerifyReport, error) {
+	if db.h.closed.Load() {
+		return VerifyReport{}, errHandleClosed("verify")
+	}
+	r := integrity.Request{Level: copy.Quick}
+	if level == VerifyFull {
+		r.Level = copy.Full
+	}
+	for _, o := range opts {
+		o(&r)
+	}
+	return db.h.d.verify(ctx, r)
+}
+
+func (d *database) verify(ctx context.Context, r integrity.Request) (VerifyReport, error) {
+	verdict, err := d.health.verifier.Run(ctx, r)
+	if err != nil {
+		return VerifyReport{}, d.fail("verify", "", locks.Site{}, nil, err)
+	}
+	report := verifyReport(&verdict)
+	if !report.OK {
+		d.log.Error("holdfast: the database is damaged", "path", d.path, "level", report.Level.String(), "problems", len(report.Problems),
+			"first", report.Problems[0], "next", "stop writing, keep the file with its -wal and -shm, and restore a checked backup")
+	} else if report.Level == VerifyFull {
+		d.health.failures.Absolve(verdict.At)
+	}
+	return *report, nil
+}
+
+func verifyReport(v *integrity.Verdict) *VerifyReport {
+	if v == nil {
+		return nil
+	}
+	r := &VerifyReport{
+		OK: len(v.Problems) == 0, Problems: append([]string{}, v.Problems...), Pages: int64(v.Pages),
+		DurationSeconds: v.Duration.Seconds(), OnCopy: v.OnCopy, InPlaceReason: v.InPlace, PinnedSeconds: v.Pinned.Seconds(), Finished: v.At.UTC(),
+	}
+	if v.Level == copy.Full {
+		r.Level = VerifyFull
+	}
+	return r
+}
+
+// health is what Health and Verify keep of a database.
+type health struct {
+	observer *integrity.Observer
+	verifier *integrity.Verifier
+	failures integrity.FailureLog
+	engine   func() EngineInfo
+
+	checks, accessible, busy atomic.Int64
+}
+
+// careFor sets up what Health and Verify need; nothing is opened before they are
+// asked.
+func (d *database) careFor() {
+	h := &d.health
+	open := func(ctx context.Context) (*sqlite.Conn, error) { return d.connect(ctx, reading) }
+	h.engine = sync.OnceValue(Engine)
+	h.observer = integrity.NewObserver(open)
+	h.verifier = integrity.NewVerifier(integrity.Config{
+		Open: open, Path: d.path, Unchanging: d.name.Immutable, Budget: max(d.cfg.Database.BusyTimeout, 0),
+		Free: func(dir string) (int64, error) {
+			s, err := dbfile.SpaceOf(dir)
+			return s.Free, err
+		},
+	})
+}
+
+func (h *health) close(ctx context.Context) error {
+	if h.observer == nil {
+		return nil
+	}
+	return errors.Join(h.verifier.Close(ctx), h.observer.Close(ctx))
+}
+
+// note counts and remembers errors that say something of the database.
+func (h *health) note(e *Error) {
+	switch e.kind {
+	case ErrBusy:
+		h.busy.Add(1)
+	case ErrCorrupt, ErrIO, ErrDiskFull:
+		h.failures.Note(e.Op, sqlite.ResultCode(e.ExtendedCode))
+	}
+}
+
+// lookBound is how long Health waits for what others do to the file: a process that
+// recovers its log, or commits without one.
+const lookBound = 2 * time.Millisecond
+
+// Health tells how the database is. It takes some 100 us and no more than 5 ms
+// whatever the size: it reads page 1, the schema when that has changed, and counters,
+// by a connection of its own, which the first call opens. It keeps no snapshot, waits
+// for no lock longer than 2 ms, and never for the writer or for a reader, so it
+// answers also when these are stuck, the handle is fenced, or the file is gone: that
+// is in the answer. An error says that ctx has ended or the handle was closed.
+//
+// It reads nothing of the content: IntegrityCheck is what the last Verify has found.
+func (db *DB) Health(ctx context.Context) (Health, error) {
+	if db.h.closed.Load() {
+		return Health{}, errHandleClosed("health")
+	}
+	return db.h.d.examine(ctx)
+}
+
+func errHandleClosed(op string) error {
+	return newError(op, ErrClosed, sqlite.ResultMisuse, "the database is closed", "")
+}
+
+func (d *database) examine(ctx context.Context) (Health, error) {
+	if err := ctx.Err(); err != nil {
+		return Health{}, err
+	}
+	start := time.Now()
+	v := d.vitals(ctx, start)
+	switch {
+	case ctx.Err() != nil:
+		return Health{}, ctx.Err()
+	case errors.Is(v.NotSeen, integrity.ErrClosed):
+		return Health{}, errHandleClosed("health")
+	}
+	h := Health{
+		Status: "ok", DatabaseAccessible: v.NotSeen == nil && v.Fenced == nil, WALModeEnabled: v.Seen.JournalMode == "wal",
+		PageCount: v.Seen.Pages, PageSize: v.Seen.PageSize, IntegrityCheck: "unknown", ThreadingInfo: d.health.engine(),
+		ConnectionStats: d.allStats(), LastCheck: start.UTC(), Findings: []Finding{}, LastVerified: verifyReport(v.Verified),
+		File: FileHealth{
+			Path: v.Path, Fenced: v.Fenced != nil, JournalMode: v.Seen.JournalMode, FreePages: v.Seen.FreePages,
+			SchemaVersion: v.Seen.SchemaVersion, UserVersion: v.Seen.UserVersion, ApplicationID: v.Seen.ApplicationID, Statistics: v.Seen.Statistics,
+		},
+		WAL:    LogHealth{v.LogBytes, v.Seen.LogFrames, v.Seen.CopiedFrames},
+		Volume: VolumeHealth{v.Free, v.Volume},
+		Writer: WriterHealth{lease(v.Holder, start), v.Queued}, OldestReader: lease(v.Reader, start),
+	}
+	if d.memory != nil {
+		h.File.Path = "" // as DB.Path
+	}
+	if v.NotSeen == nil {
+		h.File.AutoVacuum = [...]string{"none", "full", "incremental"}[min(max(v.Seen.AutoVacuum, 0), 2)]
+	}
+	if info, err := os.Stat(d.path); err == nil {
+		h.File.Bytes = info.Size()
+		h.FileSizeMB = math.Round(float64(info.Size())/(1<<20)*100) / 100
+	}
+	if h.LastVerified != nil {
+		h.IntegrityCheck = map[bool]string{true: "ok", false: "failed"}[h.LastVerified.OK]
+	}
+	for _, f := range integrity.Judge(v) {
+		h.Findings = append(h.Findings, Finding(f))
+	}
+	if len(h.Findings) > 0 && h.Findings[0].Severity != integrity.Info {
+		h.Status = h.Findings[0].Severity
+	}
+	h.Reliability = d.reliability(h.DatabaseAccessible, h.ConnectionStats)
+	h.TookSeconds = time.Since(start).Seconds()
+	return h, nil
+}
+
+// lease is nil for nobody.
+func lease(h integrity.Holding, now time.Time) *LeaseHealth {
+	if h.Kind == "" {
+		return nil
+	}
+	return &LeaseHealth{Kind: h.Kind, CallSite: h.Site, Since: now.Add(-h.Age).UTC(), HeldSeconds: h.Age.Seconds()}
+}
+
+// vitals looks at the file, and at who has what.
+func (d *database) vitals(ctx context.Context, now time.Time) integrity.Vitals {
+	v := integrity.Vitals{
+		Path: d.path, WantsWAL: d.cfg.Database.EnableWALMode.Enabled() && !d.name.Immutable, LogLimit: max(d.cfg.Database.JournalSizeLimit, 0),
+		Free: -1, Volume: -1, Failures: d.health.failures.Failures(), Verified: d.health.verifier.Last(), Bugs: d.health.engine().KnownBugs,
+	}
+	if err := d.fence(); d.fenced.Load() {
+		v.Fenced = err
+	}
+	v.Seen, v.NotSeen = d.health.observer.Look(ctx, lookBound)
+	v.UnderWay = d.health.observer.UnderWay()
+	wal, _, _, _, _ := dbfile.Sidecars(d.path)
+	if info, err := os.Stat(wal); err == nil { // not Identify: see dbfile.SameFile
+		v.LogBytes = info.Size()
+	}
+	if s, err := dbfile.SpaceOf(filepath.Dir(d.path)); err == nil {
+		v.Free, v.Volume = s.Free, s.Total
+	}
+	if d.writer != nil {
+		h := d.writer.Holder()
+		v.Queued = d.writer.Queued()
+		v.Holder = integrity.Holding{
+			Kind: h.Kind, Site: callSite(h.Site), Age: now.Sub(h.Since),
+			Slow: orDefault(d.cfg.Writer.SlowHolder, time.Second), Late: max(d.cfg.Database.BusyTimeout, 0),
+		}
+	}
+	for _, l := range d.registry.Snapshot() { // the oldest first
+		if l.Kind == locks.Rows || l.Kind == locks.ReadTx {
+			v.Reader = integrity.Holding{
+				Kind: string(l.Kind), Site: callSite(l.Site), Age: now.Sub(l.Since),
+				Slow: orDefault(d.cfg.ConnectionPool.LeakThreshold, time.Minute),
+			}
+			break
+		}
+	}
+	p := d.pool.Stats()
+	v.Readers = integrity.Crowd{InUse: p.InUse, Max: p.Max, Waiting: p.Waiting}
+	return v
+}
+
+// orDefault is d, or what it stands for where it is turned off.
+func orDefault(d, otherwise time.Duration) time.Duration {
+	if d <= 0 {
+		return otherwise
+	}
+	return d
+}
+
+func (d *database) reliability(accessible bool, s Stats) Reliability {
+	h := &d.health
+	checks := h.checks.Add(1)
+	if accessible {
+		h.accessible.Add(1)
+	}
+	leases := d.pool.Stats()
+	return Reliability{
+		SuccessRate:             rate(s.FailedOperations, s.SuccessfulOperations+s.FailedOperations),
+		LockConflictResolution:  rate(h.busy.Load(), s.LockConflicts+s.Readers.Waits),
+		PoolEfficiency:          rate(leases.Waits+leases.Created, leases.Leases),
+		HealthCheckAvailability: rate(checks-h.accessible.Load(), checks),
+	}
+}
+
+// rate is the part of all that is not among the bad.
+func rate(bad, all int64) float64 {
+	if all <= 0 {
+		return 1
+	}
+	return max(0, 1-float64(bad)/float64(all))
+}
+
+// ProcessHealth is what another process tells of a database that it has open.
+type ProcessHealth struct {
+	PID     int    `json:"pid"`
+	Program string `json:"program"`
+	Health  Health `json:"health"`
+}
+
+// AskHealth asks all processes that run Holdfast and have the database open, by
+// their control sockets, and waits for 200 ms at most. Only processes of the same
+// user answer, and to root all. silent says which socket gave no answer, and why.
+// Nothing is opened; where there is no such process, or no file, nobody answers.
+func AskHealth(ctx context.Context, path string) (told []ProcessHealth, silent []string, err error) {
+	name, err := dbfile.ParseName(path)
+	if err != nil {
+		return nil, nil, translate("health", "", locks.Site{}, nil, err)
+	}
+	resolved, err := dbfile.Resolve(name.Path)
+	if err != nil || name.Memory {
+		return nil, nil, translate("health", "", locks.Site{}, nil, err)
+	}
+	answers, unheard := control.Ask(ctx, resolved, control.RequestHealth)
+	for _, a := range answers {
+		p := ProcessHealth{PID: a.PID, Program: a.Program}
+		if err := json.Unmarshal(a.Health, &p.Health); err != nil {
+			silent = append(silent, fmt.Sprintf("%s (pid %d) gave no answer that can be read: %v", a.Program, a.PID, err))
+			continue
+		}
+		told = append(told, p)
+	}
+	for _, s := range unheard {
+		silent = append(silent, fmt.Sprintf("%s gave no answer: %v", s.Path, s.Err))
+	}
+	return told, silent, nil
+}

@@ -1,0 +1,195 @@
+package holdfast_test
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/holdfastdb/holdfast"
+	"github.com/holdfastdb/holdfast/internal/sqlite"
+)
+
+// largeEnv is how many MiB the database of TestHealthOfALargeDatabase has. 2048 of
+// them take a minute and as much disk.
+const largeEnv = "HOLDFAST_TEST_LARGE_MB"
+
+// readsOf counts what a connection reads, by the file that it has open. Health's
+// connection is the one that is opened while asking is set.
+type readsOf struct {
+	asking atomic.Bool
+
+	mu    sync.Mutex // guards the rest
+	names map[*sqlite.File]bool
+	pages map[int64]int // of the database, by offset
+	log   int           // reads of page content in the log
+	other int           // page reads of all other connections
+}
+
+func (r *readsOf) hook(c *sqlite.FileCall) sqlite.ResultCode {
+	rc := c.Forward()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case c.Op == sqlite.FileOpen && r.asking.Load():
+		r.names[c.File] = true
+	case c.Op != sqlite.FileRead || c.Kind != sqlite.FileMain && c.Kind != sqlite.FileWAL:
+	case !r.names[c.File]:
+		r.other++
+	case c.Kind == sqlite.FileMain:
+		r.pages[c.Offset]++
+	case len(c.Data) >= 512: // not a header
+		r.log++
+	}
+	return rc
+}
+
+// Health of a database of any size, while it is read and written, reads page 1,
+// where this schema is too, and that no more often than it is asked. The log is
+// emptied all the while.
+func TestHealthOfALargeDatabase(t *testing.T) {
+	mib, _ := strconv.Atoi(os.Getenv(largeEnv))
+	if mib == 0 {
+		mib = 16
+		t.Parallel()
+	}
+	reads := &readsOf{names: map[*sqlite.File]bool{}, pages: map[int64]int{}}
+	vfs, err := sqlite.RegisterVFS(reads.hook)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := vfs.Unregister(); err != nil {
+			t.Error(err)
+		}
+	}()
+	path := filepath.Join(t.TempDir(), "large.db")
+	fill(t, path, mib)
+	db, err := holdfast.Open(sqlite.WithProbe(t.Context(), &sqlite.Probe{VFS: vfs}), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+
+	reads.asking.Store(true)
+	first := healthOf(t, db)
+	reads.asking.Store(false)
+	if len(reads.names) == 0 || first.PageCount < int64(mib)*1024*1024/4096 {
+		t.Fatalf("%d files, %d pages", len(reads.names), first.PageCount)
+	}
+	for offset := range reads.pages {
+		if offset >= 4096 { // the schema fits into page 1
+			t.Errorf("the first look has read the page at %d", offset)
+		}
+	}
+	clear(reads.pages)
+
+	stop := load(t, db)
+	const asked = 2000
+	took := make([]time.Duration, 0, asked)
+	var all []string
+	for range asked {
+		start := time.Now()
+		h := healthOf(t, db)
+		took = append(took, time.Since(start))
+		if !h.DatabaseAccessible {
+			t.Fatalf("%+v", h.Findings)
+		}
+		for _, id := range ids(h) {
+			if !slices.Contains(all, id) {
+				all = append(all, id)
+			}
+		}
+		if len(took)%100 == 0 && !emptied(t, path) {
+			t.Error("the log could not be emptied within a second")
+		}
+	}
+	writes, queries := stop()
+	slices.Sort(took)
+	reads.mu.Lock()
+	defer reads.mu.Unlock()
+	for offset := range reads.pages {
+		if offset >= 4096 {
+			t.Errorf("a look has read the page at %d", offset)
+		}
+	}
+	if n := reads.pages[0] + reads.log; n > asked {
+		t.Errorf("%d looks have read page 1 %d times", asked, n)
+	}
+	t.Logf("%d MiB, %d pages, under %d writes and %d reads (%d page reads): Health p50 %s, p99 %s, longest %s; page 1 was read %d times from the file and %d times from the log; %d pages beyond it; findings %q",
+		first.File.Bytes>>20, first.PageCount, writes, queries, reads.other, took[asked/2], took[asked*99/100], took[asked-1], reads.pages[0], reads.log, len(reads.pages)-min(len(reads.pages), 1), all)
+}
+
+// fill makes a database of some size, each row of which is one page of its own.
+func fill(t *testing.T, path string, mib int) {
+	t.Helper()
+	c, err := sqlite.Open(path, sqlite.OpenReadWrite|sqlite.OpenCreate)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if err := c.Exec("PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; CREATE TABLE t(a INTEGER PRIMARY KEY, b)"); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Exec("WITH RECURSIVE r(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM r WHERE i<" + strconv.Itoa(mib*256) +
+		") INSERT INTO t SELECT i, randomblob(3900) FROM r"); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Exec("PRAGMA journal_mode=WAL"); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// load writes and reads until stop, which tells how often.
+func load(t *testing.T, db *holdfast.DB) (stop func() (writes, queries int64)) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	var workers sync.WaitGroup
+	var w, r atomic.Int64
+	for n := range 2 {
+		workers.Go(func() {
+			for i := n; ctx.Err() == nil; i += 2 {
+				if _, err := db.Exec("UPDATE t SET b = randomblob(3900) WHERE a = ?", i%1000); err != nil {
+					t.Error(err)
+					return
+				}
+				w.Add(1)
+			}
+		})
+		workers.Go(func() {
+			for i := n; ctx.Err() == nil; i += 2 {
+				var size int64
+				if err := db.QueryRow("SELECT sum(length(b)) FROM t WHERE a BETWEEN ? AND ?+20", i%3000, i%3000).Scan(&size); err != nil {
+					t.Error(err)
+					return
+				}
+				r.Add(1)
+			}
+		})
+	}
+	return func() (int64, int64) {
+		cancel()
+		workers.Wait()
+		return w.Load(), r.Load()
+	}
+}
+
+// emptied empties the log by one who waits for a second.
+func emptied(t *testing.T, path string) bool {
+	t.Helper()
+	c, err := sqlite.Open(path, sqlite.OpenReadWrite)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if err := c.Exec("PRAGMA busy_timeout=1000; PRAGMA schema_version"); err != nil {
+		t.Fatal(err)
+	}
+	_, _, err = c.WALCheckpoint("main", sqlite.CheckpointTruncate)
+	return err == nil
+}

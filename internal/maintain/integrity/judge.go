@@ -1,0 +1,221 @@
+package integrity
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/holdfastdb/holdfast/internal/sqlite"
+)
+
+// Severities of findings, in rising order.
+const (
+	Info     = "info"     // worth knowing, nothing to do
+	Warning  = "warning"  // will hurt sooner or later
+	Critical = "critical" // data is lost, unreadable or can't be written, or is about to be
+)
+
+// Finding is one thing that was noticed.
+type Finding struct {
+	ID       string
+	Severity string
+	Summary  string
+	Evidence string
+	Fix      string
+}
+
+// Vitals are all that is known of a database at one moment. Judge says what they
+// mean.
+type Vitals struct {
+	Path     string
+	Fenced   error // why nothing is acknowledged any more, or nil
+	Seen     Facts // if NotSeen is nil
+	NotSeen  error
+	UnderWay time.Duration // of a look that has not come back
+	WantsWAL bool          // the configuration does
+	LogBytes int64
+	LogLimit int64 // that the log is cut back to; 0 if to none
+	Free     int64 // bytes of the volume; -1 if not known
+	Volume   int64
+	Holder   Holding // of the writer
+	Queued   int
+	Reader   Holding // the oldest
+	Readers  Crowd
+	Failures Failures
+	Verified *Verdict
+	Bugs     []string // of the engine
+}
+
+// Holding is who has something, and for how long.
+type Holding struct {
+	Kind string // "" for nobody
+	Site string // where it was taken, if that is known
+	Age  time.Duration
+	Slow time.Duration // from when on that is long
+	Late time.Duration // from when on those behind get errors
+}
+
+func (h Holding) who() string {
+	if h.Site == "" {
+		return h.Kind
+	}
+	return h.Kind + " of " + h.Site
+}
+
+// Crowd is how many of the readers are taken.
+type Crowd struct{ InUse, Max, Waiting int }
+
+// Thresholds. Those of space are doctor's.
+const (
+	spaceFull  = 32 << 20
+	spaceLow   = 1 << 30
+	stallAfter = time.Second
+	longLog    = 1000 // frames that could be copied: SQLite's own automatic checkpoint would
+	manyPages  = 256  // from here on statistics help the planner
+)
+
+// Judge returns the findings, the worst first.
+func Judge(v Vitals) []Finding {
+	j := judge{v: v}
+	j.file()
+	j.failures()
+	j.damage()
+	j.space()
+	j.writer()
+	j.readers()
+	j.log()
+	j.rest()
+	out := make([]Finding, 0, len(j.found))
+	for _, severity := range []string{Critical, Warning, Info} {
+		for _, f := range j.found {
+			if f.Severity == severity {
+				out = append(out, f)
+			}
+		}
+	}
+	return out
+}
+
+type judge struct {
+	v     Vitals
+	found []Finding
+}
+
+func (j *judge) add(severity, id, summary, evidence, fix string) {
+	j.found = append(j.found, Finding{ID: id, Severity: severity, Summary: summary, Evidence: evidence, Fix: fix})
+}
+
+func (j *judge) file() {
+	v := j.v
+	switch code := sqlite.Code(v.NotSeen); {
+	case v.Fenced != nil:
+		j.add(Critical, "fenced", "The file was taken away or replaced, and nothing is acknowledged any more", v.Fenced.Error(),
+			"close the handle, move the -wal and -shm of the old file away from the new one, and open again")
+	case v.NotSeen == nil:
+	case errors.Is(v.NotSeen, ErrOccupied):
+		severity := Warning
+		if v.UnderWay >= stallAfter {
+			severity = Critical
+		}
+		j.add(severity, "stalled", "The file gives no answer", fmt.Sprintf("a look at page 1 has lasted for %s", v.UnderWay.Round(time.Millisecond)),
+			"look at the disk and at the kernel log (dmesg)")
+	case code.Primary() == sqlite.ResultBusy:
+		j.add(Warning, "locked", "The database can't be read at the moment", v.NotSeen.Error(), "holdfast locks "+v.Path+" says who keeps it")
+	case code == sqlite.ResultReadOnlyRollback, code == sqlite.ResultReadOnlyRecovery:
+		j.add(Warning, "crash-left", "A writer crashed, and what it left has to be played back before anybody can read", v.NotSeen.Error(),
+			"open the database once for writing: holdfast exec "+v.Path+" 'SELECT 1'")
+	case damaged(v.NotSeen):
+		j.add(Critical, "corrupt", "The database is damaged", v.NotSeen.Error(), j.rescue())
+	default:
+		j.add(Critical, "unreadable", "The database can't be read", v.NotSeen.Error(), "holdfast doctor "+v.Path)
+	}
+}
+
+// rescue is what to do about a damage.
+func (j *judge) rescue() string {
+	return "stop writing, keep " + j.v.Path + " with its -wal and -shm, and restore a checked backup"
+}
+
+func (j *judge) damage() {
+	v, f := j.v, j.v.Failures
+	switch {
+	case v.Verified != nil && len(v.Verified.Problems) > 0:
+		j.add(Critical, "corrupt", "The last verification has found damage",
+			fmt.Sprintf("%s: %d problems, the first: %s", v.Verified.At.UTC().Format(time.RFC3339), len(v.Verified.Problems), v.Verified.Problems[0]), j.rescue())
+	case !f.Corrupt.At.IsZero():
+		j.add(Critical, "corrupt", "A statement met damage", f.Corrupt.String(), "holdfast verify "+v.Path+" --level full; until it is ok, "+j.rescue())
+	}
+}
+
+func (j *judge) failures() {
+	f := j.v.Failures
+	if f.IO.recent() {
+		j.add(Critical, "io-error", "Reading or writing failed", f.IO.String(), "look at the kernel log and the volume before writing again")
+	}
+}
+
+func (j *judge) space() {
+	v := j.v
+	switch {
+	case v.Free >= 0 && v.Free < spaceFull:
+		j.add(Critical, "disk-full", "The volume is full", fmt.Sprintf("%d MiB are left", v.Free>>20), "free space on the volume of "+v.Path)
+	case v.Failures.Full.recent():
+		j.add(Critical, "disk-full", "A write found no space", v.Failures.Full.String(), "free space on the volume of "+v.Path)
+	case v.Free >= 0 && v.Free < spaceLow && v.Free < v.Volume/20:
+		j.add(Warning, "disk-low", "The volume is almost full", fmt.Sprintf("%d MiB of %d MiB are left", v.Free>>20, v.Volume>>20),
+			"free space on the volume of "+v.Path)
+	}
+}
+
+func (j *judge) writer() {
+	h := j.v.Holder
+	if h.Kind == "" || j.v.Queued == 0 || h.Age < h.Slow {
+		return
+	}
+	severity := Warning
+	if h.Late > 0 && h.Age >= h.Late {
+		severity = Critical
+	}
+	j.add(severity, "writer-held", "Writes wait behind one that takes long",
+		fmt.Sprintf("%d wait; %s has had the writer for %s", j.v.Queued, h.who(), h.Age.Round(time.Millisecond)),
+		"shorten that transaction; writer.max_transaction_age ends such ones")
+}
+
+func (j *judge) readers() {
+	c, r := j.v.Readers, j.v.Reader
+	if c.Waiting > 0 && c.InUse >= c.Max && r.Kind != "" && r.Age >= time.Second {
+		j.add(Warning, "readers-taken", "Reads wait, because all readers are taken",
+			fmt.Sprintf("%d of %d in use, %d wait; the oldest for %s: %s", c.InUse, c.Max, c.Waiting, r.Age.Round(time.Millisecond), r.who()),
+			"close rows and read transactions sooner, or raise connection_pool.max_connections")
+	}
+}
+
+func (j *judge) log() {
+	v := j.v
+	if v.Reader.Kind != "" && v.Reader.Age >= v.Reader.Slow && v.Seen.LogFrames-v.Seen.CopiedFrames >= longLog {
+		j.add(Warning, "log-pinned", "An old reader keeps the log from being emptied",
+			fmt.Sprintf("%s has read for %s; %d of %d frames are not copied", v.Reader.who(), v.Reader.Age.Round(time.Second), v.Seen.LogFrames-v.Seen.CopiedFrames, v.Seen.LogFrames),
+			"end it; connection_pool.max_lease_age ends such ones")
+	}
+	if v.LogLimit > 0 && v.LogBytes > 2*v.LogLimit {
+		j.add(Warning, "log-large", "The log is more than twice as large as its limit",
+			fmt.Sprintf("%d MiB, and the limit is %d MiB", v.LogBytes>>20, v.LogLimit>>20), "holdfast locks "+v.Path+" says who reads in it")
+	}
+}
+
+func (j *judge) rest() {
+	v := j.v
+	for _, bug := range v.Bugs {
+		j.add(Warning, "engine-bug", "The engine has a known bug", bug, "go get modernc.org/sqlite@latest")
+	}
+	if v.NotSeen != nil {
+		return
+	}
+	if v.WantsWAL && v.Seen.JournalMode != "wal" {
+		j.add(Info, "journal-mode", "The database is not in WAL mode, so that readers and writers wait for each other", "journal mode "+v.Seen.JournalMode,
+			"holdfast exec "+v.Path+" 'PRAGMA journal_mode=WAL'")
+	}
+	if !v.Seen.Statistics && v.Seen.Pages >= manyPages {
+		j.add(Info, "statistics-missing", "The planner has no statistics", "there is no sqlite_stat1", "holdfast exec "+v.Path+" 'PRAGMA optimize=0x10002'")
+	}
+}
