@@ -104,7 +104,14 @@ func TestControlSocket(t *testing.T) {
 			t.Errorf("%+v is not among %+v", want, statements)
 		}
 	}
-	for _, request := range []string{"locks\n", "stats\n", "statements\n"} {
+	told, silent, err := holdfast.AskHealth(t.Context(), db.Path())
+	if len(told) != 1 || len(silent) != 0 || err != nil {
+		t.Fatalf("%+v, %q, %v", told, silent, err)
+	}
+	if h := told[0].Health; told[0].PID != os.Getpid() || !h.DatabaseAccessible || h.Writer.Queued != 1 || h.Writer.Holder == nil || h.OldestReader == nil || h.ConnectionStats.SuccessfulOperations == 0 {
+		t.Errorf("%+v", h)
+	}
+	for _, request := range []string{"locks\n", "stats\n", "statements\n", "health\n"} {
 		if answer := raw(t, db.Path(), request); !strings.Contains(answer, control.Schema) || strings.Contains(answer, canary) || strings.Contains(answer, "91729172") {
 			t.Errorf("%q is answered %s", request, answer)
 		}

@@ -232,6 +232,13 @@ func usesOf(db *holdfast.DB) []namedCall {
 		{"Stats, Engine and Path", func() error { db.Stats(); holdfast.Engine(); db.Path(); return nil }},
 		{"Ping", db.Ping},
 		{"Locks", func() error { _, err := db.Locks(context.Background()); return err }},
+		{"Health", func() error { _, err := db.Health(context.Background()); return err }},
+		{"Verify", func() error { _, err := db.Verify(context.Background(), holdfast.VerifyFull); return err }},
+		{"Verify in place", func() error {
+			_, err := db.Verify(context.Background(), holdfast.VerifyQuick, holdfast.VerifyInPlace())
+			return err
+		}},
+		{"AskHealth", func() error { _, _, err := holdfast.AskHealth(context.Background(), db.Path()); return err }},
 		{"Rows", func() error {
 			_, err := holdfast.Collect[int](db.Rows(context.Background(), "SELECT count(*) FROM t"))
 			return err

@@ -221,6 +221,14 @@ var openings = []opening{
 		"a copy that this call has made and nobody was told of; its connection is closed",
 	},
 	{
+		"internal/maintain/integrity/verify.go onCopy os.Remove",
+		"a copy that this call has made under a name drawn by lot; only the connection that checks it has it open",
+	},
+	{
+		"internal/maintain/integrity/verify.go sweep os.Remove",
+		"a copy of a killed process, by its name, which no database has, and because nobody has written it for ten minutes",
+	},
+	{
 		"internal/sidelock/file_unix.go openOrCreate unix.Open",
 		"the lock file, which has a name of its own; checkExisting has refused links, and O_NOFOLLOW stands",
 	},

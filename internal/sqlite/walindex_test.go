@@ -99,3 +99,31 @@ func TestSnapshotCurrentWithoutWAL(t *testing.T) {
 		t.Error("a closed connection")
 	}
 }
+
+func TestLogState(t *testing.T) {
+	db := newTestDB(t, "CREATE TABLE t(a)")
+	w, r := db.open(), db.open()
+	must(t, w.WALAutocheckpoint(0))
+	want := func(frames, copied int, known bool) {
+		t.Helper()
+		if f, c, k := r.LogState(); f != frames || c != copied || k != known {
+			t.Errorf("%d, %d, %v; want %d, %d, %v", f, c, k, frames, copied, known)
+		}
+	}
+	want(0, 0, false)
+	wantInt(t, r, 0, "SELECT count(*) FROM t")
+	want(0, 0, true)
+	mustExec(t, w, "INSERT INTO t VALUES (1)")
+	want(1, 0, true)
+	_, _, err := w.WALCheckpoint("main", CheckpointPassive)
+	must(t, err)
+	want(1, 1, true)
+	mustExec(t, w, "INSERT INTO t VALUES (2); INSERT INTO t VALUES (3)")
+	want(2, 0, true) // begun anew
+	memory, err := Open(":memory:", OpenReadWrite)
+	must(t, err)
+	defer memory.Close()
+	if _, _, known := memory.LogState(); known {
+		t.Error("a database in memory has a log")
+	}
+}

@@ -17,7 +17,10 @@ const (
 	// Quick is PRAGMA quick_check: every page and every row, but not whether
 	// indexes and tables say the same.
 	Quick Level = iota
-	// Full is PRAGMA integrity_check, and PRAGMA foreign_key_check after it.
+	// Integrity is PRAGMA integrity_check: that, too.
+	Integrity
+	// Full is Integrity, and PRAGMA foreign_key_check if all is well so far: see
+	// [References].
 	Full
 )
 
@@ -45,7 +48,7 @@ func Check(ctx context.Context, c *sqlite.Conn, level Level, progress func(done,
 	over := k.watch()
 	defer over()
 	pragma := "quick_check"
-	if level == Full {
+	if level >= Integrity {
 		pragma = "integrity_check"
 	}
 	err = k.each(fmt.Sprintf("PRAGMA main.%s(%d)", pragma, maxProblems), func(s *sqlite.Stmt) (more bool) {
@@ -59,6 +62,20 @@ func Check(ctx context.Context, c *sqlite.Conn, level Level, progress func(done,
 	if err == nil && progress != nil {
 		progress(k.total, k.total)
 	}
+	return k.problems, err
+}
+
+// References returns the rows of c's main database that refer to a row that is
+// missing, a hundred at most. That is no damage of the file, and possible wherever
+// foreign_keys was off. Otherwise it is like [Check].
+func References(ctx context.Context, c *sqlite.Conn) (orphans []string, err error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	k := checker{ctx: ctx, c: c}
+	over := k.watch()
+	defer over()
+	err = k.foreignKeys()
 	return k.problems, err
 }
 

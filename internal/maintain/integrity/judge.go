@@ -142,6 +142,13 @@ func (j *judge) damage() {
 	case v.Verified != nil && len(v.Verified.Problems) > 0:
 		j.add(Critical, "corrupt", "The last verification has found damage",
 			fmt.Sprintf("%s: %d problems, the first: %s", v.Verified.At.UTC().Format(time.RFC3339), len(v.Verified.Problems), v.Verified.Problems[0]), j.rescue())
+	case v.Verified != nil && len(v.Verified.Orphans) > 0:
+		j.add(Critical, "foreign-key-orphans", "The last verification has found rows that refer to missing ones",
+			fmt.Sprintf("%s: %d, the first: %s", v.Verified.At.UTC().Format(time.RFC3339), len(v.Verified.Orphans), v.Verified.Orphans[0]),
+			"holdfast query "+v.Path+" 'PRAGMA foreign_key_check'; delete them, or add what they refer to")
+	}
+	switch {
+	case v.Verified != nil && len(v.Verified.Problems) > 0: // said
 	case !f.Corrupt.At.IsZero():
 		j.add(Critical, "corrupt", "A statement met damage", f.Corrupt.String(), "holdfast verify "+v.Path+" --level full; until it is ok, "+j.rescue())
 	}

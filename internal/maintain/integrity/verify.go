@@ -34,7 +34,7 @@ type Config struct {
 
 // Request is one verification.
 type Request struct {
-	Level     copy.Level
+	Full      bool   // indexes and references too
 	InPlace   bool   // don't copy: the log can't be emptied as long as it takes
 	Directory string // of the copy; "" is that of the database
 	// Progress is told on the caller's goroutine: first of "copy", then of "check",
@@ -44,8 +44,9 @@ type Request struct {
 
 // Verdict is what a verification has found.
 type Verdict struct {
-	Level    copy.Level
-	Problems []string // none: all is well
+	Full     bool
+	Problems []string // damage
+	Orphans  []string // rows that refer to missing ones
 	Pages    int
 	OnCopy   bool
 	InPlace  string        // why it was not on a copy; "" if it was
@@ -53,6 +54,8 @@ type Verdict struct {
 	Duration time.Duration
 	At       time.Time // when it ended
 }
+
+func (d *Verdict) well() bool { return len(d.Problems)+len(d.Orphans) == 0 }
 
 // Verifier reads whole databases. It is safe for concurrent use.
 type Verifier struct {
@@ -116,12 +119,12 @@ func (v *Verifier) Run(ctx context.Context, r Request) (Verdict, error) {
 	case err != nil:
 		return Verdict{}, err
 	}
-	verdict.Level, verdict.At = r.Level, time.Now()
+	verdict.Full, verdict.At = r.Full, time.Now()
 	verdict.Duration = verdict.At.Sub(start)
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	// What a full check has found, a quick one that overlooks it doesn't take back.
-	if v.last == nil || len(v.last.Problems) == 0 || len(verdict.Problems) > 0 || r.Level >= v.last.Level {
+	if v.last == nil || v.last.well() || !verdict.well() || r.Full || !v.last.Full {
 		v.last = &verdict
 	}
 	return verdict, nil
@@ -168,9 +171,22 @@ func (v *Verifier) inPlace(ctx context.Context, c *sqlite.Conn, r Request, d *Ve
 		return err
 	}
 	d.Pages = int(pages)
-	d.Problems, err = copy.Check(ctx, c, r.Level, r.stage("check"))
+	err = r.check(ctx, c, d)
 	if !v.cfg.Unchanging {
 		d.Pinned = time.Since(start)
+	}
+	return err
+}
+
+// check reads all of c's database.
+func (r Request) check(ctx context.Context, c *sqlite.Conn, d *Verdict) (err error) {
+	level := copy.Quick
+	if r.Full {
+		level = copy.Integrity
+	}
+	d.Problems, err = copy.Check(ctx, c, level, r.stage("check"))
+	if err == nil && r.Full && len(d.Problems) == 0 { // what refers to what is in doubt in a damaged file
+		d.Orphans, err = copy.References(ctx, c)
 	}
 	return err
 }
@@ -205,8 +221,7 @@ func (v *Verifier) onCopy(ctx context.Context, c *sqlite.Conn, r Request, d *Ver
 		_ = os.Remove(name)
 		return "", err
 	}
-	d.Problems, err = copy.Check(ctx, copied, r.Level, r.stage("check"))
-	err = single(errors.Join(err, copied.Close()))
+	err = single(errors.Join(r.check(ctx, copied, d), copied.Close()))
 	_ = os.Remove(name)
 	return "", err
 }
