@@ -27,7 +27,7 @@ free space and disk, and what programs that run Holdfast count. The first line i
 answer, then one line for each finding, the worst first.
 
 Without --deep and --full nothing of the content is read, whatever the size: page 1 and
-the schema, by a connection that only reads and waits for no lock longer than 2 ms.
+the schema, by a connection that only reads and waits for locks no longer than 250 ms.
 --deep adds PRAGMA quick_check, --full PRAGMA integrity_check and foreign_key_check, both on
 a copy beside the database, so that its log can be emptied meanwhile: see "holdfast verify".
 
@@ -78,7 +78,7 @@ type healthAnswer struct {
 
 func (a *app) health(ctx context.Context, path string, deep, full bool) (*healthAnswer, error) {
 	answer := &healthAnswer{Schema: "holdfast.health/v1", Processes: []holdfast.ProcessHealth{}, Blind: []string{}}
-	p, err := a.openPatient(ctx, path)
+	p, err := a.openPatient(ctx, path, !deep && !full)
 	if p == nil {
 		return nil, err
 	}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/holdfastdb/holdfast"
 	"github.com/holdfastdb/holdfast/locks"
@@ -15,25 +16,29 @@ import (
 // patient is a database, anybody's, that is looked at and not changed.
 type patient struct {
 	app   *app
+	quick bool // wait for no lock for long
 	db    *holdfast.DB
 	seen  *locks.Report
 	alone bool        // read as a file that nobody writes
 	was   fs.FileInfo // of the file, if alone
 }
 
-// openPatient opens a database for reading only. The error is about the patient
-// if look is not nil.
+// quickly is how long a look at a database waits for locks in all.
+const quickly = 250 * time.Millisecond
+
+// openPatient opens a database for reading only, and quickly or with the patience
+// of the settings. If there is a patient, the error is about the opening alone.
 //
 // A connection to a database in WAL mode creates the -wal and the -shm, and one
 // that only reads can't remove them again. So where both are missing, which means
 // that nobody has it open, it is read without: as immutable. Whoever comes
 // meanwhile is noticed afterwards, see disturbed.
-func (a *app) openPatient(ctx context.Context, path string) (*patient, error) {
+func (a *app) openPatient(ctx context.Context, path string, quick bool) (*patient, error) {
 	w, err := locks.NewWatcher(path)
 	if err != nil {
 		return nil, locksError(err)
 	}
-	p := &patient{app: a}
+	p := &patient{app: a, quick: quick}
 	if p.seen, err = w.Look(ctx); err != nil {
 		return nil, locksError(err)
 	}
@@ -67,6 +72,12 @@ func (p *patient) open(ctx context.Context) error {
 	}
 	cfg.Database.ReadOnly = true
 	cfg.Logger = nil // the answer says it
+	if p.quick {
+		cfg.Database.BusyTimeout = min(cfg.Database.BusyTimeout, quickly)
+		if cfg.Database.BusyTimeout <= 0 {
+			cfg.Database.BusyTimeout = quickly
+		}
+	}
 	p.db, err = holdfast.OpenConfig(ctx, cfg)
 	return err
 }

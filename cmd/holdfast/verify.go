@@ -89,7 +89,7 @@ type verifyAnswer struct {
 
 func (a *app) verify(ctx context.Context, path string, level holdfast.VerifyLevel, options []holdfast.VerifyOption) error {
 	start := time.Now()
-	p, err := a.openPatient(ctx, path)
+	p, err := a.openPatient(ctx, path, false)
 	if p == nil {
 		return err
 	}
