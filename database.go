@@ -257,7 +257,7 @@ func (d *database) close(ctx context.Context) error {
 	if first := d.takeFirst(); first != nil {
 		errs = append(errs, first.Close())
 	}
-	errs = append(errs, d.health.close(ctx))
+	errs = append(errs, d.unfinished(d.health.close(ctx)))
 	if d.pool != nil {
 		errs = append(errs, d.unfinished(d.pool.Close(ctx)))
 	}

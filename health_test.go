@@ -51,6 +51,9 @@ func TestHealthKeys(t *testing.T) {
 	if h.File.Path != db.Path() || h.File.UserVersion != 7 || h.File.JournalMode != "wal" || h.File.AutoVacuum != "incremental" || h.WAL.Frames == 0 || h.WAL.Bytes == 0 {
 		t.Errorf("%+v, %+v", h.File, h.WAL)
 	}
+	if h.Writer.Holder != nil || h.Writer.Queued != 0 || h.OldestReader != nil {
+		t.Errorf("%+v, %+v", h.Writer, h.OldestReader)
+	}
 	if r := h.Reliability; r.SuccessRate != 1 || r.LockConflictResolution != 1 || r.HealthCheckAvailability != 1 || r.PoolEfficiency < 0 || r.PoolEfficiency > 1 {
 		t.Errorf("%+v", r)
 	}
@@ -139,6 +142,65 @@ func TestHealthWhenNothingIsFree(t *testing.T) {
 	}
 	if h.OldestReader == nil || h.OldestReader.Kind != "read transaction" || h.ConnectionStats.Readers.InUse != 1 {
 		t.Errorf("%+v", h.OldestReader)
+	}
+}
+
+// A lock of somebody else is waited for no longer than a moment, by the first look,
+// which opens a connection, and by others.
+func TestHealthWhileLockedOut(t *testing.T) {
+	t.Parallel()
+	for _, asked := range []bool{false, true} {
+		db := open(t, withoutWAL)
+		must(t, db, "CREATE TABLE t(a)")
+		if asked {
+			healthOf(t, db)
+		}
+		c, err := sqlite.Open(db.Path(), sqlite.OpenReadWrite)
+		if err == nil {
+			err = c.Exec("BEGIN EXCLUSIVE")
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		h := healthOf(t, db)
+		if h.DatabaseAccessible || h.Status != "warning" || !slices.Equal(ids(h), []string{"warning locked"}) || h.File.Bytes == 0 {
+			t.Errorf("%+v", h)
+		}
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+		if h := healthOf(t, db); !h.DatabaseAccessible || h.Status != "ok" || h.Reliability.HealthCheckAvailability == 1 {
+			t.Errorf("%+v", h)
+		}
+	}
+}
+
+// A function that panics takes nothing with it.
+func TestVerifyProgressPanics(t *testing.T) {
+	t.Parallel()
+	db := open(t)
+	must(t, db, "CREATE TABLE t(a)")
+	must(t, db, "WITH RECURSIVE r(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM r WHERE i<2000) INSERT INTO t SELECT hex(zeroblob(500)) FROM r")
+	for _, in := range []string{"copy", "check"} {
+		func() {
+			defer func() {
+				if got := recover(); got != in {
+					t.Errorf("recovered %v", got)
+				}
+			}()
+			_, err := db.Verify(t.Context(), holdfast.VerifyFull, holdfast.VerifyProgress(func(stage string, _, _ int) {
+				if stage == in {
+					panic(in)
+				}
+			}))
+			t.Error("no panic:", err)
+		}()
+	}
+	if left, err := filepath.Glob(db.Path() + "-holdfast-verify-*"); len(left) > 0 || err != nil {
+		t.Error(left, err)
+	}
+	if r, err := db.Verify(t.Context(), holdfast.VerifyQuick); err != nil || !r.OK {
+		t.Errorf("%+v, %v", r, err)
 	}
 }
 

@@ -101,9 +101,10 @@ func To(ctx context.Context, src *sqlite.Conn, path string, cfg Config) (r Resul
 	if err != nil {
 		return r, err
 	}
+	whole := false // also when Progress panics
 	defer func() {
 		err = errors.Join(err, f.Close())
-		if err != nil {
+		if err != nil || !whole {
 			err = single(errors.Join(err, os.Remove(path)))
 		}
 	}()
@@ -119,12 +120,13 @@ func To(ctx context.Context, src *sqlite.Conn, path string, cfg Config) (r Resul
 		return r, fmt.Errorf("copy: %s has %d bytes instead of %d: somebody else has changed it; copy again to another name", path, r.Bytes, want)
 	}
 	if cfg.Fleeting {
+		whole = true
 		return r, nil
 	}
 	if err := errors.Join(f.Sync(), cfg.SyncDir(filepath.Dir(path))); err != nil {
 		return r, err
 	}
-	r.Duration = time.Since(start)
+	r.Duration, whole = time.Since(start), true
 	return r, nil
 }
 

@@ -213,17 +213,16 @@ func (v *Verifier) onCopy(ctx context.Context, c *sqlite.Conn, r Request, d *Ver
 		return r.noCopy(dir, err), err
 	}
 	d.Pages, d.Pinned = done.Pages, done.Duration
+	defer func() { _ = os.Remove(name) }() // on Windows, where the file could not go below
 	copied, err := copy.OpenFile(name)
-	// The name goes at once, and the file with the connection, whatever becomes of
-	// this process. Windows keeps the name of an open file, so again below.
-	_ = os.Remove(name)
 	if err != nil {
-		_ = os.Remove(name)
 		return "", err
 	}
-	err = single(errors.Join(r.check(ctx, copied, d), copied.Close()))
+	defer func() { err = single(errors.Join(err, copied.Close())) }()
+	// The name goes at once, and the file with the connection, whatever becomes of
+	// this process.
 	_ = os.Remove(name)
-	return "", err
+	return "", r.check(ctx, copied, d)
 }
 
 // noCopy says why there can be no copy in dir; "" if the error is about something
