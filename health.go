@@ -271,12 +271,10 @@ func (h *health) close(ctx context.Context) error {
 
 // note counts and remembers errors that say something of the database.
 func (h *health) note(e *Error) {
-	switch e.kind {
-	case ErrBusy:
+	if errors.Is(e, ErrBusy) {
 		h.busy.Add(1)
-	case ErrCorrupt, ErrIO, ErrDiskFull:
-		h.failures.Note(e.Op, sqlite.ResultCode(e.ExtendedCode))
 	}
+	h.failures.Note(e.Op, sqlite.ResultCode(e.ExtendedCode))
 }
 
 // lookBound is how long Health waits for what others do to the file: a process that
