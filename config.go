@@ -100,7 +100,9 @@ type WriterConfig struct {
 
 // MaintenanceConfig says what is done in the background, and when.
 type MaintenanceConfig struct {
-	Enabled Switch `json:"enabled" default:"true" doc:"Look after the log, the statistics and the space of the database without being asked. False leaves all of it to DB.Checkpoint, DB.Optimize and DB.Verify, and to SQLite's own automatic checkpoint."`
+	Checkpoints string `json:"checkpoints" default:"AUTO" values:"AUTO|OWN|EXTERNAL" doc:"Who copies the log into the database and begins it anew. OWN: this library. EXTERNAL: another program; nothing is done here. AUTO: this library, unless Litestream's directory lies beside the database; with only Litestream's tables in it the log is copied, but never waited for nor cut."`
+	Enabled     Switch `json:"enabled" default:"true" doc:"Look after the log, the statistics and the space of the database without being asked. False leaves all of it to DB.Checkpoint, DB.Optimize and DB.Verify, and to SQLite's own automatic checkpoint."`
+	WALLimit    int64  `json:"wal_limit" unit:"bytes" default:"64MiB" min:"1MiB" off:"no limit" doc:"A write-ahead log larger than this is too large. Readers that overlap, none of them long, are then held back for a moment (200 ms at most), so that the log can be begun anew; what no moment helps against, such as a read transaction that was left open, is reported with whoever it is."`
 }
 
 // LimitsConfig bounds what one statement may ask of the engine.

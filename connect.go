@@ -359,26 +359,6 @@ func (d *database) layOut(c *sqlite.Conn) error {
 	return err
 }
 
-// autocheckpoint is how many frames in the log make a commit copy them to the
-// database: SQLite's own default, 4 MB of pages of 4 KB.
-const autocheckpoint = 1000
-
-// checkpointItself replaces SQLite's automatic checkpoint by one that first asks
-// the idle readers for the snapshots they keep, which would be in its way.
-func (d *database) checkpointItself(c *sqlite.Conn) error {
-	if err := c.WALAutocheckpoint(0); err != nil {
-		return err
-	}
-	c.SetWALHook(func(schema string, frames int) {
-		if frames < autocheckpoint {
-			return
-		}
-		d.pool.Cool()
-		_, _, _ = c.WALCheckpoint(schema, sqlite.CheckpointPassive) // as in SQLite: the commit is done, and the next one tries again
-	})
-	return nil
-}
-
 // profile is what the connections of a database have in common.
 type profile struct {
 	journalMode string        // of the file, lower case

@@ -19,6 +19,7 @@ import (
 	"github.com/holdfastdb/holdfast/internal/busy"
 	"github.com/holdfastdb/holdfast/internal/dbfile"
 	"github.com/holdfastdb/holdfast/internal/locks"
+	"github.com/holdfastdb/holdfast/internal/maintain/checkpoint"
 	"github.com/holdfastdb/holdfast/internal/maintain/integrity"
 	"github.com/holdfastdb/holdfast/internal/pool"
 	"github.com/holdfastdb/holdfast/internal/session"
@@ -82,7 +83,7 @@ var (
 type Error struct {
 	Code         int           // SQLite's primary result code, such as 5 for SQLITE_BUSY
 	ExtendedCode int           // and the extended one, such as 517; see https://www.sqlite.org/rescode.html
-	Op           string        // "open", "exec", "query", "prepare", "begin", "commit", "rollback", "ping", "batch", "update"
+	Op           string        // "open", "exec", "query", "prepare", "begin", "commit", "rollback", "ping", "batch", "update", "checkpoint"
 	SQL          string        // the statement without its literals, cut to 300 bytes; may be empty
 	Attempts     int           // how often the lock was tried, at least 1
 	Waited       time.Duration // how long a lock was waited for
@@ -171,6 +172,8 @@ var failures = []failure{
 	{writer.ErrEnded, ErrRolledBack, sqlite.ResultMisuse, ""},
 	{pool.ErrClosed, ErrClosed, sqlite.ResultMisuse, ""},
 	{integrity.ErrClosed, ErrClosed, sqlite.ResultMisuse, ""},
+	{checkpoint.ErrClosed, ErrClosed, sqlite.ResultMisuse, ""},
+	{checkpoint.ErrHandedOver, ErrRefused, sqlite.ResultMisuse, "checkpoint with PASSIVE, or set maintenance.checkpoints to OWN if nobody else does it"},
 	{errClosedUnder, ErrClosed, sqlite.ResultMisuse, "end transactions and loops over rows before Close"},
 	{pool.ErrExhausted, ErrBusy, sqlite.ResultBusy, "close rows and read transactions sooner, or raise connection_pool.max_connections"},
 	{session.ErrReadOnlyTx, ErrReadOnlyTx, sqlite.ResultReadOnly, "begin the transaction without ReadOnly"},

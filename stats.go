@@ -28,6 +28,7 @@ type Stats struct {
 
 	Readers              ReaderStats `json:"readers"`
 	Writer               WriterStats `json:"writer"`
+	WAL                  WALStats    `json:"wal"`
 	Sessions             int         `json:"sessions"` // now
 	ConnectionsDiscarded int64       `json:"connections_discarded"`
 	Leaks                int64       `json:"leaks"`
@@ -88,6 +89,7 @@ func (d *database) stats() Stats {
 			Waits: c.QueueWaits.Load(), WaitSeconds: c.QueueWaited().Seconds(), UnknownOutcomes: c.UnknownOutcomes.Load(),
 			LockOrderInversions: c.LockOrderInversions.Load(),
 		},
+		WAL:                  d.walStats(),
 		ConnectionsDiscarded: c.ConnectionsDiscarded.Load(),
 		Leaks:                c.Leaks.Load(),
 		Evictions:            c.Evictions.Load(),
@@ -155,8 +157,15 @@ type LockWaiter struct {
 // of the oldest reader.
 type WALReport struct {
 	Bytes         int64   `json:"bytes"`
-	PinnedBy      string  `json:"pinned_by"` // the oldest reader's call site; "" if nobody in this process
+	LimitBytes    int64   `json:"limit_bytes"`   // maintenance.wal_limit; 0 is none
+	Frames        int     `json:"frames"`        // pages in the log, as of the last commit of this process
+	CopiedFrames  int     `json:"copied_frames"` // of them that are in the database, as of the last checkpoint
+	HandedOver    bool    `json:"handed_over"`   // somebody else checkpoints; see maintenance.checkpoints
+	PinnedBy      string  `json:"pinned_by"`     // the oldest reader's call site; "" if nobody in this process
 	PinnedSeconds float64 `json:"pinned_seconds"`
+	// Another process, once it has kept the log from being emptied for 10 s (Linux).
+	PinnedPID     int    `json:"pinned_pid,omitempty"`
+	PinnedProgram string `json:"pinned_program,omitempty"`
 }
 
 // maxWaiters bounds a LockReport.
@@ -199,6 +208,7 @@ func (d *database) locks(ctx context.Context) (LockReport, error) {
 	if info, err := os.Stat(wal); err == nil { // not Identify: see dbfile.SameFile
 		r.WAL.Bytes = info.Size()
 	}
+	d.reportPin(&r.WAL, now)
 	return r, nil
 }
 

@@ -55,6 +55,32 @@ func Foreign(ctx context.Context, db, shm string) (p Process, ok bool) {
 	return Process{}, false
 }
 
+// ForeignReader tells which other process reads in the log of a database, in one of
+// the slots of its shared memory that are given, the first of them that somebody
+// else has. Otherwise it is like Foreign.
+func ForeignReader(ctx context.Context, db, shm string, slots []int) (p Process, ok bool) {
+	rows, err := table.Read()
+	if err != nil {
+		return Process{}, false
+	}
+	file := table.Identify(db, shm)[1]
+	for _, slot := range slots {
+		for _, r := range rows {
+			if r.Blocked || r.PID == os.Getpid() || !file.Has(r) || !r.Has(int64(table.ReadByte+slot)) {
+				continue
+			}
+			pid := r.PID
+			if r.OFD { // perhaps one of this process, whose lock looks the same
+				pid = ofdOwner(ctx, r, db, shm)
+			}
+			if pid > 0 {
+				return Describe(pid, "WAL_READ"), true
+			}
+		}
+	}
+	return Process{}, false
+}
+
 // obstacles are the locks that can be in a writer's way, the likeliest first.
 var obstacles = []string{"WAL_WRITE", "WAL_RECOVER", "EXCLUSIVE", "PENDING", "RESERVED", "WAL_CKPT", "SHARED"}
 

@@ -80,6 +80,7 @@ type Pool struct {
 
 	timer timer  // for tend
 	round uint64 // of tend
+	hold  hold
 
 	beyond      int64 // leases past the maximum, ever
 	waits       int64
@@ -123,7 +124,8 @@ func (p *Pool) lease(ctx context.Context) (*Reader, error) {
 			p.mu.Unlock()
 			return nil, ErrClosed
 		}
-		if n := len(p.free); n > 0 {
+		pass := !p.hold.on || p.holders[caller] > 0
+		if n := len(p.free); n > 0 && pass {
 			r := p.free[n-1]
 			p.free = p.free[:n-1]
 			p.noteUse()
@@ -134,7 +136,7 @@ func (p *Pool) lease(ctx context.Context) (*Reader, error) {
 			}
 			return r, nil
 		}
-		if p.open < p.cfg.Max {
+		if p.open < p.cfg.Max && pass {
 			p.open++
 			p.noteUse()
 			p.mu.Unlock()
@@ -211,11 +213,11 @@ func (p *Pool) Keep(r *Reader) {
 	p.mu.Lock()
 	r.kept = true
 	p.kept++
-	full := p.open-len(p.free) >= p.cfg.Max
+	known := p.open-len(p.free) >= p.cfg.Max || p.hold.expected
 	p.mu.Unlock()
-	if !full {
+	if !known {
 		// Asking for the goroutine costs some 20 us under a deep stack. Who it is
-		// matters only when readers run out; a goroutine that kept its reader
+		// matters only when readers run out or are held back; a goroutine that kept its reader
 		// before is then found by the stall.
 		return
 	}
@@ -275,7 +277,7 @@ func (p *Pool) release(r *Reader) {
 // at the place given. Called with mu held.
 func (p *Pool) giveBack(r *Reader, at int) {
 	r.beyond = false
-	if w := p.waiting.head; w != nil {
+	if w := p.waiting.head; w != nil && !p.hold.on {
 		p.answer(w, grant{r: r})
 		return
 	}
@@ -284,6 +286,7 @@ func (p *Pool) giveBack(r *Reader, at int) {
 	p.free = append(p.free, nil)
 	copy(p.free[at+1:], p.free[at:])
 	p.free[at] = r
+	p.returnedAll()
 	if r.warm {
 		p.timer.soon(p, coolAfter)
 	}
@@ -307,13 +310,14 @@ func (p *Pool) forget() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.open--
+	p.returnedAll()
 	if p.closed {
 		if p.open == 0 {
 			close(p.empty)
 		}
 		return
 	}
-	if w := p.waiting.head; w != nil && p.open < p.cfg.Max {
+	if w := p.waiting.head; w != nil && p.open < p.cfg.Max && !p.hold.on {
 		p.open++
 		p.answer(w, grant{})
 	}

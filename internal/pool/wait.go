@@ -145,7 +145,7 @@ func (p *Pool) serve(now time.Time) time.Duration {
 			p.answer(w, grant{err: ErrExhausted})
 			continue
 		}
-		if w.seen != p.returned || !p.allKept() {
+		if w.seen != p.returned || !p.allKept() || p.hold.on {
 			w.seen, w.moved = p.returned, now
 		}
 		if now.Sub(w.moved) >= stallAfter {

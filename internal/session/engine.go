@@ -121,6 +121,9 @@ func (e *Engine) forget(c *Conn) {
 	e.mu.Unlock()
 }
 
+// ReadOnly tells whether sessions may only read.
+func (e *Engine) ReadOnly() bool { return e.cfg.Writer == nil }
+
 // Sessions returns the number of open sessions.
 func (e *Engine) Sessions() int {
 	e.mu.Lock()

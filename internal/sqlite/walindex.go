@@ -1,6 +1,8 @@
 package sqlite
 
 import (
+	"cmp"
+	"slices"
 	"sync/atomic"
 	"unsafe"
 
@@ -9,12 +11,14 @@ import (
 
 // The start of the wal-index, the shared memory of a WAL database: two copies
 // of the header, the second written first, and then the progress of the
-// checkpoints. See https://www.sqlite.org/walformat.html#the_wal_index_file_format.
+// checkpoints and the marks of the readers. See https://www.sqlite.org/walformat.html#the_wal_index_file_format.
 const (
 	walIndexHeaderWords = 12
 	walIndexFrames      = 4                       // the word mxFrame
 	walIndexBackfill    = 2 * walIndexHeaderWords // the word nBackfill
-	walIndexWords       = walIndexBackfill + 1
+	walIndexMarks       = walIndexBackfill + 1    // the words aReadMark
+	walIndexSlots       = 5                       // so many of these
+	walIndexWords       = walIndexMarks + walIndexSlots
 )
 
 // SnapshotCurrent reports whether the read transaction that is open on main
@@ -61,6 +65,35 @@ func (c *Conn) LogPending() int {
 		return 0
 	}
 	return int(frames)
+}
+
+// PinningSlots returns the slots of the wal-index whose readers, if there are any,
+// keep the -wal file of main from being copied, the one that keeps most of it
+// first. Who has a slot is a matter of locks, which this does not look at. Slot 0
+// is that of readers of the database alone: as long as one is there nothing is
+// copied. It is empty when all has been copied, and in all doubt.
+func (c *Conn) PinningSlots() []int {
+	tree := c.mainTree()
+	if tree == nil {
+		return nil
+	}
+	_, shared := walIndex(tree)
+	if shared == nil {
+		return nil
+	}
+	frames := atomic.LoadUint32(&shared[walIndexFrames])
+	if atomic.LoadUint32(&shared[walIndexBackfill]) >= frames {
+		return nil
+	}
+	slots := []int{0}
+	marks := [walIndexSlots]uint32{}
+	for i := 1; i < walIndexSlots; i++ {
+		if marks[i] = atomic.LoadUint32(&shared[walIndexMarks+i]); marks[i] < frames {
+			slots = append(slots, i)
+		}
+	}
+	slices.SortFunc(slots[1:], func(a, b int) int { return cmp.Compare(marks[a], marks[b]) })
+	return slots
 }
 
 // LogOpen reports whether the connection has the -wal file of main open. It does

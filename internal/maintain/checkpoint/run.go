@@ -1,0 +1,222 @@
+package checkpoint
+
+import (
+	"context"
+	"time"
+
+	"github.com/holdfastdb/holdfast/internal/sqlite"
+	"github.com/holdfastdb/holdfast/internal/writer"
+)
+
+// fewFrames is what may be left to copy when the writer is asked to pause for it:
+// 1 MB, so that the pause is mostly the fsync.
+const fewFrames = 256
+
+// holdBudget is how long the writer is waited for between two of its groups.
+// Somebody's long transaction has it otherwise, and then the log can't be begun anew
+// anyway.
+const holdBudget = 100 * time.Millisecond
+
+// Checkpoints that wait for readers hold the writer meanwhile: readers that are at
+// work on a statement are gone within a few milliseconds, others not.
+const (
+	restartWait  = 5 * time.Millisecond
+	truncateWait = 10 * time.Millisecond
+)
+
+// statement is what the writer is said to be held for.
+const statement = "PRAGMA wal_checkpoint"
+
+// run copies the log and, as far as it is time for it, finds it a moment to be
+// begun anew. Whoever calls it has the turn.
+func (c *Checkpointer) run(ctx context.Context, now time.Time, quiet bool) (progress, error) {
+	if err := c.cfg.Fence(); err != nil { // who notices that says so
+		return progress{}, err
+	}
+	if c.handsOver(now) {
+		c.judgeOwner(now)
+		return progress{}, nil
+	}
+	begun := c.commits()
+	p, err := c.copyMost(ctx)
+	if err == nil && c.worthAPause(p, quiet) {
+		p, err = c.catchUp(ctx, p, quiet)
+	}
+	if err == nil && c.over(p) {
+		p, err = c.pressOn(ctx, now, p)
+	}
+	if err != nil && err != errTaken {
+		c.judgeError(now, err)
+		return p, err
+	}
+	if err == errTaken { // left to the one who does it, unless that is for ever
+		p = c.known()
+	}
+	c.again(p)
+	c.judge(ctx, now, p)
+	if quiet && p.left() == 0 {
+		c.mu.Lock()
+		c.seen.tidied = begun
+		c.mu.Unlock()
+	}
+	return p, nil
+}
+
+func (c *Checkpointer) commits() uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.seen.commits
+}
+
+// known is the progress as far as anybody knows.
+func (c *Checkpointer) known() progress {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return progress{log: c.seen.frames, copied: c.seen.copied}
+}
+
+// maxPasses bounds the passes of one run. Each copies what was written during the
+// one before it, which is less and less if the disk is faster than the writer.
+const maxPasses = 6
+
+// copyMost copies the log off the write path, until little is left or somebody is
+// in the way.
+func (c *Checkpointer) copyMost(ctx context.Context) (progress, error) {
+	c.cfg.Pool.Cool()
+	p, err := c.passive(ctx)
+	for pass := 1; err == nil && p.left() > fewFrames && pass < maxPasses; pass++ {
+		before := p.copied
+		if p, err = c.passive(ctx); p.copied == before {
+			break
+		}
+	}
+	return p, err
+}
+
+// worthAPause tells whether to have the writer pause. SQLite begins the log anew
+// only when a write transaction begins while all of it is copied and nobody reads in
+// it. A writer without pauses always adds frames during a checkpoint, so that never
+// comes about by itself.
+func (c *Checkpointer) worthAPause(p progress, quiet bool) bool {
+	switch {
+	case p.left() > fewFrames:
+		return false // a reader is in the way, or the disk
+	case p.left() > 0:
+		return !quiet
+	}
+	return c.tooLarge(quiet) || !quiet && c.missed(p)
+}
+
+// missed tells whether the log has missed its moment before.
+func (c *Checkpointer) missed(p progress) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.role == owns && p.log >= 2*c.seen.step
+}
+
+// tooLarge tells whether the file should be cut: above the limit always, and in a
+// quiet moment if it is larger than it will soon be again.
+func (c *Checkpointer) tooLarge(quiet bool) bool {
+	size := c.cfg.Size()
+	return c.role == owns && (c.cfg.Limit > 0 && size > c.cfg.Limit ||
+		quiet && !c.cfg.Keep && size > 2*int64(c.seenStep())*c.frame)
+}
+
+func (c *Checkpointer) seenStep() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.seen.step
+}
+
+// over tells whether the log is larger than it may be.
+func (c *Checkpointer) over(p progress) bool {
+	return !p.anew && c.cfg.Limit > 0 && int64(p.log)*c.frame > c.cfg.Limit
+}
+
+// catchUp copies what is left while nobody writes, between two groups of the
+// writer. After that the next one to write begins the log anew, unless somebody
+// reads in it: a log that has missed that moment before waits for it a little.
+func (c *Checkpointer) catchUp(ctx context.Context, p progress, quiet bool) (progress, error) {
+	// The wait ends with a context: one that ends with a budget counts as a conflict.
+	limited, cancel := context.WithTimeout(ctx, holdBudget)
+	defer cancel()
+	h, err := c.cfg.Writer.Hold(limited, writer.Request{Priority: writer.High, SQL: statement, Budget: time.Minute})
+	if err != nil {
+		return p, ctx.Err() // somebody's transaction, or another process: next time
+	}
+	begun := time.Now()
+	c.cfg.Pool.Cool()
+	if p, err = c.passive(ctx); err == nil && p.left() == 0 {
+		switch {
+		case c.tooLarge(quiet):
+			p, err = c.end(ctx, h, sqlite.CheckpointTruncate, truncateWait)
+		case c.missed(p):
+			p, err = c.end(ctx, h, sqlite.CheckpointRestart, restartWait)
+		}
+	}
+	h.Release(err)
+	c.mu.Lock()
+	c.count.longest = max(c.count.longest, time.Since(begun))
+	c.mu.Unlock()
+	return p, err
+}
+
+// end waits for the readers to leave a log that has been copied.
+func (c *Checkpointer) end(ctx context.Context, h *writer.Held, mode sqlite.CheckpointMode, wait time.Duration) (progress, error) {
+	h.Budget(ctx, wait)
+	p, err := c.copyBy(ctx, h.Conn(), mode)
+	switch {
+	case sqlite.Code(err).Primary() == sqlite.ResultBusy || err == errTaken:
+		return p, nil // next time
+	case err != nil:
+		return p, err
+	case mode == sqlite.CheckpointTruncate:
+		c.cut()
+	}
+	p.anew = true
+	return p, nil
+}
+
+// pressing is how readers are held back for a log above its limit.
+type pressing struct {
+	again time.Time     // not before
+	pause time.Duration // that was for
+}
+
+// Readers that overlap, none of them long, are held back for as long as the last
+// that is at work takes, and no longer than readersHeld. If that was in vain, the
+// next try is later and later.
+const (
+	readersHeld = 200 * time.Millisecond
+	firstPause  = time.Second
+	longPause   = time.Minute
+	longReader  = time.Second // such a one is waited for in vain
+)
+
+// pressOn makes the moment in which nobody reads in the log.
+func (c *Checkpointer) pressOn(ctx context.Context, now time.Time, p progress) (progress, error) {
+	if c.role != owns || now.Before(c.press.again) {
+		return p, nil
+	}
+	if l, ok := c.oldestReader(); ok && now.Sub(l.Since) > longReader {
+		return p, nil
+	}
+	c.mu.Lock()
+	c.count.readerHolds++
+	c.mu.Unlock()
+	release, idle := c.cfg.Pool.Hold(ctx, readersHeld)
+	defer release()
+	var err error
+	if idle {
+		if p, err = c.copyMost(ctx); err == nil {
+			p, err = c.catchUp(ctx, p, false)
+		}
+	}
+	if p.anew {
+		c.press = pressing{}
+	} else {
+		c.press.pause = min(max(2*c.press.pause, firstPause), longPause)
+		c.press.again = now.Add(c.press.pause)
+	}
+	return p, err
+}
