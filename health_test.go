@@ -253,8 +253,11 @@ func TestHealthEnds(t *testing.T) {
 	healthOf(t, other)
 }
 
-// truncate empties the log by a connection that waits for nobody, and tells
+// truncated empties the log by a connection that waits for nobody, and tells
 // whether that succeeded.
+//
+// A checkpoint is refused at once while another one works, so there must be none
+// in the background.
 func truncated(t *testing.T, path string) bool {
 	t.Helper()
 	c, err := sqlite.Open(path, sqlite.OpenReadWrite)
@@ -272,10 +275,13 @@ func truncated(t *testing.T, path string) bool {
 	return err == nil
 }
 
+// unattended turns off what is done in the background.
+func unattended(c *holdfast.Config) { c.Maintenance.Enabled = holdfast.Off }
+
 // Nothing of Health is left behind that keeps the log from being emptied.
 func TestHealthPinsNothing(t *testing.T) {
 	t.Parallel()
-	db := open(t)
+	db := open(t, unattended)
 	must(t, db, "CREATE TABLE t(a)")
 	for range 50 {
 		must(t, db, "INSERT INTO t VALUES (1)")
@@ -290,7 +296,7 @@ func TestHealthPinsNothing(t *testing.T) {
 // long as any statement does.
 func TestHealthDuringCheckpoints(t *testing.T) {
 	t.Parallel()
-	db := open(t)
+	db := open(t, unattended)
 	must(t, db, "CREATE TABLE t(a)")
 	c, err := sqlite.Open(db.Path(), sqlite.OpenReadWrite)
 	if err != nil {
@@ -324,7 +330,7 @@ func TestHealthDuringCheckpoints(t *testing.T) {
 // The copy is read, so the log can be emptied meanwhile; nothing is left of it.
 func TestVerifyOnACopy(t *testing.T) {
 	t.Parallel()
-	db := open(t)
+	db := open(t, unattended)
 	must(t, db, "CREATE TABLE t(a INTEGER PRIMARY KEY, b)")
 	must(t, db, "WITH RECURSIVE r(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM r WHERE i<2000) INSERT INTO t SELECT i, hex(zeroblob(500)) FROM r")
 	var stages []string
