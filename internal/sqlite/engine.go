@@ -16,9 +16,10 @@ func init() {
 // engine is the process-wide state of the C library, which has to be configured
 // once, before the first connection of the process.
 var engine struct {
-	once  sync.Once
-	rc    int32
-	fcntl uintptr // SQLite's own, where lockSharedMemory has put another before it
+	once   sync.Once
+	rc     int32
+	fcntl  uintptr // SQLite's own, where lockSharedMemory has put another before it
+	memory allocator
 }
 
 // start configures and initializes the library. A second user of the library in
@@ -37,6 +38,7 @@ func start() error {
 		// The engine is compiled with memory statistics off; without them
 		// MemoryUsed is always 0 and the heap limits do nothing.
 		sqlite3.Xsqlite3_config(tls, sqlite3.SQLITE_CONFIG_MEMSTATUS, libc.VaList(va, int32(1)))
+		engine.memory.configure(tls)
 		if engine.rc = sqlite3.Xsqlite3_initialize(tls); engine.rc == sqlite3.SQLITE_OK {
 			engine.rc = lockSharedMemory(tls)
 		}
