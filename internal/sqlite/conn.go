@@ -178,8 +178,17 @@ func (c *Conn) Close() error {
 }
 
 // OnClose has f called once, when the connection is about to be closed: nothing
-// runs on it any more, and no callback but f is called.
-func (c *Conn) OnClose(f func()) { c.closing = f }
+// runs on it any more, and no callback but those given here is called, the latest
+// first.
+func (c *Conn) OnClose(f func()) {
+	earlier := c.closing
+	c.closing = func() {
+		f()
+		if earlier != nil {
+			earlier()
+		}
+	}
+}
 
 // forget makes every later call on the connection and its statements fail.
 func (c *Conn) forget() {

@@ -39,6 +39,7 @@ func start() error {
 		// MemoryUsed is always 0 and the heap limits do nothing.
 		sqlite3.Xsqlite3_config(tls, sqlite3.SQLITE_CONFIG_MEMSTATUS, libc.VaList(va, int32(1)))
 		engine.memory.configure(tls)
+		configurePageCache(tls)
 		if engine.rc = sqlite3.Xsqlite3_initialize(tls); engine.rc == sqlite3.SQLITE_OK {
 			engine.rc = lockSharedMemory(tls)
 		}
@@ -78,15 +79,10 @@ func MemoryHighwater(reset bool) int64 {
 	})
 }
 
-// ReleaseMemory asks SQLite to free n bytes of page cache and returns how many
-// it freed. See https://www.sqlite.org/c3ref/release_memory.html.
-func ReleaseMemory(n int) int {
-	return call(func(tls *libc.TLS) int { return int(sqlite3.Xsqlite3_release_memory(tls, clampInt32(n))) })
-}
-
-// SoftHeapLimit sets the number of bytes above which SQLite sheds page cache
-// before it allocates more, and returns the previous limit. 0 means none; a
-// negative n only reads. See https://www.sqlite.org/c3ref/hard_heap_limit64.html.
+// SoftHeapLimit sets the number of bytes above which SQLite would shed page cache
+// before it allocates more, and returns the previous limit. The page caches of this
+// package belong to their connections and shed nothing. 0 means none; a negative n
+// only reads. See https://www.sqlite.org/c3ref/hard_heap_limit64.html.
 func SoftHeapLimit(n int64) int64 {
 	return call(func(tls *libc.TLS) int64 { return sqlite3.Xsqlite3_soft_heap_limit64(tls, n) })
 }
