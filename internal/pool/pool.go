@@ -52,11 +52,12 @@ type Reader struct {
 	Conn *sqlite.Conn
 	Busy busy.Handler // the connection's busy handler; armed by each lease
 
-	opened time.Time
-	idle   time.Time
-	beyond bool   // opened past the maximum
-	kept   bool   // beyond one call
-	holder uint64 // the goroutine that keeps it, or 0 if it is not known
+	opened  time.Time
+	idle    time.Time
+	beyond  bool   // opened past the maximum
+	kept    bool   // beyond one call
+	holder  uint64 // the goroutine that keeps it, or 0 if it is not known
+	visited uint64 // the round of Visit
 	snapshot
 }
 
@@ -78,6 +79,7 @@ type Pool struct {
 	// cost more than the rest of it, and ages count in minutes.
 	now time.Time
 
+	visit visit
 	timer timer  // for tend
 	round uint64 // of tend
 	hold  hold
@@ -235,6 +237,9 @@ func (p *Pool) Put(r *Reader, clean bool) {
 	r.warm = r.warm && inTx // an error may have ended it
 	clean = clean && r.warm == inTx
 	p.mu.Lock()
+	if clean && r.visited < p.visit.round {
+		p.shown(r)
+	}
 	p.release(r)
 	p.returned++
 	p.warmEver += r.hits

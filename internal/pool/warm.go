@@ -99,36 +99,7 @@ func (r *Reader) cool() error {
 func (p *Pool) Cool() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.coolIdle(func(*Reader) bool { return true })
-}
-
-// coolIdle ends the transactions of the idle readers that which names, one at a
-// time, so that no more than one is missing from the pool. Called with mu held,
-// and gives it up meanwhile.
-func (p *Pool) coolIdle(which func(*Reader) bool) {
-	for i := 0; i < len(p.free); i++ {
-		r := p.free[i]
-		if !r.warm || !which(r) {
-			continue
-		}
-		p.free = append(p.free[:i], p.free[i+1:]...)
-		p.mu.Unlock()
-		err := r.cool()
-		p.mu.Lock()
-		if err != nil || p.closed {
-			reason := "closed"
-			if err != nil {
-				reason = "unclean"
-			}
-			p.mu.Unlock()
-			p.close(r, reason)
-			p.mu.Lock()
-			continue
-		}
-		idle := r.idle
-		p.giveBack(r, i)
-		r.idle = idle
-	}
+	p.withIdle(func(r *Reader) bool { return r.warm }, (*Reader).cool)
 }
 
 // tend is what the timer runs: it cools the readers that nobody has used for a
@@ -142,7 +113,7 @@ func (p *Pool) tend() {
 	p.timer.due = time.Time{}
 	round := p.round
 	p.round++
-	p.coolIdle(func(r *Reader) bool { return r.round < round })
+	p.withIdle(func(r *Reader) bool { return r.warm && r.round < round }, (*Reader).cool)
 	if p.closed {
 		return
 	}

@@ -245,6 +245,8 @@ func (w *Writer) proceed() {
 			w.commit()
 		case doYield:
 			w.yield()
+		case doShow:
+			w.show()
 		case doHandOver:
 			t.ready <- struct{}{}
 			return
@@ -263,6 +265,7 @@ const (
 	doRun step = iota
 	doCommit
 	doYield
+	doShow
 	doHandOver
 	doClose
 	doRest
@@ -294,6 +297,9 @@ func (w *Writer) decide() (*task, step) {
 		}
 		w.grant(t)
 		return t, doHandOver
+	}
+	if w.visit.next != nil && w.visited() {
+		return nil, doShow
 	}
 	if t == nil {
 		w.owned = false

@@ -85,6 +85,7 @@ type Writer struct {
 	served *task       // the unit that somebody else runs for its caller, or nil
 	ask    atomic.Bool // somebody wants to know where the statement that runs comes from
 	order  ordering
+	visit  visit
 
 	// Owned by whoever has the baton.
 	conn      *sqlite.Conn
