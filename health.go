@@ -255,10 +255,7 @@ func (d *database) careFor() {
 	h.observer = integrity.NewObserver(open)
 	h.verifier = integrity.NewVerifier(integrity.Config{
 		Open: open, Path: d.path, Unchanging: d.name.Immutable, Budget: max(d.cfg.Database.BusyTimeout, 0),
-		Free: func(dir string) (int64, error) {
-			s, err := dbfile.SpaceOf(dir)
-			return s.Free, err
-		},
+		Free: freeBytes,
 	})
 }
 

@@ -248,6 +248,7 @@ func usesOf(db *holdfast.DB) []namedCall {
 		{"a query", func() error { var n int; return db.QueryRow("SELECT count(*) FROM t").Scan(&n) }},
 		{"View", func() error { return db.View(context.Background(), func(*sql.Tx) error { return nil }) }},
 		{"a pinned connection", func() error { return pinnedConn(db) }},
+		{"Backup", func() error { return backUp(db) }},
 	}
 }
 
@@ -419,4 +420,13 @@ func (l lockTable) without(other lockTable) (lost lockTable) {
 // isWriteLock tells whether a row is WAL_WRITE, byte 120 of the shared memory.
 func isWriteLock(row string) bool {
 	return strings.Contains(row, "WRITE") && strings.HasSuffix(row, " 120 120")
+}
+
+// backUp makes a backup and removes it: a thousand would fill the disk.
+func backUp(db *holdfast.DB) error {
+	info, err := db.Backup(context.Background(), filepath.Dir(db.Path()))
+	if err != nil {
+		return err
+	}
+	return errors.Join(os.Remove(info.Destination), os.Remove(info.Destination+".manifest.json"))
 }

@@ -229,6 +229,38 @@ var openings = []opening{
 		"a copy of a killed process, by its name, which no database has, and because nobody has written it for ten minutes",
 	},
 	{
+		"internal/maintain/manifest/manifest.go takeVacuum os.OpenFile",
+		"O_EXCL: the descriptor exists only if the file did not, so nobody has a lock on it yet; SQLite's own is closed before",
+	},
+	{
+		"internal/maintain/manifest/manifest.go Sum os.Open",
+		"a copy in a directory of its own, after its connection was closed; package backup looks before whether this process has the file open",
+	},
+	{
+		"backup.go newPartial os.RemoveAll",
+		"a directory that this call has just made; no connection was opened in it",
+	},
+	{
+		"backup.go remove os.RemoveAll",
+		"the directory of one backup, after the connection to the copy was closed",
+	},
+	{
+		"backup.go sweepPartial os.RemoveAll",
+		"a backup that wasn't done and whose owner is dead: its lock was free, and is held here while the directory goes",
+	},
+	{
+		"backup.go publish os.OpenFile",
+		"O_EXCL: a manifest, which is no database",
+	},
+	{
+		"backup.go publish os.Remove",
+		"the manifest that this call has just made",
+	},
+	{
+		"backup.go publish os.Rename",
+		"a copy that nobody has opened, to a name that is nobody's",
+	},
+	{
 		"internal/sidelock/file_unix.go openOrCreate unix.Open",
 		"the lock file, which has a name of its own; checkExisting has refused links, and O_NOFOLLOW stands",
 	},

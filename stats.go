@@ -126,7 +126,7 @@ type LockReport struct {
 
 // LockHolder is who has a lock. Statements are shown without their literals.
 type LockHolder struct {
-	Kind           string    `json:"kind"`      // "write transaction", "statement", "exclusive work", "read transaction", "rows" or "another process"
+	Kind           string    `json:"kind"`      // "write transaction", "statement", "exclusive work", "read transaction", "rows", "backup" or "another process"
 	Lock           string    `json:"lock"`      // "WAL_WRITE" or "WAL_READ"; "RESERVED" or "SHARED" without a log; "TURN"
 	CallSite       string    `json:"call_site"` // "billing.go:88 (shop/billing.Charge)"; of a statement only when others wait for it
 	FirstStatement string    `json:"first_statement"`
@@ -195,7 +195,7 @@ func (d *database) locks(ctx context.Context) (LockReport, error) {
 		}
 	}
 	for _, l := range leases {
-		if l.Kind == locks.Rows || l.Kind == locks.ReadTx {
+		if l.Kind == locks.Rows || l.Kind == locks.ReadTx || l.Kind == locks.Backup {
 			r.Holders = append(r.Holders, d.readHolder(l, now))
 			if r.OldestReader == nil {
 				oldest := r.Holders[len(r.Holders)-1]

@@ -20,6 +20,9 @@ const (
 	WriteTx Kind = "write transaction"
 	// Conn is a *sql.Conn that its borrower has not closed.
 	Conn Kind = "connection"
+	// Backup is a copy that is being made: a reader and its snapshot. No maximum age
+	// ends it, since it takes as long as the database is large.
+	Backup Kind = "backup"
 )
 
 // Lease is one thing held beyond a single call.

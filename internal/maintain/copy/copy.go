@@ -91,7 +91,7 @@ func To(ctx context.Context, src *sqlite.Conn, path string, cfg Config) (r Resul
 	if err != nil {
 		return r, err
 	}
-	if err := cfg.enough(filepath.Dir(path), pages*pageSize); err != nil {
+	if err := cfg.Enough(filepath.Dir(path), pages*pageSize); err != nil {
 		return r, err
 	}
 	// The descriptor stays open, to flush the copy by, until SQLite has closed its
@@ -130,8 +130,9 @@ func To(ctx context.Context, src *sqlite.Conn, path string, cfg Config) (r Resul
 	return r, nil
 }
 
-// enough looks whether the volume has room for a copy.
-func (cfg Config) enough(dir string, bytes int64) error {
+// Enough looks whether the volume of dir has room for a copy of so many bytes. It
+// returns an error that answers to ErrNoSpace if not.
+func (cfg Config) Enough(dir string, bytes int64) error {
 	if cfg.Free == nil {
 		return nil
 	}
