@@ -77,7 +77,7 @@ var (
 )
 
 // separate are the modules of this repository that have a go.mod of their own.
-var separate = []string{"bench", "cmd/holdfast", "interop", "metrics", "replicate"}
+var separate = []string{"backup/archive", "bench", "cmd/holdfast", "interop", "metrics", "replicate"}
 
 // compiled is every module that a program takes code from if it imports only
 // package holdfast.

@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"time"
 
@@ -132,16 +131,16 @@ func (d *database) backup(ctx context.Context, dst string, o backupOptions) (inf
 		return info, err
 	}
 	dir := filepath.Dir(dst)
-	work, err := newPartial(dir)
+	work, err := sidelock.NewDir(dir, partialDirs)
 	if err != nil {
 		return info, err
 	}
-	defer func() { err = errors.Join(err, work.remove()); err = single(err) }()
+	defer func() { err = errors.Join(err, work.Remove()); err = single(err) }()
 	cfg := manifest.Config{Config: copy.Config{SyncDir: dbfile.SyncDir, Free: freeBytes}, Vacuum: o.vacuum, References: o.references}
 	if o.progress != nil {
 		cfg.Phase = func(phase string, done, total int64) { o.progress(BackupProgress{phase, done, total}) }
 	}
-	m, err := d.takeCopy(ctx, work.path("copy.db"), cfg)
+	m, err := d.takeCopy(ctx, work.Path("copy.db"), cfg)
 	if err != nil {
 		return info, err
 	}
@@ -149,7 +148,7 @@ func (d *database) backup(ctx context.Context, dst string, o backupOptions) (inf
 	if d.memory == nil {
 		m.Source, m.SourceID = d.path, d.id.String()
 	}
-	if err := work.publish(m); err != nil {
+	if err := publish(work, m); err != nil {
 		return info, err
 	}
 	return BackupInfo(m), nil
@@ -232,74 +231,13 @@ func (d *database) takeCopy(ctx context.Context, path string, cfg manifest.Confi
 	return m, err
 }
 
-// partial is the directory of a backup that isn't done.
-type partial struct {
-	dir   string
-	owner *sidelock.Lock // held for its life: a dead owner's is free
-}
-
+// partialDirs begin the names of directories of backups that aren't done.
 const partialDirs = ".holdfast-partial-"
-
-// partialAge is when a directory whose lock is free is left over, and not one whose
-// owner is about to take it.
-const partialAge = time.Minute
-
-func newPartial(dir string) (*partial, error) {
-	sweepPartial(dir, time.Now().Add(-partialAge))
-	work, err := os.MkdirTemp(dir, partialDirs)
-	if err != nil {
-		return nil, err
-	}
-	p := &partial{dir: work}
-	if p.owner, err = sidelock.Open(p.path("owner" + sidelock.Suffix)); err == nil {
-		_, err = p.owner.Acquire(context.Background()) // nobody else knows the name
-	}
-	if err != nil {
-		_ = os.RemoveAll(work) // nothing of value is in it yet
-		return nil, err
-	}
-	return p, nil
-}
-
-func (p *partial) path(name string) string { return filepath.Join(p.dir, name) }
-
-func (p *partial) remove() error {
-	return errors.Join(p.owner.Close(), os.RemoveAll(p.dir))
-}
-
-// sweepPartial is sweepMemory for a directory of backups, and as careful.
-func sweepPartial(base string, before time.Time) {
-	if runtime.GOOS != "linux" && runtime.GOOS != "windows" {
-		return
-	}
-	entries, err := os.ReadDir(base)
-	if err != nil {
-		return
-	}
-	for _, e := range entries {
-		if !strings.HasPrefix(e.Name(), partialDirs) || !e.IsDir() {
-			continue
-		}
-		dir := filepath.Join(base, e.Name())
-		if fi, err := e.Info(); err != nil || fi.ModTime().After(before) {
-			continue
-		}
-		l, err := sidelock.Open(filepath.Join(dir, "owner"+sidelock.Suffix))
-		if err != nil {
-			continue // another user's
-		}
-		free, err := l.TryAcquire()
-		if free && err == nil {
-			_ = os.RemoveAll(dir)
-		}
-		_ = l.Close()
-	}
-}
 
 // publish gives the copy its name and puts the manifest beside it. The manifest
 // goes first, and only where none is, so that it belongs to this copy: whatever
 // happens in between, no copy has a manifest that isn't its own.
-func (p *partial) publish(m manifest.Manifest) error {
+func publish(work *sidelock.Dir, m manifest.Manifest) error {
 	name := m.Destination + manifest.Suffix
 	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
@@ -311,7 +249,7 @@ func (p *partial) publish(m manifest.Manifest) error {
 		err = &fs.PathError{Op: "create", Path: m.Destination, Err: fs.ErrExist}
 	}
 	if err == nil {
-		err = os.Rename(p.path("copy.db"), m.Destination)
+		err = os.Rename(work.Path("copy.db"), m.Destination)
 	}
 	if err != nil {
 		return single(errors.Join(err, os.Remove(name)))

@@ -237,18 +237,6 @@ var openings = []opening{
 		"a copy in a directory of its own, after its connection was closed; package backup looks before whether this process has the file open",
 	},
 	{
-		"backup.go newPartial os.RemoveAll",
-		"a directory that this call has just made; no connection was opened in it",
-	},
-	{
-		"backup.go remove os.RemoveAll",
-		"the directory of one backup, after the connection to the copy was closed",
-	},
-	{
-		"backup.go sweepPartial os.RemoveAll",
-		"a backup that wasn't done and whose owner is dead: its lock was free, and is held here while the directory goes",
-	},
-	{
 		"backup.go publish os.OpenFile",
 		"O_EXCL: a manifest, which is no database",
 	},
@@ -259,6 +247,94 @@ var openings = []opening{
 	{
 		"backup.go publish os.Rename",
 		"a copy that nobody has opened, to a name that is nobody's",
+	},
+	{
+		"backup/source.go readManifest os.ReadFile",
+		"a manifest, by a name that no database of SQLite's has",
+	},
+	{
+		"backup/source.go Unpack os.Open",
+		"a backup: that this process has no descriptor of it or its sidecars was looked at before; an archive is no database",
+	},
+	{
+		"backup/source.go Unpack io.Copy",
+		"from a backup to what the caller made for it",
+	},
+	{
+		"backup/create.go pack os.Rename",
+		"an archive in a directory of its own, to a name that is nobody's",
+	},
+	{
+		"backup/create.go writeArchive os.Open",
+		"a copy in a directory of its own, after its connection was closed",
+	},
+	{
+		"backup/create.go writeArchive os.OpenFile",
+		"O_EXCL: an archive in a directory of its own",
+	},
+	{
+		"backup/list.go Prune os.Remove",
+		"a backup and its manifest: that this process has no descriptor of it was looked at before",
+	},
+	{
+		"backup/restore.go removeWork os.Remove",
+		"the lock and the note of a restore, in its own directory",
+	},
+	{
+		"backup/restore.go unpack os.OpenFile",
+		"O_EXCL: the descriptor exists only if the file did not, so nobody has a lock on it yet",
+	},
+	{
+		"backup/swap.go swap os.Rename",
+		"the old database and its sidecars: nobody has them open but the connection that has locked them against everybody, or nobody at all",
+	},
+	{
+		"backup/swap.go undoIfUsed os.Rename",
+		"the same, back",
+	},
+	{
+		"backup/swap.go write os.OpenFile",
+		"the note of a restore, in its own directory",
+	},
+	{
+		"backup/swap.go write os.Rename",
+		"the note of a restore, in its own directory",
+	},
+	{
+		"backup/swap.go exchange os.Link",
+		"the old database, locked as above",
+	},
+	{
+		"backup/swap.go exchange os.Rename",
+		"the old database, locked as above",
+	},
+	{
+		"backup/swap.go settle os.Remove",
+		"the database that a restore which is dead has unpacked, which never got its name; and the note",
+	},
+	{
+		"backup/swap.go settle os.ReadFile",
+		"the note of a restore, in its own directory",
+	},
+	{
+		"backup/swap.go settle os.Rename",
+		"a database that a dead restore has taken from its place, to the name it was to get",
+	},
+	{
+		"backup/swap.go putBack os.Rename",
+		"a sidecar that a dead restore has taken aside, back to where none is",
+	},
+	{
+		"backup/swap.go putBack os.Remove",
+		"the second name of a database that keeps its first",
+	},
+	{
+		"backup/swap_linux.go swapNames unix.Renameat2",
+		"the old database, locked as above",
+	},
+	{
+		"backup/swap_darwin.go swapNames unix.RenamexNp",
+		"the old database, locked as above",
 	},
 	{
 		"internal/sidelock/file_unix.go openOrCreate unix.Open",
@@ -287,6 +363,18 @@ var openings = []opening{
 	{
 		"internal/sidelock/memfile/memfile.go sweep os.RemoveAll",
 		"a database in memory whose owner is dead: its lock was free, and nobody takes up a directory that another made",
+	},
+	{
+		"internal/sidelock/dir.go NewDir os.RemoveAll",
+		"a directory that this call has just made; no connection was opened in it",
+	},
+	{
+		"internal/sidelock/dir.go Remove os.RemoveAll",
+		"a directory of its own, after the connections in it were closed: its users promise that",
+	},
+	{
+		"internal/sidelock/dir.go sweep os.RemoveAll",
+		"work that wasn't done and whose owner is dead: its lock was free, and nobody takes up a directory that another made",
 	},
 	{
 		"internal/sidelock/timer_linux.go open os.NewFile",

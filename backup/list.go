@@ -1,0 +1,117 @@
+package backup
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/holdfastdb/holdfast"
+	"github.com/holdfastdb/holdfast/internal/dbfile"
+	"github.com/holdfastdb/holdfast/internal/locks/table"
+	"github.com/holdfastdb/holdfast/internal/maintain/manifest"
+)
+
+// Entry is one backup in a directory.
+type Entry struct {
+	Path     string    `json:"path"`
+	Database string    `json:"database"` // the name of the database without its extension: "app"
+	TakenAt  time.Time `json:"taken_at"`
+	Bytes    int64     `json:"bytes"` // of the file
+	// Verified: it has been proven when it was made, or it would not have this name;
+	// a plain copy besides has its manifest, which agrees with its size. [Verify]
+	// reads it.
+	Verified bool `json:"verified"`
+}
+
+// List finds the backups in a directory that have the names that Create and
+// holdfast.DB.Backup give, the newest first. formats are those of the archives to
+// look for. It reads manifests, and no backups.
+func List(dir string, formats ...Format) ([]Entry, error) {
+	files, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	entries := []Entry{}
+	for _, f := range files {
+		if !f.Type().IsRegular() {
+			continue
+		}
+		e, plain, ok := parseName(f.Name(), formats)
+		if !ok {
+			continue
+		}
+		fi, err := f.Info()
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // removed meanwhile
+		}
+		if err != nil {
+			return nil, err
+		}
+		e.Path, e.Bytes, e.Verified = filepath.Join(dir, f.Name()), fi.Size(), true
+		if plain {
+			info, err := readManifest(e.Path + manifest.Suffix)
+			e.Verified = err == nil && info.Verified && info.Bytes == e.Bytes
+		}
+		entries = append(entries, e)
+	}
+	slices.SortStableFunc(entries, func(a, b Entry) int { return b.TakenAt.Compare(a.TakenAt) })
+	return entries, nil
+}
+
+// parseName reads "app-20261127T172548.123Z.db" and what a format appends.
+func parseName(name string, formats []Format) (e Entry, plain, ok bool) {
+	plain = strings.HasSuffix(name, ".db")
+	for _, f := range formats {
+		if base, found := strings.CutSuffix(name, f.Extension()); found {
+			name = base
+			break
+		}
+	}
+	name, ok = strings.CutSuffix(name, ".db")
+	dash := strings.LastIndexByte(name, '-')
+	if !ok || dash < 1 {
+		return e, plain, false
+	}
+	taken, err := time.Parse(holdfast.BackupTime, name[dash+1:])
+	return Entry{Database: name[:dash], TakenAt: taken}, plain, err == nil
+}
+
+// Prune removes the backups in dir, of the database that is named as in
+// [Entry.Database], that r doesn't keep. It returns those that it has removed, also
+// with an error. A copy that this process has open is left alone.
+func Prune(dir, database string, r Retention, formats ...Format) (removed []Entry, err error) {
+	entries, err := List(dir, formats...)
+	if err != nil {
+		return nil, err
+	}
+	entries = slices.DeleteFunc(entries, func(e Entry) bool { return e.Database != database })
+	_, drop := Retain(entries, r)
+	for _, e := range drop {
+		wal, shm, journal, _, _ := dbfile.Sidecars(e.Path)
+		if table.Own(e.Path, wal, shm, journal) {
+			continue
+		}
+		// The copy goes first: without its manifest it would look like somebody's own.
+		if err := os.Remove(e.Path); err != nil {
+			return removed, err
+		}
+		removed = append(removed, e)
+		if err := os.Remove(e.Path + manifest.Suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return removed, err
+		}
+	}
+	if len(removed) > 0 {
+		err = dbfile.SyncDir(dir)
+	}
+	return removed, err
+}
+
+// DatabaseName is the [Entry.Database] of a database's backups.
+func DatabaseName(path string) string {
+	e, _, _ := parseName(holdfast.BackupName(path, time.Time{}), nil)
+	return e.Database
+}

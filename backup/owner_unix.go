@@ -1,0 +1,21 @@
+//go:build unix
+
+package backup
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"syscall"
+)
+
+// likeOld gives a new file the mode and the owner of the one that it replaces:
+// an operator restores as root what a service reads as its own user.
+func likeOld(path string, old fs.FileInfo) error {
+	if st, ok := old.Sys().(*syscall.Stat_t); ok {
+		if err := os.Chown(path, int(st.Uid), int(st.Gid)); err != nil && !errors.Is(err, fs.ErrPermission) {
+			return err
+		}
+	}
+	return os.Chmod(path, old.Mode().Perm())
+}

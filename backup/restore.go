@@ -1,0 +1,371 @@
+package backup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/holdfastdb/holdfast"
+	"github.com/holdfastdb/holdfast/internal/dbfile"
+	"github.com/holdfastdb/holdfast/internal/locks/outside"
+	"github.com/holdfastdb/holdfast/internal/maintain/copy"
+	"github.com/holdfastdb/holdfast/internal/maintain/manifest"
+	"github.com/holdfastdb/holdfast/internal/sidelock"
+)
+
+// RestoreOptions changes how Restore works. The zero value is the safe way.
+type RestoreOptions struct {
+	// WithoutManifest accepts a plain file that nothing was written down about. It is
+	// checked as any other is, but a byte that was changed in a value shows to nobody.
+	WithoutManifest bool
+	// DryRun looks and tells, and changes nothing.
+	DryRun bool
+	// Progress is told how far it is. May be nil; must return soon.
+	Progress func(Progress)
+
+	step     func(name string)               // of tests, at each fault point
+	twoNames bool                            // of tests: as if files couldn't be exchanged
+	free     func(dir string) (int64, error) // of tests: the room that there seems to be
+}
+
+// RestoreReport is what Restore has done, or would do.
+type RestoreReport struct {
+	Schema          string    `json:"schema"` // "holdfast.restore/v1"
+	Database        string    `json:"database"`
+	Source          string    `json:"source"`
+	RestoredTo      time.Time `json:"restored_to"` // when the backup was taken; zero if nobody wrote it down
+	Verified        bool      `json:"verified"`
+	Bytes           int64     `json:"bytes"`
+	DryRun          bool      `json:"dry_run"`
+	Plan            []string  `json:"plan"`     // what is done, in order
+	Kept            []string  `json:"kept"`     // where the files that were there are now
+	Leftover        []string  `json:"leftover"` // what an earlier restore that was killed had left, and what became of it
+	DurationSeconds float64   `json:"duration_seconds"`
+}
+
+// Process is a process that has a database open.
+type Process struct {
+	PID     int
+	Program string
+}
+
+// InUseError says that a database can't be replaced because somebody has it open.
+// It answers to holdfast.ErrBusy.
+type InUseError struct {
+	Database  string
+	Processes []Process // empty if it is locked, and nobody is seen
+}
+
+func (e *InUseError) Error() string {
+	var who []string
+	for _, p := range e.Processes {
+		if p.PID == 0 {
+			continue
+		}
+		who = append(who, fmt.Sprintf("%s (pid %d)", p.Program, p.PID))
+	}
+	if len(who) == 0 {
+		who = []string{"somebody who can't be seen from here"}
+	}
+	return fmt.Sprintf("%s is open in %s: end that first, then restore again; nothing was changed", e.Database, strings.Join(who, ", "))
+}
+
+// Is holdfast.ErrBusy.
+func (e *InUseError) Is(target error) bool { return target == holdfast.ErrBusy }
+
+// Restore puts the database of src in the place of the one at path, or where none
+// is. It is unpacked into PATH-restore beside it, compared with its manifest,
+// checked (integrity_check) and flushed before anything of the old one is touched,
+// so for a while there must be room for both. Then the old database is locked by SQLite, its log is
+// copied into it, its -wal, -shm and -journal are taken aside, and the two files
+// change places: in one system call on Linux. The old files end as
+// PATH-before-restore-TIME, with the same endings, and stay until somebody removes
+// them. Mode and owner are those of the old file.
+//
+// Restore refuses (InUseError) while any process has the database open, also this
+// one, as far as the system tells (Linux all of them; elsewhere see package locks),
+// and looks again once the files have changed places: whoever came in between could
+// do nothing yet, and the old database is put back.
+//
+// Killed at any moment, it leaves the old database or the new one under the name,
+// whole, and never a mixture. The next Restore of that database finishes or undoes
+// what it finds, and says so in Leftover. (One case is less: where the old
+// database is damaged so that its log can't be copied, a kill between taking that
+// log aside and the change leaves the damaged one without it; the next Restore puts
+// it back.) A failure, a full disk among them, leaves the old one.
+func Restore(ctx context.Context, src Source, path string, o RestoreOptions) (RestoreReport, error) {
+	start := time.Now()
+	r := &restore{src: src, options: o, report: RestoreReport{
+		Schema: "holdfast.restore/v1", Source: src.Name(), DryRun: o.DryRun, Plan: []string{}, Kept: []string{}, Leftover: []string{},
+	}}
+	err := r.locate(path, start)
+	if err == nil {
+		err = r.run(ctx)
+	}
+	r.report.DurationSeconds = time.Since(start).Seconds()
+	if err != nil && ctx.Err() != nil {
+		err = ctx.Err()
+	}
+	return r.report, err
+}
+
+// restore is one call of Restore.
+type restore struct {
+	src     Source
+	options RestoreOptions
+	report  RestoreReport
+
+	path  string // of the database
+	aside string // the names of the old files begin so
+	work  string // the directory beside it
+}
+
+func (r *restore) locate(path string, now time.Time) error {
+	name, err := dbfile.ParseName(path)
+	switch {
+	case err != nil:
+		return err
+	case name.Memory:
+		return fmt.Errorf("%w: a database in memory can't be restored: name a file", holdfast.ErrRefused)
+	}
+	if r.path, err = dbfile.Resolve(name.Path); err != nil {
+		return err
+	}
+	r.report.Database = r.path
+	r.work = r.path + "-restore"
+	r.aside = r.path + "-before-restore-" + now.UTC().Format(holdfast.BackupTime)
+	fi, err := os.Lstat(r.path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case !fi.Mode().IsRegular():
+		return fmt.Errorf("%s: %w", r.path, dbfile.ErrNotRegular)
+	}
+	if src, err := os.Stat(r.src.Name()); err == nil && os.SameFile(fi, src) {
+		return fmt.Errorf("%w: %s is the database itself", holdfast.ErrRefused, r.src.Name())
+	}
+	return nil
+}
+
+func (r *restore) at(step string) {
+	if r.options.step != nil {
+		r.options.step(step)
+	}
+}
+
+func (r *restore) run(ctx context.Context) error {
+	if err := r.unused(ctx, r.path, false); err != nil {
+		return err
+	}
+	if r.options.DryRun {
+		return r.plan(ctx)
+	}
+	owner, err := r.begin()
+	if err != nil {
+		return err
+	}
+	r.at("begun")
+	err = r.replace(ctx)
+	if err == nil {
+		r.at("done")
+	}
+	// Also after a success: what is to be cleared away is the same as after a kill.
+	left, e := settle(r.path, r.work)
+	if err != nil {
+		r.report.Leftover, r.report.Kept = append(r.report.Leftover, left...), []string{}
+	}
+	if e == nil {
+		e = removeWork(r.work, owner)
+	} else {
+		_ = owner.Close()
+	}
+	return single(errors.Join(err, e))
+}
+
+// begin makes the directory beside the database, and has it to itself. What a
+// killed restore has left there is settled first.
+func (r *restore) begin() (owner *sidelock.Lock, err error) {
+	for {
+		if err := os.Mkdir(r.work, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+			return nil, err
+		}
+		before, err := os.Lstat(r.work)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // another restore has ended
+		}
+		if err != nil {
+			return nil, err
+		}
+		owner, err = sidelock.Open(filepath.Join(r.work, ownerName))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		free, err := owner.TryAcquire()
+		if err != nil || !free {
+			_ = owner.Close()
+			if err == nil {
+				err = fmt.Errorf("%w: another restore of %s is running; wait for its end", holdfast.ErrBusy, r.path)
+			}
+			return nil, err
+		}
+		if after, err := os.Lstat(r.work); err == nil && os.SameFile(before, after) {
+			break
+		}
+		_ = owner.Close() // of a directory that was removed meanwhile
+	}
+	r.report.Leftover, err = settle(r.path, r.work)
+	if err != nil {
+		return nil, errors.Join(err, owner.Close())
+	}
+	return owner, nil
+}
+
+const (
+	ownerName = "owner" + sidelock.Suffix
+	newName   = "new.db"
+	noteName  = "note.json"
+)
+
+// removeWork removes the directory and gives it back, in the order that the system
+// allows: as long as the lock is held nobody else can begin in it.
+func removeWork(work string, owner *sidelock.Lock) error {
+	if !renamesOpenFiles {
+		if err := owner.Close(); err != nil {
+			return err
+		}
+	}
+	for _, name := range []string{noteName + ".new", ownerName} {
+		if err := os.Remove(filepath.Join(work, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return errors.Join(err, owner.Close())
+		}
+	}
+	err := os.Remove(work)
+	if renamesOpenFiles {
+		err = errors.Join(err, owner.Close())
+	}
+	return single(err)
+}
+
+// replace unpacks, proves, and swaps.
+func (r *restore) replace(ctx context.Context) error {
+	fresh := filepath.Join(r.work, newName)
+	info, err := r.unpack(ctx, fresh)
+	if err != nil {
+		return err
+	}
+	r.at("unpacked")
+	if err := r.prove(ctx, fresh, info); err != nil {
+		return err
+	}
+	r.at("proven")
+	if err := r.unused(ctx, r.path, false); err != nil { // minutes may have passed
+		return err
+	}
+	if err := r.swap(ctx, fresh); err != nil {
+		return err
+	}
+	r.report.RestoredTo, r.report.Verified = info.TakenAt, true
+	return nil
+}
+
+func (r *restore) unpack(ctx context.Context, path string) (info holdfast.BackupInfo, err error) {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return info, err
+	}
+	defer func() { err = single(errors.Join(err, f.Close())) }()
+	s := sum{phase: "unpack", progress: r.options.Progress}
+	err = r.src.Unpack(ctx, func(info holdfast.BackupInfo) (io.Writer, error) {
+		s.begin(info)
+		return io.MultiWriter(&s, f), r.accept(info)
+	})
+	if err == nil && s.info.Schema != "" {
+		err = s.compare(r.src.Name())
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	r.report.Bytes = s.n
+	return s.info, err
+}
+
+// accept looks at the manifest, and whether there is room.
+func (r *restore) accept(info holdfast.BackupInfo) error {
+	bytes := info.Bytes
+	if info.Schema == "" {
+		if !r.options.WithoutManifest {
+			return fmt.Errorf("%w: %s%s is missing, so nobody can tell whether it is whole; restore it as one that has none, if you trust it",
+				ErrNoManifest, r.src.Name(), manifest.Suffix)
+		}
+		if fi, err := os.Stat(r.src.Name()); err == nil {
+			bytes = fi.Size()
+		}
+	}
+	cfg := copy.Config{Free: freeBytes}
+	if r.options.free != nil {
+		cfg.Free = r.options.free
+	}
+	if err := cfg.Enough(filepath.Dir(r.path), bytes); err != nil {
+		return fmt.Errorf("%w: %w", holdfast.ErrDiskFull, err)
+	}
+	return nil
+}
+
+func freeBytes(dir string) (int64, error) {
+	s, err := dbfile.SpaceOf(dir)
+	return s.Free, err
+}
+
+// prove checks the database that was unpacked, and compares it with its manifest.
+func (r *restore) prove(ctx context.Context, path string, info holdfast.BackupInfo) error {
+	cfg := manifest.Config{}
+	if r.options.Progress != nil {
+		cfg.Phase = func(phase string, done, total int64) { r.options.Progress(Progress{phase, done, total}) }
+	}
+	var got manifest.Manifest
+	err := manifest.Describe(ctx, path, &got, cfg)
+	var damage *manifest.DamagedError
+	if errors.As(err, &damage) {
+		return fmt.Errorf("%w: %s: %s; restore another", ErrDamaged, r.src.Name(), strings.Join(damage.Problems[:min(3, len(damage.Problems))], "; "))
+	}
+	if err != nil {
+		return err
+	}
+	if d := manifest.Manifest(info).Differs(got); info.Schema != "" && d != "" {
+		return fmt.Errorf("%w: %s: %s; restore another", ErrDamaged, r.src.Name(), d)
+	}
+	return nil
+}
+
+// unused fails if a process has the file at path open; besides this one, if it has
+// locked it for the restore.
+func (r *restore) unused(ctx context.Context, path string, lockedHere bool) error {
+	openers, err := outside.Openers(ctx, path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	var others []Process
+	for _, p := range openers {
+		if p.PID != os.Getpid() || !lockedHere {
+			others = append(others, Process{p.PID, p.Program})
+		}
+	}
+	if len(others) > 0 {
+		return &InUseError{r.path, others}
+	}
+	return nil
+}
