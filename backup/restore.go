@@ -39,7 +39,7 @@ type RestoreReport struct {
 	Schema          string    `json:"schema"` // "holdfast.restore/v1"
 	Database        string    `json:"database"`
 	Source          string    `json:"source"`
-	RestoredTo      time.Time `json:"restored_to"` // when the backup was taken; zero if nobody wrote it down
+	RestoredTo      time.Time `json:"restored_to,omitzero"` // when the backup was taken; zero if nobody wrote it down
 	Verified        bool      `json:"verified"`
 	Bytes           int64     `json:"bytes"`
 	DryRun          bool      `json:"dry_run"`
@@ -130,12 +130,12 @@ func (r *restore) locate(path string, now time.Time) error {
 	name, err := dbfile.ParseName(path)
 	switch {
 	case err != nil:
-		return err
+		return fmt.Errorf("%w: %w", holdfast.ErrRefused, err)
 	case name.Memory:
 		return fmt.Errorf("%w: a database in memory can't be restored: name a file", holdfast.ErrRefused)
 	}
 	if r.path, err = dbfile.Resolve(name.Path); err != nil {
-		return err
+		return fmt.Errorf("%w: %w", holdfast.ErrCannotOpen, err)
 	}
 	r.report.Database = r.path
 	r.work = r.path + "-restore"
@@ -147,7 +147,7 @@ func (r *restore) locate(path string, now time.Time) error {
 	case err != nil:
 		return err
 	case !fi.Mode().IsRegular():
-		return fmt.Errorf("%s: %w", r.path, dbfile.ErrNotRegular)
+		return fmt.Errorf("%w: %s: %w", holdfast.ErrCannotOpen, r.path, dbfile.ErrNotRegular)
 	}
 	if src, err := os.Stat(r.src.Name()); err == nil && os.SameFile(fi, src) {
 		return fmt.Errorf("%w: %s is the database itself", holdfast.ErrRefused, r.src.Name())
@@ -224,7 +224,8 @@ func (r *restore) begin() (owner *sidelock.Lock, err error) {
 		}
 		_ = owner.Close() // of a directory that was removed meanwhile
 	}
-	r.report.Leftover, err = settle(r.path, r.work)
+	did, err := settle(r.path, r.work)
+	r.report.Leftover = append(r.report.Leftover, did...)
 	if err != nil {
 		return nil, errors.Join(err, owner.Close())
 	}

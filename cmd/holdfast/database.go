@@ -32,8 +32,13 @@ func (a *app) openReading(ctx context.Context, path string) (*holdfast.DB, error
 		cfg.Limits.ValueLength = personsValue
 	}
 	db, err := holdfast.OpenConfig(ctx, cfg)
+	return db, readingHints(path, err)
+}
+
+// readingHints says of a database that could not be opened for reading what to do.
+func readingHints(path string, err error) error {
 	if err == nil {
-		return db, nil
+		return nil
 	}
 	if e, ok := errors.AsType[*holdfast.Error](err); ok {
 		switch e.ExtendedCode {
@@ -45,9 +50,9 @@ func (a *app) openReading(ctx context.Context, path string) (*holdfast.DB, error
 	}
 	if info, e := os.Stat(path); e == nil && info.Mode().IsRegular() && errors.Is(err, holdfast.ErrCannotOpen) {
 		// The engine says no more than that it can't; the file is there, so it may not.
-		return nil, exitcode.With(exitcode.Permission, err)
+		return exitcode.With(exitcode.Permission, err)
 	}
-	return nil, err
+	return err
 }
 
 // See https://www.sqlite.org/rescode.html.

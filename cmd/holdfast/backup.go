@@ -1,0 +1,333 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/holdfastdb/holdfast"
+	"github.com/holdfastdb/holdfast/backup"
+	"github.com/holdfastdb/holdfast/backup/archive"
+	"github.com/holdfastdb/holdfast/cmd/holdfast/internal/exitcode"
+	"github.com/holdfastdb/holdfast/cmd/holdfast/internal/output"
+	"github.com/spf13/cobra"
+)
+
+// backupRequest is the command line of backup.
+type backupRequest struct {
+	compress   bool
+	recipients []string
+	identity   string // file
+	keep       string
+	vacuum     bool
+	references bool
+	list       bool
+	check      bool
+}
+
+func (a *app) backupCommand() *cobra.Command {
+	var r backupRequest
+	cmd := &cobra.Command{
+		Use:   "backup DATABASE DESTINATION | backup --list DIRECTORY | backup --check FILE...",
+		Short: "Back a database up while it is in use, and prove the backup",
+		Long: `Back a database up while it is in use, by any program, and prove the backup: it is
+opened, read by integrity_check, hashed and flushed before it gets its name. What has
+the name of a backup is one. Writers and readers of the database go on.
+
+DESTINATION is a file that isn't there yet, or a directory: then the file is named after
+the database and the time, as in app-20261127T172548.123Z.db. A plain copy is a database
+like any other, mode 0600, with its manifest (FILE.manifest.json) beside it: sha256,
+pages, rows of each table. With --compress it is an archive (.tar.zst), with
+--encrypt-to one that only the owners of those age keys can read (.tar.zst.age); the
+manifest is inside. Archives are unpacked again and compared before they get their names.
+
+--keep removes older backups of the database from the directory, after a new one was made:
+last=3,hourly=24,daily=7,weekly=4,monthly=12, or some of these, in UTC; a backup that any
+of them wants is kept. The newest verified backup is never removed, and what isn't
+verified neither.
+
+--list shows the backups in a directory. --check reads backups to their ends, and says by
+its exit code whether each byte is what it was.
+
+A volume without room for the copy, and 64 MiB besides, is refused before it is filled.`,
+		Example: `  holdfast backup app.db /backups --keep last=3,daily=7,weekly=4
+  holdfast backup app.db /backups --encrypt-to age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p
+  holdfast backup --check /backups/*.db
+  holdfast backup --list /backups --json | jq '.backups[0].path'`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			switch {
+			case r.list && r.check:
+				return exitcode.Usagef("--list and --check contradict each other: keep one")
+			case r.list:
+				return cobra.ExactArgs(1)(cmd, args)
+			case r.check:
+				return cobra.MinimumNArgs(1)(cmd, args)
+			}
+			return cobra.ExactArgs(2)(cmd, args)
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ctx, cancel := a.within(cmd.Context())
+			defer cancel()
+			switch {
+			case r.list:
+				return a.listBackups(args[0])
+			case r.check:
+				return a.checkBackups(ctx, args, r.identity)
+			}
+			return a.backup(ctx, args[0], args[1], r)
+		},
+	}
+	f := cmd.Flags()
+	f.BoolVar(&r.compress, "compress", false, "make an archive compressed by zstd")
+	f.StringArrayVar(&r.recipients, "encrypt-to", nil, "make an archive that this `recipient` can read, a public key of age; may be repeated")
+	f.StringVar(&r.identity, "identity", "", "read encrypted archives with the age keys in this `file`")
+	f.StringVar(&r.keep, "keep", "", "remove older backups by these `rules`, such as last=3,daily=7")
+	f.BoolVar(&r.vacuum, "vacuum", false, "copy by VACUUM INTO: smaller and slower")
+	f.BoolVar(&r.references, "references", false, "check foreign keys too")
+	f.BoolVar(&r.list, "list", false, "list the backups in a directory")
+	f.BoolVar(&r.check, "check", false, "read backups and compare them with their manifests")
+	return cmd
+}
+
+// backupAnswer is what backup --json prints.
+type backupAnswer struct {
+	backup.Info
+	Removed []string `json:"removed"`
+}
+
+func (a *app) backup(ctx context.Context, path, dst string, r backupRequest) error {
+	retention, format, err := r.settle(dst)
+	if err != nil {
+		return err
+	}
+	db, err := a.openForBackup(ctx, path)
+	if err != nil {
+		return err
+	}
+	defer a.closeDatabase(db)
+	var options []holdfast.BackupOption
+	if r.vacuum {
+		options = append(options, holdfast.BackupVacuumed())
+	}
+	if r.references {
+		options = append(options, holdfast.BackupReferences())
+	}
+	progress, done := a.progress()
+	info, err := backup.Create(ctx, db, dst, format, steps(progress), options...)
+	done()
+	if err != nil {
+		return backupFailed(err)
+	}
+	answer := backupAnswer{Info: info, Removed: []string{}}
+	if !retention.All() {
+		removed, e := backup.Prune(filepath.Dir(info.Destination), backup.DatabaseName(db.Path()), retention, formats()...)
+		for _, old := range removed {
+			answer.Removed = append(answer.Removed, old.Path)
+		}
+		if e != nil { // the backup is there all the same
+			err = exitcode.With(exitcode.IO, fmt.Errorf("the backup %s was made, but older ones could not be removed: %w", info.Destination, e))
+		}
+	}
+	return errors.Join(a.printBackup(answer), err)
+}
+
+// settle checks the command line before anything is opened.
+func (r backupRequest) settle(dst string) (retention backup.Retention, format backup.Format, err error) {
+	info, err := os.Stat(dst)
+	isDirectory := err == nil && info.IsDir()
+	if err != nil {
+		if parent, err := os.Stat(filepath.Dir(dst)); err != nil || !parent.IsDir() {
+			return retention, nil, exitcode.With(exitcode.CantCreate, fmt.Errorf("the directory of %s does not exist; create it first", dst))
+		}
+	}
+	if r.keep != "" {
+		if retention, err = backup.ParseRetention(r.keep); err != nil {
+			return retention, nil, exitcode.Usagef("--keep: %w", err)
+		}
+		if !isDirectory {
+			return retention, nil, exitcode.Usagef("--keep needs a directory, and %s is none: name one", dst)
+		}
+	}
+	switch {
+	case len(r.recipients) > 0:
+		encrypted, err := archive.NewEncrypted(r.recipients, "")
+		if err != nil {
+			return retention, nil, exitcode.Usagef("--encrypt-to: %w", err)
+		}
+		return retention, encrypted, nil
+	case r.compress:
+		return retention, archive.New(), nil
+	}
+	return retention, nil, nil
+}
+
+// openForBackup opens a database that is there, for reading: nothing is created,
+// switched or checkpointed.
+func (a *app) openForBackup(ctx context.Context, path string) (*holdfast.DB, error) {
+	cfg, err := a.settings(path)
+	if err != nil {
+		return nil, err
+	}
+	cfg.Database.ReadOnly = true
+	db, err := holdfast.OpenConfig(ctx, cfg)
+	return db, readingHints(path, err)
+}
+
+// steps shows a bar for each phase. One whose length is not known has none.
+func steps(show func(stage string, done, total int)) func(backup.Progress) {
+	if show == nil {
+		return nil
+	}
+	return func(p backup.Progress) {
+		if p.Total > 0 {
+			show(p.Phase, int(p.Done), int(p.Total))
+		}
+	}
+}
+
+func backupFailed(err error) error {
+	switch {
+	case errors.Is(err, fs.ErrExist):
+		return exitcode.With(exitcode.CantCreate, err)
+	case errors.Is(err, backup.ErrEncrypted):
+		return exitcode.With(exitcode.Permission, err)
+	case errors.Is(err, backup.ErrOpenHere):
+		return exitcode.With(exitcode.Busy, err)
+	}
+	return err
+}
+
+// formats are those of archives whose content isn't read.
+func formats() []backup.Format {
+	list, err := archive.Formats("")
+	if err != nil {
+		panic(err) // there is nothing in it that could be wrong
+	}
+	return list
+}
+
+// readingFormats are the formats of archives that are read.
+func readingFormats(identity string) ([]backup.Format, error) {
+	text := []byte(nil)
+	if identity != "" {
+		var err error
+		if text, err = os.ReadFile(identity); err != nil {
+			return nil, err
+		}
+	}
+	list, err := archive.Formats(string(text))
+	if err != nil {
+		return nil, exitcode.Usagef("--identity %s: %w", identity, err)
+	}
+	return list, nil
+}
+
+func (a *app) printBackup(answer backupAnswer) error {
+	if a.format != output.Table {
+		return a.printer().Document(answer, output.Grid([][]any{{answer.Destination, answer.Bytes, answer.ArchiveBytes, answer.Pages, answer.SHA256, answer.DurationSeconds}},
+			"destination", "bytes", "archive_bytes", "pages", "sha256", "duration_seconds"))
+	}
+	var rows int64
+	for _, n := range answer.Rows {
+		rows += n
+	}
+	archived := ""
+	if answer.ArchiveBytes > 0 {
+		archived = ", packed " + size(answer.ArchiveBytes)
+	}
+	lines := []string{
+		answer.Destination,
+		fmt.Sprintf("%s%s, %d rows, verified by %s in %s", size(answer.Bytes), archived, rows, answer.Check,
+			time.Duration(answer.DurationSeconds*float64(time.Second)).Round(time.Millisecond)),
+	}
+	for _, old := range answer.Removed {
+		lines = append(lines, "removed "+old)
+	}
+	return a.printLines(lines)
+}
+
+func (a *app) printLines(lines []string) error {
+	for _, line := range lines {
+		if _, err := fmt.Fprintln(a.out, output.Visible(line)); err != nil {
+			return &output.WriteError{Err: err}
+		}
+	}
+	return nil
+}
+
+func (a *app) listBackups(dir string) error {
+	entries, err := backup.List(dir, formats()...)
+	if err != nil {
+		return err
+	}
+	answer := struct {
+		Schema  string         `json:"schema"`
+		Backups []backup.Entry `json:"backups"`
+	}{"holdfast.backup.list/v1", entries}
+	var rows [][]any
+	for _, e := range entries {
+		rows = append(rows, []any{e.TakenAt.Format(time.RFC3339), e.Database, e.Bytes, e.Verified, e.Path})
+	}
+	return a.printer().Document(answer, output.Grid(rows, "taken at", "database", "bytes", "verified", "path"))
+}
+
+// checkAnswer is one backup of backup --check.
+type checkAnswer struct {
+	Path    string    `json:"path"`
+	OK      bool      `json:"ok"`
+	Problem string    `json:"problem,omitempty"`
+	TakenAt time.Time `json:"taken_at,omitzero"`
+	Bytes   int64     `json:"bytes"`
+	SHA256  string    `json:"sha256"`
+}
+
+func (a *app) checkBackups(ctx context.Context, files []string, identity string) error {
+	formats, err := readingFormats(identity)
+	if err != nil {
+		return err
+	}
+	answer := struct {
+		Schema  string        `json:"schema"`
+		OK      bool          `json:"ok"`
+		Backups []checkAnswer `json:"backups"`
+	}{Schema: "holdfast.backup.check/v1", OK: true}
+	var lines []string
+	var rows [][]any
+	var failed error
+	progress, done := a.progress()
+	for _, file := range files {
+		if strings.HasSuffix(file, backup.ManifestSuffix) { // of a pattern like *.db*
+			continue
+		}
+		info, err := backup.Verify(ctx, backup.Open(file, formats...), steps(progress))
+		done()
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		one := checkAnswer{Path: file, OK: err == nil, TakenAt: info.TakenAt, Bytes: info.Bytes, SHA256: info.SHA256}
+		line := "ok      " + file
+		if err != nil {
+			one.Problem, answer.OK = err.Error(), false
+			line = "FAILED  " + file + ": " + one.Problem
+			if failed == nil || errors.Is(err, holdfast.ErrCorrupt) { // the worst
+				failed = backupFailed(err)
+			}
+		}
+		answer.Backups = append(answer.Backups, one)
+		lines, rows = append(lines, line), append(rows, []any{one.OK, one.Path, one.Problem, one.SHA256})
+	}
+	if a.format == output.Table {
+		err = a.printLines(lines)
+	} else {
+		err = a.printer().Document(answer, output.Grid(rows, "ok", "path", "problem", "sha256"))
+	}
+	if err == nil && failed != nil {
+		return exitcode.Verdict(exitcode.Of(failed))
+	}
+	return err
+}

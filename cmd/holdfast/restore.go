@@ -1,0 +1,132 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/holdfastdb/holdfast/backup"
+	"github.com/holdfastdb/holdfast/cmd/holdfast/internal/exitcode"
+	"github.com/holdfastdb/holdfast/cmd/holdfast/internal/output"
+	"github.com/spf13/cobra"
+)
+
+// restoreRequest is the command line of restore.
+type restoreRequest struct {
+	identity        string // file
+	withoutManifest bool
+	dryRun          bool
+}
+
+func (a *app) restoreCommand() *cobra.Command {
+	var r restoreRequest
+	cmd := &cobra.Command{
+		Use:   "restore SOURCE DATABASE",
+		Short: "Put a backup in the place of a database, safely",
+		Long: `Put a backup in the place of a database, or where none is.
+
+SOURCE is a plain copy or an archive, or a directory: then it is the newest verified backup
+of a database of that name in it. It is unpacked beside the database, compared with its
+manifest and checked by integrity_check before anything of the old database is touched.
+Then that is locked, its -wal, -shm and -journal are taken aside, and the two files change
+places. The old ones are kept as DATABASE-before-restore-TIME; remove them when you are
+content.
+
+Refused while any program has the database open; the message names it. A restore that was
+killed at any moment has left the old database or the new one, whole; the next one
+finishes or undoes it, and says so. Never copy a backup over a database yourself: with
+the -wal of the old one beside it, it is a mixture, and no check finds that.
+
+A file without a manifest is refused, as nothing tells whether it is whole.
+--without-manifest accepts it, if integrity_check does.`,
+		Example: `  holdfast restore /backups app.db
+  holdfast restore /backups/app-20261127T172548.123Z.db app.db --dry-run
+  holdfast restore app.db.tar.zst.age app.db --identity key.txt --json`,
+		Args: cobra.ExactArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error { return a.restore(cmd.Context(), args[0], args[1], r) },
+	}
+	f := cmd.Flags()
+	f.StringVar(&r.identity, "identity", "", "read an encrypted archive with the age keys in this `file`")
+	f.BoolVar(&r.withoutManifest, "without-manifest", false, "accept a plain file that has no manifest")
+	f.BoolVar(&r.dryRun, "dry-run", false, "say what would be done, and do nothing")
+	return cmd
+}
+
+func (a *app) restore(ctx context.Context, source, path string, r restoreRequest) error {
+	ctx, cancel := a.within(ctx)
+	defer cancel()
+	formats, err := readingFormats(r.identity)
+	if err != nil {
+		return err
+	}
+	if fi, err := os.Stat(source); err == nil && fi.IsDir() {
+		if source, err = newestBackup(source, path, formats); err != nil {
+			return err
+		}
+	}
+	progress, done := a.progress()
+	report, err := backup.Restore(ctx, backup.Open(source, formats...), path, backup.RestoreOptions{
+		WithoutManifest: r.withoutManifest, DryRun: r.dryRun,
+		Progress: steps(progress),
+	})
+	done()
+	if err != nil {
+		for _, line := range report.Leftover {
+			fmt.Fprintln(a.errs, "holdfast:", output.Visible(line))
+		}
+		return restoreFailed(err)
+	}
+	if a.format != output.Table {
+		var rows [][]any
+		for _, line := range append(restoreLines(report), report.Plan...) {
+			rows = append(rows, []any{line})
+		}
+		return a.printer().Document(report, output.Grid(rows, "what"))
+	}
+	return a.printLines(restoreLines(report))
+}
+
+func restoreFailed(err error) error {
+	var use *backup.InUseError
+	if errors.As(err, &use) {
+		return exitcode.With(exitcode.Busy, err)
+	}
+	return cannotCreate(backupFailed(err))
+}
+
+// newestBackup finds the newest verified backup of a database of that name.
+func newestBackup(dir, path string, formats []backup.Format) (string, error) {
+	entries, err := backup.List(dir, formats...)
+	if err != nil {
+		return "", err
+	}
+	name := backup.DatabaseName(path)
+	for _, e := range entries {
+		if e.Verified && e.Database == name {
+			return e.Path, nil
+		}
+	}
+	return "", exitcode.With(exitcode.Missing, fmt.Errorf("%s has no verified backup of a database named %s; holdfast backup --list shows what is there", dir, name))
+}
+
+func restoreLines(r backup.RestoreReport) (lines []string) {
+	lines = append(lines, r.Leftover...)
+	taken := "without a manifest"
+	if !r.RestoredTo.IsZero() {
+		taken = "of " + r.RestoredTo.UTC().Format(time.RFC3339)
+	}
+	if r.DryRun {
+		lines = append(lines, fmt.Sprintf("would restore %s %s to %s, and for that:", r.Source, taken, r.Database))
+		for i, step := range r.Plan {
+			lines = append(lines, fmt.Sprintf("  %d. %s", i+1, step))
+		}
+		return lines
+	}
+	lines = append(lines, fmt.Sprintf("%s is restored from %s %s: %s, verified", r.Database, r.Source, taken, size(r.Bytes)))
+	for _, kept := range r.Kept {
+		lines = append(lines, "kept "+kept)
+	}
+	return lines
+}
