@@ -3,7 +3,6 @@ package holdfast
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -131,7 +130,7 @@ func (d *database) backup(ctx context.Context, dst string, o backupOptions) (inf
 		return info, err
 	}
 	dir := filepath.Dir(dst)
-	work, err := sidelock.NewDir(dir, partialDirs)
+	work, err := sidelock.NewDir(dir, manifest.PartialDirs, manifest.Undo)
 	if err != nil {
 		return info, err
 	}
@@ -140,7 +139,7 @@ func (d *database) backup(ctx context.Context, dst string, o backupOptions) (inf
 	if o.progress != nil {
 		cfg.Phase = func(phase string, done, total int64) { o.progress(BackupProgress{phase, done, total}) }
 	}
-	m, err := d.takeCopy(ctx, work.Path("copy.db"), cfg)
+	m, err := d.takeCopy(ctx, work.Path(manifest.CopyName), cfg)
 	if err != nil {
 		return info, err
 	}
@@ -148,7 +147,7 @@ func (d *database) backup(ctx context.Context, dst string, o backupOptions) (inf
 	if d.memory == nil {
 		m.Source, m.SourceID = d.path, d.id.String()
 	}
-	if err := publish(work, m); err != nil {
+	if err := manifest.Publish(work.Path(""), m, dbfile.SyncDir); err != nil {
 		return info, err
 	}
 	return BackupInfo(m), nil
@@ -229,30 +228,4 @@ func (d *database) takeCopy(ctx context.Context, path string, cfg manifest.Confi
 		err = errClosedUnder
 	}
 	return m, err
-}
-
-// partialDirs begin the names of directories of backups that aren't done.
-const partialDirs = ".holdfast-partial-"
-
-// publish gives the copy its name and puts the manifest beside it. The manifest
-// goes first, and only where none is, so that it belongs to this copy: whatever
-// happens in between, no copy has a manifest that isn't its own.
-func publish(work *sidelock.Dir, m manifest.Manifest) error {
-	name := m.Destination + manifest.Suffix
-	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return fmt.Errorf("%w; it belongs to no backup or to another: remove it, or name another file", err)
-	}
-	_, err = f.Write(m.Encode())
-	err = errors.Join(err, f.Sync(), f.Close())
-	if _, e := os.Lstat(m.Destination); err == nil && !errors.Is(e, fs.ErrNotExist) {
-		err = &fs.PathError{Op: "create", Path: m.Destination, Err: fs.ErrExist}
-	}
-	if err == nil {
-		err = os.Rename(work.Path("copy.db"), m.Destination)
-	}
-	if err != nil {
-		return single(errors.Join(err, os.Remove(name)))
-	}
-	return dbfile.SyncDir(filepath.Dir(m.Destination))
 }

@@ -237,16 +237,28 @@ var openings = []opening{
 		"a copy in a directory of its own, after its connection was closed; package backup looks before whether this process has the file open",
 	},
 	{
-		"backup.go publish os.OpenFile",
+		"internal/maintain/manifest/publish.go write os.OpenFile",
 		"O_EXCL: a manifest, which is no database",
 	},
 	{
-		"backup.go publish os.Remove",
+		"internal/maintain/manifest/publish.go Publish os.Link",
+		"a manifest",
+	},
+	{
+		"internal/maintain/manifest/publish.go Publish os.Remove",
 		"the manifest that this call has just made",
 	},
 	{
-		"backup.go publish os.Rename",
+		"internal/maintain/manifest/publish.go Publish os.Rename",
 		"a copy that nobody has opened, to a name that is nobody's",
+	},
+	{
+		"internal/maintain/manifest/publish.go Undo os.ReadFile",
+		"manifests, by names that no database of SQLite's has",
+	},
+	{
+		"internal/maintain/manifest/publish.go Undo os.Remove",
+		"a manifest without a copy, of a backup whose owner is dead",
 	},
 	{
 		"backup/source.go readManifest os.ReadFile",

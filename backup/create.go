@@ -41,7 +41,7 @@ func Create(ctx context.Context, db *holdfast.DB, dst string, format Format, pro
 	if err != nil {
 		return Info{}, err
 	}
-	work, err := sidelock.NewDir(filepath.Dir(dst), ".holdfast-partial-")
+	work, err := sidelock.NewDir(filepath.Dir(dst), manifest.PartialDirs, manifest.Undo)
 	if err != nil {
 		return Info{}, err
 	}

@@ -24,9 +24,10 @@ const abandoned = time.Minute
 // NewDir makes a directory, private to the user, whose name begins with prefix, in
 // base. It removes those in base that begin so and whose owners are dead, a minute
 // after they were made at the earliest; where locks belong to the process (neither
-// Linux nor Windows) it can't tell, and removes none.
-func NewDir(base, prefix string) (*Dir, error) {
-	sweep(base, prefix, time.Now().Add(-abandoned))
+// Linux nor Windows) it can't tell, and removes none. undo, if it is not nil, is
+// called with each of them before, to take back what has left it.
+func NewDir(base, prefix string, undo func(dir string)) (*Dir, error) {
+	sweep(base, prefix, time.Now().Add(-abandoned), undo)
 	path, err := os.MkdirTemp(base, prefix)
 	if err != nil {
 		return nil, err
@@ -51,7 +52,7 @@ func (d *Dir) lock() string { return d.Path("owner" + Suffix) }
 // database in it must be closed before.
 func (d *Dir) Remove() error { return errors.Join(d.owner.Close(), os.RemoveAll(d.path)) }
 
-func sweep(base, prefix string, before time.Time) {
+func sweep(base, prefix string, before time.Time, undo func(dir string)) {
 	if runtime.GOOS != "linux" && runtime.GOOS != "windows" {
 		return
 	}
@@ -73,6 +74,9 @@ func sweep(base, prefix string, before time.Time) {
 		free, err := d.owner.TryAcquire()
 		_ = d.owner.Close() // Windows removes no file that is open, and nobody takes up a directory that another made
 		if free && err == nil {
+			if undo != nil {
+				undo(d.path)
+			}
 			_ = os.RemoveAll(d.path)
 		}
 	}

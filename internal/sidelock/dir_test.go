@@ -13,7 +13,7 @@ func TestDirOfADeadOwnerGoes(t *testing.T) {
 		t.Skip("no locks here")
 	}
 	base := t.TempDir()
-	live, err := NewDir(base, "work-")
+	live, err := NewDir(base, "work-", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,9 +35,13 @@ func TestDirOfADeadOwnerGoes(t *testing.T) {
 	if err := os.Chtimes(filepath.Dir(live.Path("a")), at, at); err != nil {
 		t.Fatal(err)
 	}
-	second, err := NewDir(base, "work-")
+	var undone []string
+	second, err := NewDir(base, "work-", func(dir string) { undone = append(undone, filepath.Base(dir)) })
 	if err != nil {
 		t.Fatal(err)
+	}
+	if runtime.GOOS == "linux" && (len(undone) != 1 || undone[0] != "work-dead") {
+		t.Errorf("undone %q", undone)
 	}
 	sweeps := runtime.GOOS == "linux" || runtime.GOOS == "windows"
 	for path, want := range map[string]bool{

@@ -3,6 +3,7 @@ package manifest
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -148,5 +149,36 @@ func TestTakeEndsWithItsContext(t *testing.T) {
 		if !errors.Is(err, context.Canceled) && !(phase == PhaseHash && err == nil) || err != nil && m.Verified {
 			t.Errorf("%s: %+v, %v", phase, m, err)
 		}
+	}
+}
+
+// A kill between the manifest and the copy leaves a manifest, and that is undone;
+// one of a copy that has its name stays.
+func TestPublishAndUndo(t *testing.T) {
+	_, m := taken(t, cfg)
+	noSync := func(string) error { return nil }
+	for _, done := range []bool{false, true} {
+		dir, out := t.TempDir(), t.TempDir()
+		m.Destination = filepath.Join(out, "app.db")
+		must(t, os.WriteFile(filepath.Join(dir, CopyName), nil, 0o600))
+		must(t, Publish(dir, m, noSync))
+		if !done {
+			must(t, os.Rename(m.Destination, filepath.Join(dir, CopyName)))
+		}
+		Undo(dir)
+		if _, err := os.Stat(m.Destination + Suffix); (err == nil) != done {
+			t.Errorf("done %v: %v", done, err)
+		}
+	}
+	dir := t.TempDir()
+	must(t, os.WriteFile(filepath.Join(dir, CopyName), nil, 0o600))
+	m.Destination = filepath.Join(t.TempDir(), "app.db")
+	must(t, os.WriteFile(m.Destination+Suffix, []byte("another's"), 0o600))
+	if err := Publish(dir, m, noSync); !errors.Is(err, fs.ErrExist) {
+		t.Error(err)
+	}
+	Undo(dir)
+	if text, err := os.ReadFile(m.Destination + Suffix); string(text) != "another's" {
+		t.Errorf("%s, %v", text, err)
 	}
 }

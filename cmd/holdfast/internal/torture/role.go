@@ -16,6 +16,7 @@ type role func(ctx context.Context, p *Parent, config json.RawMessage) error
 // roles lists them all.
 func roles() map[string]role {
 	return map[string]role{
+		"back-up":         backUpRole,
 		"clients":         clientsRole,
 		"hold":            holdRole,
 		"live":            lifeRole,
@@ -24,6 +25,7 @@ func roles() map[string]role {
 		"volume":          volumeRole,
 		"visit-damaged":   visitDamagedRole,
 		"write":           writeRole,
+		"write-slots":     writeSlotsRole,
 		"write-when-told": writeWhenToldRole,
 	}
 }

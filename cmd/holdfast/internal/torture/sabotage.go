@@ -17,11 +17,12 @@ const (
 	NoLocks            = "no-locks"             // locks are granted to everybody
 	SwallowCommitError = "swallow-commit-error" // an error at COMMIT is taken for success
 	LostIdempotency    = "lost-idempotency"     // a write is repeated without its key
+	CopyFile           = "copy-file"            // a backup is a copy of the file as it lies there
 )
 
 // SabotageModes lists them all.
 func SabotageModes() []string {
-	return []string{EarlyAck, NoSync, NoLocks, SwallowCommitError, LostIdempotency}
+	return []string{EarlyAck, NoSync, NoLocks, SwallowCommitError, LostIdempotency, CopyFile}
 }
 
 // database is an open database, on a disk of its own if that is sabotaged.

@@ -64,6 +64,7 @@ func Scenarios() []Scenario {
 		carelessOpens(),
 		strangers(),
 		diskFull(),
+		killBackups(),
 		slowSync(),
 		linearizableRegisters(),
 		clockJumps(),
