@@ -297,6 +297,10 @@ var openings = []opening{
 		"O_EXCL: the descriptor exists only if the file did not, so nobody has a lock on it yet",
 	},
 	{
+		"backup/swap.go clear os.Rename",
+		"sidecars of the old database, which is locked or which nobody has open",
+	},
+	{
 		"backup/swap.go swap os.Rename",
 		"the old database and its sidecars: nobody has them open but the connection that has locked them against everybody, or nobody at all",
 	},

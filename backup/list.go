@@ -20,7 +20,8 @@ type Entry struct {
 	Path     string    `json:"path"`
 	Database string    `json:"database"` // the name of the database without its extension: "app"
 	TakenAt  time.Time `json:"taken_at"`
-	Bytes    int64     `json:"bytes"` // of the file
+	Source   string    `json:"source,omitempty"` // the path of the database, of a plain copy
+	Bytes    int64     `json:"bytes"`            // of the file
 	// Verified: it has been proven when it was made, or it would not have this name;
 	// a plain copy besides has its manifest, which agrees with its size. [Verify]
 	// reads it.
@@ -54,7 +55,7 @@ func List(dir string, formats ...Format) ([]Entry, error) {
 		e.Path, e.Bytes, e.Verified = filepath.Join(dir, f.Name()), fi.Size(), true
 		if plain {
 			info, err := readManifest(e.Path + manifest.Suffix)
-			e.Verified = err == nil && info.Verified && info.Bytes == e.Bytes
+			e.Source, e.Verified = info.Source, err == nil && info.Verified && info.Bytes == e.Bytes
 		}
 		entries = append(entries, e)
 	}
@@ -80,15 +81,17 @@ func parseName(name string, formats []Format) (e Entry, plain, ok bool) {
 	return Entry{Database: name[:dash], TakenAt: taken}, plain, err == nil
 }
 
-// Prune removes the backups in dir, of the database that is named as in
-// [Entry.Database], that r doesn't keep. It returns those that it has removed, also
-// with an error. A copy that this process has open is left alone.
-func Prune(dir, database string, r Retention, formats ...Format) (removed []Entry, err error) {
+// Prune removes the backups in dir of the database at path ([holdfast.DB.Path])
+// that r doesn't keep. They are told by its name, and plain copies also by its path:
+// archives of two databases of one name need two directories. It returns those that
+// it has removed, also with an error. A copy that this process has open is left alone.
+func Prune(dir, path string, r Retention, formats ...Format) (removed []Entry, err error) {
 	entries, err := List(dir, formats...)
 	if err != nil {
 		return nil, err
 	}
-	entries = slices.DeleteFunc(entries, func(e Entry) bool { return e.Database != database })
+	name := DatabaseName(path)
+	entries = slices.DeleteFunc(entries, func(e Entry) bool { return e.Database != name || e.Source != "" && e.Source != path })
 	_, drop := Retain(entries, r)
 	for _, e := range drop {
 		wal, shm, journal, _, _ := dbfile.Sidecars(e.Path)

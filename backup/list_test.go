@@ -34,7 +34,10 @@ func TestListAndPrune(t *testing.T) {
 	if name := backup.DatabaseName(db.Path()); name != "my-app" || entries[0].Database != name {
 		t.Errorf("%q, %+v", name, entries[0])
 	}
-	removed, err := backup.Prune(dir, "my-app", backup.Retention{Last: 2})
+	if removed, err := backup.Prune(dir, filepath.Join(dir, "my-app.db"), backup.Retention{Last: 1}); len(removed) != 0 || err != nil {
+		t.Errorf("of another database of that name: %+v, %v", removed, err)
+	}
+	removed, err := backup.Prune(dir, db.Path(), backup.Retention{Last: 2})
 	must(t, err)
 	if len(removed) != 1 || removed[0].Path != made[1].Destination {
 		t.Errorf("%+v", removed)
@@ -44,7 +47,7 @@ func TestListAndPrune(t *testing.T) {
 	if len(files) != 2*2+1+4 {
 		t.Errorf("%v", files)
 	}
-	removed, err = backup.Prune(dir, "my-app", backup.Retention{})
+	removed, err = backup.Prune(dir, db.Path(), backup.Retention{})
 	if len(removed) != 0 || err != nil {
 		t.Errorf("%+v, %v", removed, err)
 	}

@@ -294,6 +294,9 @@ func (r *restore) unpack(ctx context.Context, path string) (info holdfast.Backup
 	if err == nil && s.info.Schema != "" {
 		err = s.compare(r.src.Name())
 	}
+	if old, e := os.Stat(r.path); err == nil && e == nil {
+		err = likeOld(path, old)
+	}
 	if err == nil {
 		err = f.Sync()
 	}
@@ -350,8 +353,29 @@ func (r *restore) prove(ctx context.Context, path string, info holdfast.BackupIn
 }
 
 // unused fails if a process has the file at path open; besides this one, if it has
-// locked it for the restore.
+// locked it for the restore. It looks for a moment: the child of a program that
+// starts another has all its files until it becomes that other, and one that ends
+// has some for as long as the kernel clears up.
 func (r *restore) unused(ctx context.Context, path string, lockedHere bool) error {
+	for n := 1; ; n++ {
+		err := r.look(ctx, path, lockedHere)
+		if use := (*InUseError)(nil); !errors.As(err, &use) || n == looks {
+			return err
+		}
+		select {
+		case <-time.After(lookPause):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+const (
+	looks     = 10
+	lookPause = 20 * time.Millisecond
+)
+
+func (r *restore) look(ctx context.Context, path string, lockedHere bool) error {
 	openers, err := outside.Openers(ctx, path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil

@@ -494,6 +494,30 @@ func TestRestoreThatFails(t *testing.T) {
 	}
 }
 
+// One at a time: the second would unpack over the first.
+func TestTwoRestores(t *testing.T) {
+	t.Parallel()
+	source := newBackup(t)
+	path := filepath.Join(t.TempDir(), "app.db")
+	withLog(t, path)
+	var o backup.RestoreOptions
+	o.OnStep(func(name string) {
+		if name == "unpacked" {
+			if _, err := backup.Restore(t.Context(), backup.File(source), path, backup.RestoreOptions{}); !errors.Is(err, holdfast.ErrBusy) {
+				t.Error(err)
+			}
+		}
+	})
+	if runtime.GOOS != "linux" && runtime.GOOS != "windows" {
+		t.Skip("here locks belong to the process, which doesn't conflict with itself")
+	}
+	_, err := backup.Restore(t.Context(), backup.File(source), path, o)
+	must(t, err)
+	if got := holds(t, path); got != restored {
+		t.Errorf("it is %q", got)
+	}
+}
+
 func TestRestoreOfWhatHasNoManifest(t *testing.T) {
 	t.Parallel()
 	src, path := filepath.Join(t.TempDir(), "b.db"), filepath.Join(t.TempDir(), "app.db")

@@ -34,7 +34,7 @@ type note struct {
 // error, settle finds out how far it came.
 func (r *restore) swap(ctx context.Context, fresh string) error {
 	n := note{Aside: r.aside}
-	held, err := r.takeOver(fresh, &n)
+	held, err := r.takeOver(&n)
 	if err != nil {
 		return err
 	}
@@ -47,17 +47,7 @@ func (r *restore) swap(ctx context.Context, fresh string) error {
 	if !renamesOpenFiles { // then the system keeps who has it open from losing it
 		held.release()
 	}
-	for _, s := range sidecars {
-		err := os.Rename(r.path+s, r.aside+s)
-		switch {
-		case err == nil:
-			r.report.Kept = append(r.report.Kept, r.aside+s)
-		case !errors.Is(err, fs.ErrNotExist):
-			return err
-		}
-		r.at("moved" + s)
-	}
-	if err := dbfile.SyncDir(filepath.Dir(r.path)); err != nil {
+	if err := r.clear(); err != nil {
 		return err
 	}
 	r.at("cleared")
@@ -89,6 +79,21 @@ func (r *restore) swap(ctx context.Context, fresh string) error {
 	r.at("kept")
 	r.report.Kept = append([]string{r.aside}, r.report.Kept...)
 	return r.syncBoth()
+}
+
+// clear takes the sidecars aside.
+func (r *restore) clear() error {
+	for _, s := range sidecars {
+		err := os.Rename(r.path+s, r.aside+s)
+		switch {
+		case err == nil:
+			r.report.Kept = append(r.report.Kept, r.aside+s)
+		case !errors.Is(err, fs.ErrNotExist):
+			return err
+		}
+		r.at("moved" + s)
+	}
+	return dbfile.SyncDir(filepath.Dir(r.path))
 }
 
 func (r *restore) syncBoth() error {
@@ -126,20 +131,16 @@ func (h *hold) release() {
 	}
 }
 
-// takeOver locks the old database so that nobody can begin to use it, brings its
-// log into it, and gives the new file its mode and owner.
-func (r *restore) takeOver(fresh string, n *note) (*hold, error) {
+// takeOver locks the old database so that nobody can begin to use it, and brings
+// its log into it.
+func (r *restore) takeOver(n *note) (*hold, error) {
 	h := new(hold)
-	before, err := os.Stat(r.path)
-	if errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(r.path); errors.Is(err, fs.ErrNotExist) {
 		return h, nil
-	}
-	if err != nil {
+	} else if err != nil {
 		return h, err
 	}
-	if err := likeOld(fresh, before); err != nil {
-		return h, err
-	}
+	var err error
 	h.conn, err = lockOld(r.path)
 	if err != nil {
 		h.release()

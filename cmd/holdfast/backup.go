@@ -49,7 +49,7 @@ manifest is inside. Archives are unpacked again and compared before they get the
 --keep removes older backups of the database from the directory, after a new one was made:
 last=3,hourly=24,daily=7,weekly=4,monthly=12, or some of these, in UTC; a backup that any
 of them wants is kept. The newest verified backup is never removed, and what isn't
-verified neither.
+verified neither. Archives of two databases of one name need two directories.
 
 --list shows the backups in a directory. --check reads backups to their ends, and says by
 its exit code whether each byte is what it was.
@@ -82,6 +82,11 @@ A volume without room for the copy, and 64 MiB besides, is refused before it is 
 			return a.backup(ctx, args[0], args[1], r)
 		},
 	}
+	r.flags(cmd)
+	return cmd
+}
+
+func (r *backupRequest) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.BoolVar(&r.compress, "compress", false, "make an archive compressed by zstd")
 	f.StringArrayVar(&r.recipients, "encrypt-to", nil, "make an archive that this `recipient` can read, a public key of age; may be repeated")
@@ -91,7 +96,6 @@ A volume without room for the copy, and 64 MiB besides, is refused before it is 
 	f.BoolVar(&r.references, "references", false, "check foreign keys too")
 	f.BoolVar(&r.list, "list", false, "list the backups in a directory")
 	f.BoolVar(&r.check, "check", false, "read backups and compare them with their manifests")
-	return cmd
 }
 
 // backupAnswer is what backup --json prints.
@@ -125,7 +129,7 @@ func (a *app) backup(ctx context.Context, path, dst string, r backupRequest) err
 	}
 	answer := backupAnswer{Info: info, Removed: []string{}}
 	if !retention.All() {
-		removed, e := backup.Prune(filepath.Dir(info.Destination), backup.DatabaseName(db.Path()), retention, formats()...)
+		removed, e := backup.Prune(filepath.Dir(info.Destination), db.Path(), retention, formats()...)
 		for _, old := range removed {
 			answer.Removed = append(answer.Removed, old.Path)
 		}
