@@ -230,11 +230,12 @@ var configRules = []struct {
 	{"`database.cache_size` wins over `database.memory_budget`. It is for each connection: a note gives the total when that is more than the budget. A budget below 64 KiB for each connection is exceeded, with a note.", checkCache},
 	{"`database.synchronous` = OFF without `limits.allow_unsafe` is an error. EXTRA means FULL in WAL mode, and NORMAL without WAL can corrupt the file on power loss; both get a note.", checkSynchronous},
 	{"`database.page_size` that is no power of two, and `database.file_mode` that is not octal, withholds the file from its owner or grants more than reading and writing, are errors.", checkFile},
-	{"With `database.read_only` the keys of `writer` and `retry_logic`, `database.page_size`, `database.auto_vacuum`, `database.file_mode` and `database.control_socket` are ignored; a note lists those that were changed.", checkReadOnly},
+	{"With `database.read_only` the keys of `writer` and `retry_logic`, `database.page_size`, `database.auto_vacuum`, `database.file_mode`, `database.control_socket`, `maintenance.checkpoints` and `maintenance.wal_limit` are ignored; a note lists those that were changed.", checkReadOnly},
 	{"`connection_pool.idle_timeout` above `connection_pool.connection_lifetime`, and `connection_pool.leak_threshold` above `connection_pool.max_lease_age`, never come true and get a note.", checkAges},
 	{"With `limits.untrusted_sql` the database is opened as with `database.read_only`, and limits that are not set get low values. `limits.untrusted_file` excludes `database.mmap_size`.", checkUntrusted},
 	{"If one of `connection_pool.read_ahead_rows` and `connection_pool.read_ahead_bytes` is off, nothing is read ahead and the other is ignored, with a note.", checkReadAhead},
 	{"`retry_logic.base_wait_time` above `retry_logic.max_wait_time` is an error. Without `exponential_backoff` the longest pause is never reached, and with `max_retries` off there are no pauses: keys that were changed in vain get a note.", checkRetry},
+	{"Without `maintenance.enabled`, `maintenance.wal_limit` is ignored, and so is `maintenance.checkpoints` unless it is EXTERNAL; a note lists those that were changed.", checkMaintenance},
 	{"`writer.join_threshold` above `writer.max_group_duration` gets a note: one such transaction outlasts its group. With `writer.max_group` = 1 nothing is shared, and both are ignored, with a note.", checkWriter},
 }
 
@@ -302,10 +303,22 @@ func checkFile(c Config, f *configFindings) {
 	}
 }
 
+func checkMaintenance(c Config, f *configFindings) {
+	if c.Maintenance.Enabled.Enabled() {
+		return
+	}
+	keys := []string{"maintenance.wal_limit"}
+	if c.Maintenance.Checkpoints != "EXTERNAL" {
+		keys = append(keys, "maintenance.checkpoints")
+	}
+	f.ignored("maintenance.enabled is off", keys...)
+}
+
 func checkReadOnly(c Config, f *configFindings) {
 	if c.Database.ReadOnly {
 		f.ignored("database.read_only is set", "writer.", "retry_logic.",
-			"database.page_size", "database.auto_vacuum", "database.file_mode", "database.control_socket")
+			"database.page_size", "database.auto_vacuum", "database.file_mode", "database.control_socket",
+			"maintenance.checkpoints", "maintenance.wal_limit")
 	}
 }
 

@@ -97,7 +97,7 @@ type Error struct {
 
 // Holder is who holds a lock.
 type Holder struct {
-	Kind     string    // "transaction", "statement", "exclusive work" or "another process"
+	Kind     string    // "transaction", "statement", "exclusive work" or "another process"; "rows" or "read transaction" in the way of a checkpoint, and of what was evicted
 	CallSite string    // "billing.go:88 (shop/billing.Charge)", if it is in this process
 	SQL      string    // its last statement, without literals
 	Since    time.Time // when it got the lock, or was first in the way; zero if unknown
@@ -348,6 +348,7 @@ func (e *Error) classify(err error) {
 	var self *writer.SelfDeadlockError
 	var argument *session.ArgumentError
 	var config *ConfigError
+	var evicted *session.EvictedError
 	switch {
 	case errors.As(err, &config):
 		e.kind, e.err = ErrRefused, err
@@ -372,6 +373,10 @@ func (e *Error) classify(err error) {
 		e.kind = ErrInvalid
 		e.setCode(sqlite.ResultMisuse)
 		return
+	}
+	if errors.As(err, &evicted) {
+		l := evicted.Lease
+		e.Holder = &Holder{Kind: string(l.Kind), CallSite: callSite(l.Site), SQL: stats.Fingerprint(l.Last), Since: l.Since}
 	}
 	for _, f := range failures {
 		if errors.Is(err, f.match) {

@@ -60,8 +60,19 @@ func TestOutsider(t *testing.T) {
 				_, err = c.QueryInt64("SELECT count(*) FROM t")
 			}
 			answer = sqlite.Code(err).String()
+		case "read": // begins to read and keeps the snapshot
+			c, err := sqlite.Open(path, sqlite.OpenReadWrite)
+			held = append(held, c)
+			if err == nil {
+				err = c.Exec("BEGIN; SELECT count(*) FROM t")
+			}
+			answer = sqlite.Code(err).String()
 		case "lock": // takes the write lock past SQLite, as a POSIX lock
-			if err := posixWriteLock(path + "-shm"); err != nil {
+			if err := posixWriteLock(path+"-shm", writeByte); err != nil {
+				answer = err.Error()
+			}
+		case "checkpoint": // and that of a checkpoint
+			if err := posixWriteLock(path+"-shm", checkpointByte); err != nil {
 				answer = err.Error()
 			}
 		case "touch": // breaks the rule
@@ -81,6 +92,12 @@ func TestOutsider(t *testing.T) {
 		}
 	}
 }
+
+// The bytes of the shared memory that stand for a writer and for a checkpoint.
+const (
+	writeByte      = 120
+	checkpointByte = 121
+)
 
 // begin asks for the write lock once. The Conn is to be closed either way.
 func begin(path string) (*sqlite.Conn, error) {

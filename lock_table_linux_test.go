@@ -85,12 +85,12 @@ func lockRows(t *testing.T, name string) (rows string) {
 	return rows
 }
 
-// posixWriteLock takes the lock of a writer (https://www.sqlite.org/walformat.html#wal_locks)
+// posixWriteLock takes a lock of the shared memory (https://www.sqlite.org/walformat.html#wal_locks)
 // for as long as the process lives and closes no descriptor of the file.
-func posixWriteLock(shm string) error {
+func posixWriteLock(shm string, at int64) error {
 	fd, err := syscall.Open(shm, syscall.O_RDWR|syscall.O_CLOEXEC, 0)
 	if err != nil {
 		return err
 	}
-	return syscall.FcntlFlock(uintptr(fd), syscall.F_SETLK, &syscall.Flock_t{Type: syscall.F_WRLCK, Start: 120, Len: 1})
+	return syscall.FcntlFlock(uintptr(fd), syscall.F_SETLK, &syscall.Flock_t{Type: syscall.F_WRLCK, Start: at, Len: 1})
 }

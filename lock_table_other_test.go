@@ -12,4 +12,4 @@ type lockTable []string
 
 func tableOf(*testing.T, int, string) lockTable { return nil }
 
-func posixWriteLock(string) error { return errors.ErrUnsupported } // SQLite takes it itself
+func posixWriteLock(string, int64) error { return errors.ErrUnsupported } // SQLite takes it itself

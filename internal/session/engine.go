@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql/driver"
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -30,6 +31,29 @@ var (
 	// ErrTxLost: SQLite has rolled the transaction back by itself.
 	ErrTxLost = errors.New("the transaction was rolled back; nothing of it was written")
 )
+
+// EvictedError is ErrEvicted with what was ended and the two places: where it was
+// begun, and where the caller that still had it wanted to go on.
+type EvictedError struct {
+	Lease locks.Lease
+	Used  locks.Site
+	Age   time.Duration
+}
+
+func (e *EvictedError) Error() string {
+	return fmt.Sprintf("%s: %s begun at %s, %s ago, used again at %s", ErrEvicted, e.Lease.Kind, e.Lease.Site, e.Age.Round(time.Millisecond), e.Used)
+}
+
+// Unwrap makes it ErrEvicted.
+func (e *EvictedError) Unwrap() error { return ErrEvicted }
+
+// evictedBy is the error for the caller who still has l.
+func evictedBy(l *locks.Lease) error {
+	used, _ := locks.Caller()
+	// Not the whole of it, which the watchdog may be writing to.
+	known := locks.Lease{Kind: l.Kind, Site: l.Site, Since: l.Since, SQL: l.SQL, Last: l.Last}
+	return &EvictedError{Lease: known, Used: used, Age: time.Since(l.Since)}
+}
 
 // Config is what a session needs from the rest of the library.
 type Config struct {

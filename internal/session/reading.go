@@ -127,7 +127,7 @@ func (r *Reading) Next() (row bool, err error) {
 	}
 	row, err = r.step(r.stmt)
 	if r.stop.told.Load() {
-		return false, r.fail(ErrEvicted)
+		return false, r.fail(evictedBy(r.lease))
 	}
 	if err != nil {
 		return false, r.fail(err)

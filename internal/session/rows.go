@@ -210,12 +210,12 @@ func (r *Rows) nextInTx(dest []driver.Value) error {
 func (r *Rows) readOn(dest []driver.Value) error {
 	f := r.feed
 	if f.evicted {
-		return f.fail(ErrEvicted)
+		return f.fail(evictedBy(f.lease))
 	}
 	row, err := f.step(r.stmt)
 	if err != nil {
 		if f.stop.told.Load() {
-			err = ErrEvicted
+			err = evictedBy(f.lease)
 		}
 		return f.fail(err)
 	}

@@ -62,7 +62,12 @@ func control(c *sqlite.Conn, sql string) error {
 
 // usable tells why no statement can run in the transaction, if so. mu is held:
 // the evictor may be ending it.
-func (t *transaction) usable() error { return t.over }
+func (t *transaction) usable() error {
+	if t.over == ErrEvicted {
+		return evictedBy(&t.lease)
+	}
+	return t.over
+}
 
 // arm lets the context of one statement end its waits and the statement.
 func (t *transaction) arm(ctx context.Context, budget time.Duration, sql string) {
@@ -178,7 +183,7 @@ func (t *transaction) after(err error) error {
 	if t.stop.told.Load() {
 		t.finish(func() error { return t.endEngine(err) }, ErrEvicted)
 		t.c.e.cfg.Counters.Evictions.Add(1)
-		return ErrEvicted
+		return t.usable()
 	}
 	if t.write == nil && t.gate == nil && sqlite.Code(err).Primary() == sqlite.ResultReadOnly {
 		return fmt.Errorf("%w (begun at %s): %w", ErrReadOnlyTx, t.site, err)
@@ -267,7 +272,7 @@ func (c *Conn) endTx(ctx context.Context, commit bool) error {
 	defer func() { c.tx = nil }()
 	if t.over != nil {
 		if commit {
-			return t.over
+			return t.usable()
 		}
 		return nil
 	}

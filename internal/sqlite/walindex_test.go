@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"slices"
 	"testing"
 	"unsafe"
 
@@ -126,4 +127,51 @@ func TestLogState(t *testing.T) {
 	if _, _, known := memory.LogState(); known {
 		t.Error("a database in memory has a log")
 	}
+}
+
+// PinningSlots names the slots of those who keep the log from being copied, and
+// only those.
+func TestPinningSlots(t *testing.T) {
+	db := newTestDB(t, "CREATE TABLE t(a)")
+	w, old, older, own := db.open(), db.open(), db.open(), db.open()
+	must(t, w.WALAutocheckpoint(0))
+	wantInt(t, own, 0, "SELECT count(*) FROM t")
+	slots := func(want ...int) {
+		t.Helper()
+		if got := own.PinningSlots(); !slices.Equal(got, want) {
+			t.Errorf("slots %v, want %v", got, want)
+		}
+	}
+	copyLog := func() (log, copied int) {
+		t.Helper()
+		log, copied, err := own.WALCheckpoint("main", CheckpointPassive)
+		must(t, err)
+		return log, copied
+	}
+	slots()
+	mustExec(t, w, "INSERT INTO t VALUES (1)")
+	mustExec(t, older, "BEGIN; SELECT count(*) FROM t")
+	mustExec(t, w, "INSERT INTO t VALUES (2)")
+	mustExec(t, old, "BEGIN; SELECT count(*) FROM t")
+	mustExec(t, w, "INSERT INTO t VALUES (3)")
+	if log, copied := copyLog(); copied >= log {
+		t.Errorf("%d of %d frames are copied past a reader", copied, log)
+	}
+	got := own.PinningSlots()
+	if len(got) < 3 || got[0] != 0 {
+		t.Fatalf("slots %v", got)
+	}
+	first, second := got[1], got[2]
+	if wal, _ := walIndex(older.mainTree()); int(wal.FreadLock) != first {
+		t.Errorf("the oldest reader has slot %d, not %d", wal.FreadLock, first)
+	}
+	if wal, _ := walIndex(old.mainTree()); int(wal.FreadLock) != second {
+		t.Errorf("the next has slot %d, not %d", wal.FreadLock, second)
+	}
+	mustExec(t, older, "COMMIT")
+	mustExec(t, old, "COMMIT")
+	if log, copied := copyLog(); copied != log {
+		t.Errorf("%d of %d frames are copied", copied, log)
+	}
+	slots()
 }

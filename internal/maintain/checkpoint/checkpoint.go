@@ -70,6 +70,7 @@ type Checkpointer struct {
 	conn   *sqlite.Conn
 	frame  int64 // bytes of a frame
 	press  pressing
+	held   time.Time // since when the writer is
 	stuck  stuck
 	role   role
 	tables tables
@@ -223,6 +224,7 @@ func (c *Checkpointer) Close() error {
 type progress struct {
 	log, copied int
 	anew        bool // the next write begins it anew: nobody reads in it
+	stands      bool // the last pass has copied nothing: somebody reads an older state
 }
 
 func (p progress) left() int { return p.log - p.copied }

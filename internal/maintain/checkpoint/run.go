@@ -38,12 +38,15 @@ func (c *Checkpointer) run(ctx context.Context, now time.Time, quiet bool) (prog
 		return progress{}, nil
 	}
 	begun := c.commits()
-	p, err := c.copyMost(ctx)
-	if err == nil && c.worthAPause(p, quiet) {
-		p, err = c.catchUp(ctx, p, quiet)
+	p, err := c.known(), error(nil)
+	pressed := false
+	if c.over(p) {
+		p, pressed, err = c.pressOn(ctx, now, p)
 	}
-	if err == nil && c.over(p) {
-		p, err = c.pressOn(ctx, now, p)
+	if !pressed && err == nil {
+		if p, err = c.copyMost(ctx); err == nil && c.worthAPause(p, quiet) {
+			p, err = c.catchUp(ctx, p, quiet)
+		}
 	}
 	if err != nil && err != errTaken {
 		c.judgeError(now, err)
@@ -87,6 +90,7 @@ func (c *Checkpointer) copyMost(ctx context.Context) (progress, error) {
 	for pass := 1; err == nil && p.left() > fewFrames && pass < maxPasses; pass++ {
 		before := p.copied
 		if p, err = c.passive(ctx); p.copied == before {
+			p.stands = true
 			break
 		}
 	}
@@ -100,7 +104,10 @@ func (c *Checkpointer) copyMost(ctx context.Context) (progress, error) {
 func (c *Checkpointer) worthAPause(p progress, quiet bool) bool {
 	switch {
 	case p.left() > fewFrames:
-		return false // a reader is in the way, or the disk
+		// A reader is in the way, or the writer is faster than the disk. That one
+		// has to be slowed down: on a busy disk a writer that syncs nothing filled
+		// the log three times as fast as it was copied.
+		return !p.stands && p.log >= 4*c.seenStep()
 	case p.left() > 0:
 		return !quiet
 	}
@@ -135,29 +142,51 @@ func (c *Checkpointer) over(p progress) bool {
 
 // catchUp copies what is left while nobody writes, between two groups of the
 // writer. After that the next one to write begins the log anew, unless somebody
-// reads in it: a log that has missed that moment before waits for it a little.
+// reads in it.
 func (c *Checkpointer) catchUp(ctx context.Context, p progress, quiet bool) (progress, error) {
+	h := c.pause(ctx)
+	if h == nil {
+		return p, ctx.Err()
+	}
+	p, err := c.finish(ctx, h, quiet)
+	c.goOn(h, err)
+	return p, err
+}
+
+// pause takes the writer between two of its groups. Nil: somebody's transaction has
+// it, or another process, and it is left to them.
+func (c *Checkpointer) pause(ctx context.Context) *writer.Held {
 	// The wait ends with a context: one that ends with a budget counts as a conflict.
 	limited, cancel := context.WithTimeout(ctx, holdBudget)
 	defer cancel()
 	h, err := c.cfg.Writer.Hold(limited, writer.Request{Priority: writer.High, SQL: statement, Budget: time.Minute})
 	if err != nil {
-		return p, ctx.Err() // somebody's transaction, or another process: next time
+		return nil
 	}
-	begun := time.Now()
-	c.cfg.Pool.Cool()
-	if p, err = c.passive(ctx); err == nil && p.left() == 0 {
-		switch {
-		case c.tooLarge(quiet):
-			p, err = c.end(ctx, h, sqlite.CheckpointTruncate, truncateWait)
-		case c.missed(p):
-			p, err = c.end(ctx, h, sqlite.CheckpointRestart, restartWait)
-		}
-	}
+	c.held = time.Now()
+	return h
+}
+
+// goOn gives the writer back.
+func (c *Checkpointer) goOn(h *writer.Held, err error) {
 	h.Release(err)
 	c.mu.Lock()
-	c.count.longest = max(c.count.longest, time.Since(begun))
+	c.count.longest = max(c.count.longest, time.Since(c.held))
 	c.mu.Unlock()
+}
+
+// finish copies what is left, which is all there will be. A log that has missed the
+// moment to begin anew before waits for it a little.
+func (c *Checkpointer) finish(ctx context.Context, h *writer.Held, quiet bool) (progress, error) {
+	c.cfg.Pool.Cool()
+	p, err := c.passive(ctx)
+	switch {
+	case err != nil || p.left() > 0:
+	case c.tooLarge(quiet):
+		return c.end(ctx, h, sqlite.CheckpointTruncate, truncateWait)
+	case c.missed(p):
+		return c.end(ctx, h, sqlite.CheckpointRestart, restartWait)
+	}
 	return p, err
 }
 
@@ -193,30 +222,41 @@ const (
 	longReader  = time.Second // such a one is waited for in vain
 )
 
-// pressOn makes the moment in which nobody reads in the log.
-func (c *Checkpointer) pressOn(ctx context.Context, now time.Time, p progress) (progress, error) {
+// pressOn makes the moment in which nobody reads in the log; tried says that it was
+// time for that. The writer goes on until the readers are gone, unless it is so fast
+// that the log would double meanwhile.
+func (c *Checkpointer) pressOn(ctx context.Context, now time.Time, p progress) (q progress, tried bool, err error) {
 	if c.role != owns || now.Before(c.press.again) {
-		return p, nil
+		return p, false, nil
 	}
 	if l, ok := c.oldestReader(); ok && now.Sub(l.Since) > longReader {
-		return p, nil
+		return p, false, nil
+	}
+	var h *writer.Held
+	if int64(p.log)*c.frame > c.cfg.Limit/2*3 {
+		if h = c.pause(ctx); h == nil {
+			return p, false, ctx.Err()
+		}
 	}
 	c.mu.Lock()
 	c.count.readerHolds++
 	c.mu.Unlock()
 	release, idle := c.cfg.Pool.Hold(ctx, readersHeld)
-	defer release()
-	var err error
-	if idle {
-		if p, err = c.copyMost(ctx); err == nil {
-			p, err = c.catchUp(ctx, p, false)
-		}
+	if idle && h == nil {
+		h = c.pause(ctx)
 	}
+	if idle && h != nil {
+		p, err = c.finish(ctx, h, false)
+	}
+	if h != nil {
+		c.goOn(h, err)
+	}
+	release()
 	if p.anew {
 		c.press = pressing{}
 	} else {
 		c.press.pause = min(max(2*c.press.pause, firstPause), longPause)
 		c.press.again = now.Add(c.press.pause)
 	}
-	return p, err
+	return p, true, err
 }
