@@ -469,6 +469,9 @@ func (d *database) engine(readOnly bool) *session.Engine {
 	if readOnly {
 		cfg.Writer = nil
 	}
+	if d.checkpoints != nil {
+		cfg.Checkpoint = d.checkpoints.Exclude
+	}
 	if d.control != nil {
 		cfg.Statements = &d.ran
 	}

@@ -70,6 +70,10 @@ type Config struct {
 	// Sidecar tells whether a name leads to the log, the shared memory, the
 	// journal or the lock file of a database that this process has open.
 	Sidecar func(name string) bool
+	// Checkpoint waits for the checkpoint in the background that is under way, which a
+	// statement's own would be refused beside, and keeps others away until over is
+	// called. Nil if there are none.
+	Checkpoint func(ctx context.Context) (over func(), err error)
 	// Private is told the names that ATTACH or VACUUM INTO may create; create asks to
 	// make an empty file first. What did not exist before is private after
 	// afterwards was called.

@@ -381,7 +381,15 @@ func (c *Conn) runOutside(ctx context.Context, s statement) (answer, error) {
 	if w == nil {
 		return answer{}, ErrReadOnly
 	}
-	h, err := w.Hold(ctx, c.request(ctx, locks.Here(1, locks.Deep), s.text))
+	site := locks.Here(1, locks.Deep)
+	if s.v.name == "wal_checkpoint" && c.e.cfg.Checkpoint != nil {
+		over, err := c.e.cfg.Checkpoint(ctx) // before the writer, as the background does
+		if err != nil {
+			return answer{}, err
+		}
+		defer over()
+	}
+	h, err := w.Hold(ctx, c.request(ctx, site, s.text))
 	if err != nil {
 		return answer{}, err
 	}

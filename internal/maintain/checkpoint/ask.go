@@ -66,6 +66,15 @@ func (c *Checkpointer) Checkpoint(ctx context.Context, mode sqlite.CheckpointMod
 	return res, c.closedOr(err)
 }
 
+// Exclude waits for the checkpoint that is under way and keeps others away until over
+// is called. SQLite refuses a checkpoint at once while another one works.
+func (c *Checkpointer) Exclude(ctx context.Context) (over func(), err error) {
+	if err := c.take(ctx); err != nil {
+		return nil, c.closedOr(err)
+	}
+	return c.giveBack, nil
+}
+
 // InTheWay is who keeps the log from being emptied at this moment.
 func (c *Checkpointer) InTheWay(ctx context.Context) Pin {
 	if c.take(ctx) != nil {

@@ -400,6 +400,30 @@ func TestCheckpointOnDemand(t *testing.T) {
 	}
 }
 
+// A checkpoint of a statement's own has the log to itself.
+func TestExclude(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, nil)
+	over, err := b.Exclude(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.fill(200)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
+	defer cancel()
+	if _, err := b.Checkpoint(ctx, sqlite.CheckpointPassive, writer.Request{Budget: time.Minute}); !errors.Is(err, context.DeadlineExceeded) {
+		t.Error(err)
+	}
+	if s := b.Stats(); s.Checkpoints != 0 {
+		t.Errorf("%+v", s)
+	}
+	over()
+	b.settle()
+	if s := b.Stats(); s.Checkpoints == 0 {
+		t.Errorf("%+v", s)
+	}
+}
+
 // A fence that has noticed something keeps everybody's hands off the log.
 func TestFence(t *testing.T) {
 	t.Parallel()
