@@ -38,15 +38,16 @@ func (c *Checkpointer) run(ctx context.Context, now time.Time, quiet bool) (prog
 		return progress{}, nil
 	}
 	begun := c.commits()
-	p, err := c.known(), error(nil)
-	pressed := false
-	if c.over(p) {
-		p, pressed, err = c.pressOn(ctx, now, p)
+	passes := maxPasses
+	if c.over(c.known()) {
+		passes = 2 // there is no time to lose, but what stood for long is not for the pause
 	}
-	if !pressed && err == nil {
-		if p, err = c.copyMost(ctx); err == nil && c.worthAPause(p, quiet) {
-			p, err = c.catchUp(ctx, p, quiet)
-		}
+	p, err := c.copyMost(ctx, passes)
+	if err == nil && c.worthAPause(p, quiet) {
+		p, err = c.catchUp(ctx, p, quiet)
+	}
+	if err == nil && c.over(p) {
+		p, err = c.pressOn(ctx, now, p)
 	}
 	if err != nil && err != errTaken {
 		c.judgeError(now, err)
@@ -84,10 +85,10 @@ const maxPasses = 6
 
 // copyMost copies the log off the write path, until little is left or somebody is
 // in the way.
-func (c *Checkpointer) copyMost(ctx context.Context) (progress, error) {
+func (c *Checkpointer) copyMost(ctx context.Context, passes int) (progress, error) {
 	c.cfg.Pool.Cool()
 	p, err := c.passive(ctx)
-	for pass := 1; err == nil && p.left() > fewFrames && pass < maxPasses; pass++ {
+	for pass := 1; err == nil && p.left() > fewFrames && pass < passes; pass++ {
 		before := p.copied
 		if p, err = c.passive(ctx); p.copied == before {
 			p.stands = true
@@ -222,20 +223,20 @@ const (
 	longReader  = time.Second // such a one is waited for in vain
 )
 
-// pressOn makes the moment in which nobody reads in the log; tried says that it was
-// time for that. The writer goes on until the readers are gone, unless it is so fast
+// pressOn makes the moment in which nobody reads in the log. The writer goes on until the readers are gone, unless it is so fast
 // that the log would double meanwhile.
-func (c *Checkpointer) pressOn(ctx context.Context, now time.Time, p progress) (q progress, tried bool, err error) {
+func (c *Checkpointer) pressOn(ctx context.Context, now time.Time, p progress) (progress, error) {
 	if c.role != owns || now.Before(c.press.again) {
-		return p, false, nil
+		return p, nil
 	}
 	if l, ok := c.oldestReader(); ok && now.Sub(l.Since) > longReader {
-		return p, false, nil
+		return p, nil
 	}
+	var err error
 	var h *writer.Held
 	if int64(p.log)*c.frame > c.cfg.Limit/2*3 {
 		if h = c.pause(ctx); h == nil {
-			return p, false, ctx.Err()
+			return p, ctx.Err()
 		}
 	}
 	c.mu.Lock()
@@ -258,5 +259,5 @@ func (c *Checkpointer) pressOn(ctx context.Context, now time.Time, p progress) (
 		c.press.pause = min(max(2*c.press.pause, firstPause), longPause)
 		c.press.again = now.Add(c.press.pause)
 	}
-	return p, true, err
+	return p, err
 }
