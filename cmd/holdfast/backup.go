@@ -92,7 +92,7 @@ func (r *backupRequest) flags(cmd *cobra.Command) {
 	f.StringArrayVar(&r.recipients, "encrypt-to", nil, "make an archive that this `recipient` can read, a public key of age; may be repeated")
 	f.StringVar(&r.identity, "identity", "", "read encrypted archives with the age keys in this `file`")
 	f.StringVar(&r.keep, "keep", "", "remove older backups by these `rules`, such as last=3,daily=7")
-	f.BoolVar(&r.vacuum, "vacuum", false, "copy by VACUUM INTO: smaller and slower")
+	f.BoolVar(&r.vacuum, "vacuum", false, "copy by VACUUM INTO: without unused pages, in order")
 	f.BoolVar(&r.references, "references", false, "check foreign keys too")
 	f.BoolVar(&r.list, "list", false, "list the backups in a directory")
 	f.BoolVar(&r.check, "check", false, "read backups and compare them with their manifests")
