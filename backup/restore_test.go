@@ -529,3 +529,25 @@ func TestRestoreOfWhatHasNoManifest(t *testing.T) {
 		t.Errorf("%+v, %v, %q", r, err, holds(t, path))
 	}
 }
+
+// A drill finds what a restore would, and leaves nothing.
+func TestDrill(t *testing.T) {
+	t.Parallel()
+	source, dir := newBackup(t), t.TempDir()
+	info, err := backup.Drill(t.Context(), backup.File(source), dir, nil)
+	if err != nil || info.Rows["t"] != 700 {
+		t.Errorf("%+v, %v", info, err)
+	}
+	text, err := os.ReadFile(source)
+	must(t, err)
+	text[len(text)-1] ^= 1
+	must(t, os.WriteFile(source, text, 0o600))
+	if info, err := backup.Drill(t.Context(), backup.File(source), dir, nil); !errors.Is(err, backup.ErrDamaged) || info.Verified {
+		t.Errorf("%+v, %v", info, err)
+	}
+	files, err := os.ReadDir(dir)
+	must(t, err)
+	if len(files) != 0 {
+		t.Errorf("%v", files)
+	}
+}

@@ -28,12 +28,13 @@ type backupRequest struct {
 	references bool
 	list       bool
 	check      bool
+	drill      bool
 }
 
 func (a *app) backupCommand() *cobra.Command {
 	var r backupRequest
 	cmd := &cobra.Command{
-		Use:   "backup DATABASE DESTINATION | backup --list DIRECTORY | backup --check FILE...",
+		Use:   "backup DATABASE DESTINATION | backup --list DIRECTORY | backup --check|--drill FILE...",
 		Short: "Back a database up while it is in use, and prove the backup",
 		Long: `Back a database up while it is in use, by any program, and prove the backup: it is
 opened, read by integrity_check, hashed and flushed before it gets its name. What has
@@ -52,7 +53,8 @@ of them wants is kept. The newest verified backup is never removed, and what isn
 verified neither. Archives of two databases of one name need two directories.
 
 --list shows the backups in a directory. --check reads backups to their ends, and says by
-its exit code whether each byte is what it was.
+its exit code whether each byte is what it was. --drill restores them, one after the other,
+to a directory beside them that is gone afterwards, and checks what comes out.
 
 A volume without room for the copy, and 64 MiB besides, is refused before it is filled.`,
 		Example: `  holdfast backup app.db /backups --keep last=3,daily=7,weekly=4
@@ -61,11 +63,11 @@ A volume without room for the copy, and 64 MiB besides, is refused before it is 
   holdfast backup --list /backups --json | jq '.backups[0].path'`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			switch {
-			case r.list && r.check:
-				return exitcode.Usagef("--list and --check contradict each other: keep one")
+			case r.list && (r.check || r.drill), r.check && r.drill:
+				return exitcode.Usagef("--list, --check and --drill contradict each other: keep one")
 			case r.list:
 				return cobra.ExactArgs(1)(cmd, args)
-			case r.check:
+			case r.check || r.drill:
 				return cobra.MinimumNArgs(1)(cmd, args)
 			}
 			return cobra.ExactArgs(2)(cmd, args)
@@ -77,7 +79,9 @@ A volume without room for the copy, and 64 MiB besides, is refused before it is 
 			case r.list:
 				return a.listBackups(args[0])
 			case r.check:
-				return a.checkBackups(ctx, args, r.identity)
+				return a.checkBackups(ctx, args, r.identity, backup.Verify)
+			case r.drill:
+				return a.checkBackups(ctx, args, r.identity, drill)
 			}
 			return a.backup(ctx, args[0], args[1], r)
 		},
@@ -96,6 +100,7 @@ func (r *backupRequest) flags(cmd *cobra.Command) {
 	f.BoolVar(&r.references, "references", false, "check foreign keys too")
 	f.BoolVar(&r.list, "list", false, "list the backups in a directory")
 	f.BoolVar(&r.check, "check", false, "read backups and compare them with their manifests")
+	f.BoolVar(&r.drill, "drill", false, "restore backups beside them, check what comes out, and remove it")
 }
 
 // backupAnswer is what backup --json prints.
@@ -290,7 +295,15 @@ type checkAnswer struct {
 	SHA256  string    `json:"sha256"`
 }
 
-func (a *app) checkBackups(ctx context.Context, files []string, identity string) error {
+// drill restores a backup in the directory where it lies.
+func drill(ctx context.Context, src backup.Source, progress func(backup.Progress)) (holdfast.BackupInfo, error) {
+	return backup.Drill(ctx, src, filepath.Dir(src.Name()), progress)
+}
+
+// checkBackups looks at one backup after the other by look.
+func (a *app) checkBackups(ctx context.Context, files []string, identity string,
+	look func(context.Context, backup.Source, func(backup.Progress)) (holdfast.BackupInfo, error),
+) error {
 	formats, err := readingFormats(identity)
 	if err != nil {
 		return err
@@ -308,7 +321,7 @@ func (a *app) checkBackups(ctx context.Context, files []string, identity string)
 		if strings.HasSuffix(file, backup.ManifestSuffix) { // of a pattern like *.db*
 			continue
 		}
-		info, err := backup.Verify(ctx, backup.Open(file, formats...), steps(progress))
+		info, err := look(ctx, backup.Open(file, formats...), steps(progress))
 		done()
 		if ctx.Err() != nil {
 			return ctx.Err()
