@@ -18,12 +18,11 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/holdfastdb/holdfast"
 	"github.com/holdfastdb/holdfast/backup"
 	"github.com/holdfastdb/holdfast/internal/dbfile"
 	"github.com/holdfastdb/holdfast/internal/sqlite"
+	"go.uber.org/goleak"
 )
 
 func TestMain(m *testing.M) {

@@ -20,9 +20,8 @@ import (
 	"time"
 
 	"filippo.io/age"
-	"github.com/klauspost/compress/zstd"
-
 	"github.com/holdfastdb/holdfast/backup"
+	"github.com/klauspost/compress/zstd"
 )
 
 // Extensions of archives.

@@ -15,12 +15,14 @@ import (
 	"testing"
 
 	"filippo.io/age"
-	"github.com/klauspost/compress/zstd"
-
 	"github.com/holdfastdb/holdfast"
 	"github.com/holdfastdb/holdfast/backup"
 	"github.com/holdfastdb/holdfast/backup/archive"
+	"github.com/klauspost/compress/zstd"
+	"go.uber.org/goleak"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func must(t *testing.T, err error) {
 	t.Helper()

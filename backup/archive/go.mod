@@ -6,6 +6,7 @@ require (
 	filippo.io/age v1.3.2
 	github.com/holdfastdb/holdfast v0.0.0
 	github.com/klauspost/compress v1.20.4
+	go.uber.org/goleak v1.3.0
 )
 
 require (

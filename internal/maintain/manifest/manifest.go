@@ -228,7 +228,7 @@ func (m *Manifest) read(c *sqlite.Conn) (err error) {
 		}
 		for i := range 4 {
 			text := s.ColumnText(i)
-			fmt.Fprintf(hash, "%d:%s", len(text), text)
+			_, _ = fmt.Fprintf(hash, "%d:%s", len(text), text) // a hash takes all
 		}
 		// A virtual table has no page, and its rows are no part of this file.
 		if name := s.ColumnText(1); s.ColumnText(0) == "table" && s.ColumnInt64(4) > 0 {
