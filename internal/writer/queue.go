@@ -50,6 +50,7 @@ type task struct {
 	run    func(*sqlite.Conn) error
 	atomic bool
 	alone  bool // runs in a group of its own
+	follow bool // waits for others to begin one
 	site   locks.Site
 	mark   locks.Mark
 	sql    string

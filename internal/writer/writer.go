@@ -151,6 +151,9 @@ type Unit struct {
 	Priority Priority
 	SQL      string        // what it does, for reports; literals are removed there
 	Budget   time.Duration // longest wait; 0 is the Config's, negative none
+	// Follow: while the writer is free, it waits for somebody else's unit and shares
+	// its COMMIT, as long as ctx lets it, instead of making one of its own.
+	Follow bool
 }
 
 // Do runs a unit and returns when its COMMIT has returned. It blocks behind
@@ -160,7 +163,7 @@ type Unit struct {
 func (w *Writer) Do(ctx context.Context, u Unit) error {
 	t := w.newTask()
 	t.ctx, t.kind, t.run, t.atomic = ctx, statement, u.Run, u.Atomic
-	t.prio, t.sql, t.budget = u.Priority, u.SQL, u.Budget
+	t.prio, t.sql, t.budget, t.follow = u.Priority, u.SQL, u.Budget, u.Follow
 	defer w.recycle(t)
 	if err := w.enter(t); err != nil {
 		return err
@@ -199,7 +202,7 @@ func (w *Writer) enter(t *task) error {
 	case w.closed:
 		w.mu.Unlock()
 		return ErrClosed
-	case !w.owned:
+	case !w.owned && !t.follow:
 		w.owned = true
 		t.state = granted
 		t.lead = true

@@ -231,6 +231,42 @@ func TestUnitsBehindATransactionShareOneCommit(t *testing.T) {
 	d.end()
 }
 
+// One that follows makes no COMMIT while it may wait, and shares the next one.
+func TestFollow(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	follow := Unit{
+		Run:    func(c *sqlite.Conn) error { return c.Exec("INSERT INTO led(who) VALUES ('follower')") },
+		Atomic: true, Priority: Low, SQL: "x", Follow: true,
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	alone := d.behind(func() error { return d.Do(ctx, follow) })
+	cancel()
+	if err := <-alone; !errors.Is(err, context.Canceled) || d.counters.Groups.Load() != 0 {
+		t.Errorf("without company: %v, %d groups", err, d.counters.Groups.Load())
+	}
+	answer := d.behind(func() error { return d.Do(context.Background(), follow) })
+	if err := d.do(context.Background(), "INSERT INTO led(who) VALUES ('somebody')"); err != nil {
+		t.Error(err)
+	}
+	if err := <-answer; err != nil {
+		t.Error(err)
+	}
+	if g, u := d.counters.Groups.Load(), d.counters.GroupedUnits.Load(); g != 1 || u != 2 {
+		t.Errorf("%d units in %d groups", u, g)
+	}
+	d.want("SELECT count(*) FROM led", "2")
+
+	answer = d.behind(func() error { return d.Do(context.Background(), follow) })
+	if err := d.Close(context.Background()); err != nil {
+		t.Error(err)
+	}
+	if err := <-answer; !errors.Is(err, ErrClosed) {
+		t.Errorf("a follower whose writer is closed: %v", err)
+	}
+	d.end()
+}
+
 // Each fails in its own way in the middle of a group; the others are in the
 // table and the failed one is not.
 func TestAFailingUnitHarmsNobody(t *testing.T) {
