@@ -57,6 +57,8 @@ type database struct {
 	handles int           // guarded by opened.mu
 	settled chan struct{} // the same; non-nil while it is being opened or closed
 	watch   watch
+
+	optimizer optimizer
 }
 
 // opened is every file that the process has open, by device and inode. It is
@@ -240,6 +242,7 @@ func (d *database) release() error {
 	}
 	defer d.settle(false)
 	d.watch.stop()
+	d.optimizer.stop()
 	if d.control != nil {
 		d.control.Close()
 	}

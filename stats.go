@@ -35,6 +35,17 @@ type Stats struct {
 	Evictions            int64       `json:"evictions"`
 	Fenced               bool        `json:"fenced"`       // now
 	EngineBytes          int64       `json:"engine_bytes"` // memory that SQLite has now, for all databases of the process
+
+	Optimize OptimizeStats `json:"optimize"`
+}
+
+// OptimizeStats is about DB.Optimize and what is done of it in the background.
+type OptimizeStats struct {
+	TablesMended       int64   `json:"tables_mended"`   // got true statistics
+	TablesReverted     int64   `json:"tables_reverted"` // got them and lost them again, because a plan became worse
+	PagesReleased      int64   `json:"pages_released"`  // to the file system
+	ReleaseSteps       int64   `json:"release_steps"`
+	LongestStepSeconds float64 `json:"longest_step_seconds"` // that others waited for pages to be released
 }
 
 // ReaderStats is about the reader pool.
@@ -95,6 +106,10 @@ func (d *database) stats() Stats {
 		Evictions:            c.Evictions.Load(),
 		Fenced:               d.fenced.Load(),
 		EngineBytes:          sqlite.MemoryUsed(),
+		Optimize: OptimizeStats{
+			TablesMended: c.StatisticsMended.Load(), TablesReverted: c.StatisticsReverted.Load(),
+			PagesReleased: c.PagesReleased.Load(), ReleaseSteps: c.ReleaseSteps.Load(), LongestStepSeconds: c.LongestRelease().Seconds(),
+		},
 	}
 	if d.writer != nil {
 		s.Writer.Queued = d.writer.Queued()

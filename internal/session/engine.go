@@ -159,6 +159,11 @@ func (e *Engine) Sessions() int {
 	return len(e.sessions)
 }
 
+// Texts returns the statements that are known to read or write rows, literals and
+// all: the last few thousand that differ. They are in memory anyway, to spare
+// asking the engine twice, and must not go anywhere else.
+func (e *Engine) Texts() []string { return e.verdicts.texts() }
+
 // IdleLeaks returns the sessions that somebody has had out of database/sql's
 // pool for at least age without a transaction or rows, and that were not
 // returned before: a *sql.Conn that was never closed. It is called in rounds; the

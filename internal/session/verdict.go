@@ -75,6 +75,18 @@ func (vs *verdicts) put(sql string, v *verdict) {
 	vs.mu.Unlock()
 }
 
+func (vs *verdicts) texts() []string {
+	vs.mu.RLock()
+	defer vs.mu.RUnlock()
+	list := make([]string, 0, len(vs.m))
+	for text, v := range vs.m {
+		if v.class == plain {
+			list = append(list, text)
+		}
+	}
+	return list
+}
+
 // recorder listens to what the engine authorizes while it compiles a
 // statement; see https://www.sqlite.org/c3ref/set_authorizer.html.
 type recorder struct {

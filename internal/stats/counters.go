@@ -22,6 +22,11 @@ type Counters struct {
 	Evictions            atomic.Int64
 	UnknownOutcomes      atomic.Int64
 	LockOrderInversions  atomic.Int64 // orders of databases found to contradict others
+	StatisticsMended     atomic.Int64 // tables whose statistics were written anew and kept
+	StatisticsReverted   atomic.Int64 // tables whose statistics were put back
+	PagesReleased        atomic.Int64 // given back to the file system in steps
+	ReleaseSteps         atomic.Int64
+	longestRelease       atomic.Int64 // ns
 }
 
 // AddQueueWait records one wait for the writer.
@@ -29,6 +34,21 @@ func (c *Counters) AddQueueWait(d time.Duration) {
 	c.QueueWaits.Add(1)
 	c.queueWaited.Add(int64(d))
 }
+
+// AddRelease records steps that gave pages back, the longest of which took d.
+func (c *Counters) AddRelease(pages, steps int64, d time.Duration) {
+	c.PagesReleased.Add(pages)
+	c.ReleaseSteps.Add(steps)
+	for {
+		old := c.longestRelease.Load()
+		if int64(d) <= old || c.longestRelease.CompareAndSwap(old, int64(d)) {
+			return
+		}
+	}
+}
+
+// LongestRelease is the longest step that gave pages back.
+func (c *Counters) LongestRelease() time.Duration { return time.Duration(c.longestRelease.Load()) }
 
 // QueueWaited is the sum of all waits for the writer.
 func (c *Counters) QueueWaited() time.Duration {
