@@ -24,7 +24,8 @@
 // ([Lock.Claim]), and a lock for each of the duties that one process at a time
 // has ([Lock.Take]); they have nothing to do with the queue.
 //
-// The file holds no data but a note of who had the turn last. It must not be
+// The file holds no data but a note of who had the turn last, and when what is
+// done now and then was last done ([Lock.SetTime]). It must not be
 // deleted while a process uses it: the next one would create another file and
 // queue there alone (which, again, costs fairness and no data).
 package sidelock

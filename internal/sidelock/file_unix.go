@@ -147,6 +147,13 @@ func (f *lockFile) holder(at, note int64) (pid int, ok bool) {
 	return parseRecord(found)
 }
 
+func (f *lockFile) readAt(b []byte, at int64) (int, error) { return unix.Pread(f.fd, b, at) }
+
+func (f *lockFile) writeAt(b []byte, at int64) error {
+	_, err := unix.Pwrite(f.fd, b, at)
+	return os.NewSyscallError("pwrite", err)
+}
+
 func (f *lockFile) close() error { return unix.Close(f.fd) }
 
 // retry calls open again while a signal interrupts it.

@@ -82,4 +82,11 @@ func (f *lockFile) holder(at, note int64) (pid int, ok bool) {
 	return parseRecord(found)
 }
 
+func (f *lockFile) readAt(b []byte, at int64) (int, error) { return f.file.ReadAt(b, at) }
+
+func (f *lockFile) writeAt(b []byte, at int64) error {
+	_, err := f.file.WriteAt(b, at)
+	return err
+}
+
 func (f *lockFile) close() error { return f.file.Close() }

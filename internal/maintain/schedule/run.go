@@ -73,10 +73,13 @@ func (s *Scheduler) due() *state {
 // lastOf is when t last ended well. A time in the far future, from a clock that
 // was wrong, would keep it from ever running again. Called with s.mu held.
 func (s *Scheduler) lastOf(t *state, now time.Time) time.Time {
-	last := t.last
+	var noted, last time.Time
 	if !t.Own && s.cfg.Last != nil {
-		if noted := s.cfg.Last(t.Name).Round(0); noted.After(last) && !noted.After(now.Add(max(t.Every, 0))) {
-			last = noted
+		noted = s.cfg.Last(t.Name).Round(0)
+	}
+	for _, one := range []time.Time{t.last, noted} {
+		if one.After(last) && !one.After(now.Add(max(t.Every, time.Hour))) {
+			last = one
 		}
 	}
 	return last
@@ -205,20 +208,22 @@ func (s *Scheduler) watchLoad(cut context.CancelCauseFunc) (stop func()) {
 // outcome says that another process has done it by now.
 func (s *Scheduler) claimed(ctx context.Context, t *state, asked bool) Run {
 	r := Run{Task: t.Name, Started: s.now(), Asked: asked}
-	if t.Own || s.cfg.Claim == nil {
+	if t.Own {
 		s.perform(ctx, t, &r)
 		return r
 	}
-	switch ok, err := s.cfg.Claim(); {
-	case err != nil:
-		r.Outcome, r.Err = Failed, err
-		return r
-	case !ok:
-		r.Outcome, r.Why = Skipped, otherProcess
-		return r
+	if s.cfg.Claim != nil {
+		switch ok, err := s.cfg.Claim(); {
+		case err != nil:
+			r.Outcome, r.Err = Failed, err
+			return r
+		case !ok:
+			r.Outcome, r.Why = Skipped, otherProcess
+			return r
+		}
+		defer func() { _ = s.cfg.Unclaim() }() // fails only if the lock file is closed, and the claim gone with it
 	}
-	defer func() { _ = s.cfg.Unclaim() }() // fails only if the lock file is closed, and the claim gone with it
-	if !asked {
+	if !asked { // another process may have done it since it was looked at
 		s.mu.Lock()
 		now := s.now()
 		undone := !s.from(t, now).After(now)
