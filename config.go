@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/holdfastdb/holdfast/internal/config"
+	"github.com/holdfastdb/holdfast/internal/maintain/schedule"
 )
 
 // Config is every setting of one database. The zero value is safe and means
@@ -100,9 +101,16 @@ type WriterConfig struct {
 
 // MaintenanceConfig says what is done in the background, and when.
 type MaintenanceConfig struct {
-	Checkpoints string `json:"checkpoints" default:"AUTO" values:"AUTO|OWN|EXTERNAL" doc:"Who copies the log into the database and begins it anew. OWN: this library. EXTERNAL: another program; nothing is done here. AUTO: this library, unless Litestream's directory lies beside the database; with only Litestream's tables in it the log is copied, but never waited for nor cut."`
-	Enabled     Switch `json:"enabled" default:"true" doc:"Look after the log, the statistics and the space of the database without being asked. False leaves all of it to DB.Checkpoint, DB.Optimize and DB.Verify, and to SQLite's own automatic checkpoint."`
-	WALLimit    int64  `json:"wal_limit" unit:"bytes" default:"64MiB" min:"1MiB" off:"no limit" doc:"A write-ahead log larger than this is too large. Readers that overlap, none of them long, are then held back for a moment (200 ms at most), so that the log can be begun anew; what no moment helps against, such as a read transaction that was left open, is reported with whoever it is."`
+	Checkpoints      string        `json:"checkpoints" default:"AUTO" values:"AUTO|OWN|EXTERNAL" doc:"Who copies the log into the database and begins it anew. OWN: this library. EXTERNAL: another program; nothing is done here. AUTO: this library, unless Litestream's directory lies beside the database; with only Litestream's tables in it the log is copied, but never waited for nor cut."`
+	Enabled          Switch        `json:"enabled" default:"true" doc:"Look after the log, the statistics and the space of the database without being asked. False leaves all of it to DB.Checkpoint, DB.Optimize and DB.Verify, and to SQLite's own automatic checkpoint."`
+	Jitter           time.Duration `json:"jitter" unit:"s" default:"1m" max:"24h" off:"nothing is added" doc:"The most that is added at random to the time of a task: half a minute after Open, at the beginning of a window, after each interval. It keeps many programs of one host from beginning at once. Each draws once."`
+	OptimizeInterval time.Duration `json:"optimize_interval" unit:"s" default:"24h" min:"1s" off:"only when it is asked for" doc:"How often the statistics of the query planner are looked at."`
+	QuietWrites      int           `json:"quiet_writes" default:"100" min:"1" doc:"How many writes a second leave the database quiet enough for a task to begin. Above that it waits, at most one interval and at least an hour."`
+	TimeZone         string        `json:"time_zone" default:"Local" doc:"Whose clock maintenance.windows is about: Local, UTC, or a name such as Europe/Berlin."`
+	VacuumInterval   time.Duration `json:"vacuum_interval" unit:"s" default:"1h" min:"1s" off:"only when it is asked for" doc:"How often free pages are looked for, to be given back in small steps."`
+	VerifyInterval   time.Duration `json:"verify_interval" unit:"s" default:"off" min:"1s" off:"only when it is asked for" doc:"How often the whole database is checked. It is read to the end each time."`
+	WALLimit         int64         `json:"wal_limit" unit:"bytes" default:"64MiB" min:"1MiB" off:"no limit" doc:"A write-ahead log larger than this is too large. Readers that overlap, none of them long, are then held back for a moment (200 ms at most), so that the log can be begun anew; what no moment helps against, such as a read transaction that was left open, is reported with whoever it is."`
+	Windows          string        `json:"windows" default:"always" doc:"The hours in which optimize, vacuum and verify run: always, or such as \"02:00-05:00\" or \"Mon-Fri 01:00-04:00; Sat,Sun 00:00-08:00\". A window that ends before it begins ends on the next day. What is running when one ends is ended too."`
 }
 
 // LimitsConfig bounds what one statement may ask of the engine.
@@ -235,7 +243,7 @@ var configRules = []struct {
 	{"With `limits.untrusted_sql` the database is opened as with `database.read_only`, and limits that are not set get low values. `limits.untrusted_file` excludes `database.mmap_size`.", checkUntrusted},
 	{"If one of `connection_pool.read_ahead_rows` and `connection_pool.read_ahead_bytes` is off, nothing is read ahead and the other is ignored, with a note.", checkReadAhead},
 	{"`retry_logic.base_wait_time` above `retry_logic.max_wait_time` is an error. Without `exponential_backoff` the longest pause is never reached, and with `max_retries` off there are no pauses: keys that were changed in vain get a note.", checkRetry},
-	{"Without `maintenance.enabled`, `maintenance.wal_limit` is ignored, and so is `maintenance.checkpoints` unless it is EXTERNAL; a note lists those that were changed.", checkMaintenance},
+	{"`maintenance.windows` and `maintenance.time_zone` that can't be read are errors. Without `maintenance.enabled` the other keys of the section are ignored, but for `maintenance.checkpoints` = EXTERNAL; a note lists those that were changed.", checkMaintenance},
 	{"`writer.join_threshold` above `writer.max_group_duration` gets a note: one such transaction outlasts its group. With `writer.max_group` = 1 nothing is shared, and both are ignored, with a note.", checkWriter},
 }
 
@@ -303,17 +311,6 @@ func checkFile(c Config, f *configFindings) {
 	}
 }
 
-func checkMaintenance(c Config, f *configFindings) {
-	if c.Maintenance.Enabled.Enabled() {
-		return
-	}
-	keys := []string{"maintenance.wal_limit"}
-	if c.Maintenance.Checkpoints != "EXTERNAL" {
-		keys = append(keys, "maintenance.checkpoints")
-	}
-	f.ignored("maintenance.enabled is off", keys...)
-}
-
 func checkReadOnly(c Config, f *configFindings) {
 	if c.Database.ReadOnly {
 		f.ignored("database.read_only is set", "writer.", "retry_logic.",
@@ -326,6 +323,24 @@ func checkUntrusted(c Config, f *configFindings) {
 	if c.Limits.UntrustedFile && c.Database.MmapSize > 0 {
 		f.fail("database.mmap_size", " = %s maps a file into memory that limits.untrusted_file calls untrusted: damage there ends the process", config.FormatSize(c.Database.MmapSize))
 	}
+}
+
+func checkMaintenance(c Config, f *configFindings) {
+	m := c.Maintenance
+	if _, err := schedule.ParseWindows("", m.TimeZone); err != nil {
+		f.fail("maintenance.time_zone", ": %s", err)
+	} else if _, err := schedule.ParseWindows(m.Windows, m.TimeZone); err != nil {
+		f.fail("maintenance.windows", ": %s", err)
+	}
+	if m.Enabled.Enabled() {
+		return
+	}
+	keys := []string{"maintenance.jitter", "maintenance.optimize_interval", "maintenance.quiet_writes", "maintenance.time_zone",
+		"maintenance.vacuum_interval", "maintenance.verify_interval", "maintenance.wal_limit", "maintenance.windows"}
+	if m.Checkpoints != "EXTERNAL" {
+		keys = append(keys, "maintenance.checkpoints")
+	}
+	f.ignored("maintenance.enabled is off", keys...)
 }
 
 func checkAges(c Config, f *configFindings) {

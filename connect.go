@@ -480,11 +480,11 @@ func (d *database) setLimits(c *sqlite.Conn) {
 }
 
 // openLockFile opens the lock that makes processes take turns, and tells which
-// of them has which control socket. Without it they still exclude each other,
+// of them has which control socket and who does maintenance. Without it they still exclude each other,
 // only less fairly, so a failure is no reason not to open the database.
 func (d *database) openLockFile() {
 	if d.cfg.Database.ReadOnly || d.memory != nil || !sidelock.Supported() ||
-		!d.cfg.Writer.FairLock.Enabled() && !d.cfg.Database.ControlSocket.Enabled() {
+		!d.cfg.Writer.FairLock.Enabled() && !d.cfg.Database.ControlSocket.Enabled() && !d.cfg.Maintenance.Enabled.Enabled() {
 		return
 	}
 	_, _, _, path, _ := dbfile.Sidecars(d.path)

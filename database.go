@@ -17,6 +17,7 @@ import (
 	"github.com/holdfastdb/holdfast/internal/dbfile"
 	"github.com/holdfastdb/holdfast/internal/locks"
 	"github.com/holdfastdb/holdfast/internal/maintain/checkpoint"
+	"github.com/holdfastdb/holdfast/internal/maintain/schedule"
 	"github.com/holdfastdb/holdfast/internal/pool"
 	"github.com/holdfastdb/holdfast/internal/session"
 	"github.com/holdfastdb/holdfast/internal/sidelock"
@@ -47,6 +48,7 @@ type database struct {
 	logFiles    dbfile.LogFiles
 	foreign     foreign
 	control     *control.Server // nil without a socket
+	care        *schedule.Scheduler
 	ran         stats.Statements
 	health      health
 
@@ -163,6 +165,7 @@ func (d *database) begin(ctx context.Context) error {
 	} else {
 		d.startWatch()
 		d.startControl()
+		d.startMaintenance(d.tasks())
 	}
 	d.settle(err == nil)
 	return err
@@ -246,12 +249,13 @@ func (d *database) release() error {
 	if d.control != nil {
 		d.control.Close()
 	}
+	ctx, cancel := context.WithTimeout(context.Background(), closeWait)
+	defer cancel()
+	err := d.care.Close(ctx) // while it can still end what it has begun
 	// Whoever still has rows or a transaction loses them: their connections
 	// must be closed, or the file stays open behind the caller's back.
 	d.registry.EvictOlder(time.Now(), 0)
-	ctx, cancel := context.WithTimeout(context.Background(), closeWait)
-	defer cancel()
-	return d.close(ctx)
+	return errors.Join(err, d.close(ctx))
 }
 
 // closeWait is how long Close waits for statements that are still running.

@@ -21,6 +21,7 @@ import (
 	"github.com/holdfastdb/holdfast/internal/locks"
 	"github.com/holdfastdb/holdfast/internal/maintain/checkpoint"
 	"github.com/holdfastdb/holdfast/internal/maintain/integrity"
+	"github.com/holdfastdb/holdfast/internal/maintain/schedule"
 	"github.com/holdfastdb/holdfast/internal/pool"
 	"github.com/holdfastdb/holdfast/internal/session"
 	"github.com/holdfastdb/holdfast/internal/sqlite"
@@ -174,6 +175,7 @@ var failures = []failure{
 	{integrity.ErrClosed, ErrClosed, sqlite.ResultMisuse, ""},
 	{checkpoint.ErrClosed, ErrClosed, sqlite.ResultMisuse, ""},
 	{checkpoint.ErrHandedOver, ErrRefused, sqlite.ResultMisuse, "checkpoint with PASSIVE, or set maintenance.checkpoints to OWN if nobody else does it"},
+	{schedule.ErrClosed, ErrClosed, sqlite.ResultMisuse, ""},
 	{errClosedUnder, ErrClosed, sqlite.ResultMisuse, "end transactions and loops over rows before Close"},
 	{pool.ErrExhausted, ErrBusy, sqlite.ResultBusy, "close rows and read transactions sooner, or raise connection_pool.max_connections"},
 	{session.ErrReadOnlyTx, ErrReadOnlyTx, sqlite.ResultReadOnly, "begin the transaction without ReadOnly"},

@@ -36,7 +36,8 @@ type Stats struct {
 	Fenced               bool        `json:"fenced"`       // now
 	EngineBytes          int64       `json:"engine_bytes"` // memory that SQLite has now, for all databases of the process
 
-	Optimize OptimizeStats `json:"optimize"`
+	Optimize    OptimizeStats    `json:"optimize"`
+	Maintenance MaintenanceStats `json:"maintenance"`
 }
 
 // OptimizeStats is about DB.Optimize and what is done of it in the background.
@@ -110,6 +111,7 @@ func (d *database) stats() Stats {
 			TablesMended: c.StatisticsMended.Load(), TablesReverted: c.StatisticsReverted.Load(),
 			PagesReleased: c.PagesReleased.Load(), ReleaseSteps: c.ReleaseSteps.Load(), LongestStepSeconds: c.LongestRelease().Seconds(),
 		},
+		Maintenance: d.maintenanceStats(),
 	}
 	if d.writer != nil {
 		s.Writer.Queued = d.writer.Queued()

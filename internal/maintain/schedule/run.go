@@ -35,7 +35,7 @@ func (s *Scheduler) noteTime() {
 	var missed []*state
 	if now.Sub(before) > 2*longestLook && s.cfg.Windows.passed(before, now) {
 		for _, t := range s.tasks {
-			if t.Every > 0 && !t.Own && !t.Anytime && !s.whenever(t, now).After(now) {
+			if t.Every > 0 && !s.whenever(t, now).After(now) {
 				missed = append(missed, t)
 			}
 		}
@@ -74,7 +74,7 @@ func (s *Scheduler) due() *state {
 // was wrong, would keep it from ever running again. Called with s.mu held.
 func (s *Scheduler) lastOf(t *state, now time.Time) time.Time {
 	var noted, last time.Time
-	if !t.Own && s.cfg.Last != nil {
+	if s.cfg.Last != nil {
 		noted = s.cfg.Last(t.Name).Round(0)
 	}
 	for _, one := range []time.Time{t.last, noted} {
@@ -87,14 +87,11 @@ func (s *Scheduler) lastOf(t *state, now time.Time) time.Time {
 
 // whenever is from when t may run, at any hour. Called with s.mu held.
 func (s *Scheduler) whenever(t *state, now time.Time) time.Time {
-	jitter, from := s.jitter, s.started.Add(s.cfg.Delay+s.jitter)
-	if t.Own {
-		jitter, from = 0, s.started.Add(t.Every)
-	}
+	from := s.started.Add(s.cfg.Delay + s.jitter)
 	if last := s.lastOf(t, now); !last.IsZero() {
-		from = later(from, last.Add(t.Every+jitter))
+		from = later(from, last.Add(t.Every+s.jitter))
 	}
-	if t.retry.Before(now.Add(max(t.Every, time.Hour))) { // else the clock was set back
+	if !t.retry.After(now.Add(max(t.Every, time.Hour))) { // else the clock was set back
 		from = later(from, t.retry)
 	}
 	return from
@@ -103,9 +100,6 @@ func (s *Scheduler) whenever(t *state, now time.Time) time.Time {
 // from is from when t may run. Called with s.mu held.
 func (s *Scheduler) from(t *state, now time.Time) time.Time {
 	from := s.whenever(t, now)
-	if t.Own || t.Anytime {
-		return from
-	}
 	begins, ends, open := s.cfg.Windows.around(later(from, now))
 	begins = begins.Add(min(s.jitter, ends.Sub(begins)/2))
 	if open {
@@ -124,7 +118,7 @@ func later(a, b time.Time) time.Time {
 // attempt runs a task that is due, or says what it waits for.
 func (s *Scheduler) attempt(t *state) {
 	late := s.late(t)
-	if !t.Own && !late {
+	if !late {
 		if calm, known := s.meter.quiet(); !calm {
 			s.postpone(t, known)
 			return
@@ -140,12 +134,12 @@ func (s *Scheduler) attempt(t *state) {
 	s.cut = cut
 	now := s.now()
 	s.mu.Unlock()
-	if _, ends, open := s.cfg.Windows.around(now); open && !ends.IsZero() && !t.Own && !t.Anytime {
+	if _, ends, open := s.cfg.Windows.around(now); open && !ends.IsZero() {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, ends.Sub(now), errWindow)
 		defer cancel()
 	}
-	if !t.Own && !late {
+	if !late {
 		defer s.watchLoad(cut)()
 	}
 	r := s.claimed(ctx, t, false)
@@ -208,17 +202,13 @@ func (s *Scheduler) watchLoad(cut context.CancelCauseFunc) (stop func()) {
 // outcome says that another process has done it by now.
 func (s *Scheduler) claimed(ctx context.Context, t *state, asked bool) Run {
 	r := Run{Task: t.Name, Started: s.now(), Asked: asked}
-	if t.Own {
-		s.perform(ctx, t, &r)
-		return r
-	}
 	if s.cfg.Claim != nil {
-		switch ok, err := s.cfg.Claim(); {
+		switch taken, err := s.cfg.Claim(); {
 		case err != nil:
 			r.Outcome, r.Err = Failed, err
 			return r
-		case !ok:
-			r.Outcome, r.Why = Skipped, otherProcess
+		case taken != "":
+			r.Outcome, r.Why = Skipped, taken
 			return r
 		}
 		defer func() { _ = s.cfg.Unclaim() }() // fails only if the lock file is closed, and the claim gone with it

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 )
@@ -27,8 +28,8 @@ type Config struct {
 	MaxWrites int
 
 	// Claim takes what one process at a time has of all that share the file, or
-	// returns false; Unclaim gives it back. Nil: there is no other.
-	Claim   func() (bool, error)
+	// says why not: who has it. Unclaim gives it back. Nil: there is no other.
+	Claim   func() (taken string, err error)
 	Unclaim func() error
 	// Last and Note keep when a task last ended well, for all processes and the
 	// next ones. Note is called with the claim only. Nil: it is forgotten.
@@ -67,8 +68,6 @@ var (
 	errPaused = errors.New("paused")
 	errClosed = errors.New("the database is being closed")
 )
-
-const otherProcess = "another process does it"
 
 // ErrNoTask is returned by Run for a task that is not there.
 var ErrNoTask = errors.New("there is no such task")
@@ -133,7 +132,7 @@ func New(cfg Config) *Scheduler {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.timer = time.AfterFunc(s.untilNext(), s.look)
+	s.arm()
 	return s
 }
 
@@ -149,7 +148,9 @@ func (s *Scheduler) Close(ctx context.Context) error {
 		return nil
 	}
 	s.closed = true
-	s.timer.Stop()
+	if s.timer != nil {
+		s.timer.Stop()
+	}
 	task := s.running
 	s.mu.Unlock()
 	s.end(errClosed)
@@ -256,9 +257,13 @@ func (s *Scheduler) leave() {
 	s.arm()
 }
 
-// arm sets the timer. Called with s.mu held.
+// arm sets the timer, if anything runs by the clock. Called with s.mu held.
 func (s *Scheduler) arm() {
-	if !s.closed {
+	switch {
+	case s.closed, !slices.ContainsFunc(s.tasks, func(t *state) bool { return t.Every > 0 }):
+	case s.timer == nil:
+		s.timer = time.AfterFunc(s.untilNext(), s.look)
+	default:
 		s.timer.Reset(s.untilNext())
 	}
 }

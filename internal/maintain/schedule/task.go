@@ -12,11 +12,6 @@ type Task struct {
 	// Every is the time from the end of one run to the next. Not above 0: it runs
 	// only when it is asked for.
 	Every time.Duration
-	// Anytime: it also runs outside the windows.
-	Anytime bool
-	// Own: it concerns this process alone, such as its memory. It runs in every
-	// process, at any hour and under load.
-	Own bool
 	// Run does the work and says what came of it, in a few words for people; "" if
 	// there was nothing to do. It returns soon after ctx has ended, of which
 	// context.Cause says why, and leaves nothing half done. It may be called

@@ -23,7 +23,7 @@ type window struct {
 const dayMinutes = 24 * 60
 
 // ParseWindows reads windows such as "02:00-05:00", "Sat,Sun 22:00-06:00" or
-// "Mon-Fri 01:00-04:00; Sun 00:00-24:00". A window that ends before it begins
+// "Mon-Fri 01:00-04:00; Sun 00:00-24:00"; "always" and nothing mean always. A window that ends before it begins
 // ends on the next day; its days are those on which it begins. The zone is
 // "Local", "UTC" or a name of the IANA database. Its clock counts: an hour that
 // the change to summer time leaves out has no window.
@@ -40,7 +40,7 @@ func ParseWindows(text, zone string) (Windows, error) {
 			return Windows{}, fmt.Errorf("%q is no time zone that this system knows", zone)
 		}
 	}
-	if strings.TrimSpace(text) == "" {
+	if text = strings.TrimSpace(text); text == "" || strings.EqualFold(text, "always") {
 		return w, nil
 	}
 	for part := range strings.SplitSeq(text, ";") {

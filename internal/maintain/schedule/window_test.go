@@ -58,8 +58,10 @@ func TestWindows(t *testing.T) {
 				c.windows, c.now, open, begins.Format("Mon 15:04"), ends.Format("Mon 15:04"), c.open, c.begins, c.ends)
 		}
 	}
-	if _, _, open := mustParse(t, " ", "").around(time.Now()); !open {
-		t.Error("no windows at all are not open")
+	for _, text := range []string{"", " ", "always"} {
+		if _, _, open := mustParse(t, text, "").around(time.Now()); !open {
+			t.Errorf("%q is not always open", text)
+		}
 	}
 }
 
