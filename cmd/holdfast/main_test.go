@@ -9,7 +9,9 @@ import (
 	"os/exec"
 	"regexp"
 	"runtime"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 
@@ -59,7 +61,7 @@ func TestScript(t *testing.T) {
 	})
 }
 
-// exits CODE COMMAND...: the command ends with this exit code.
+// exits CODE[,CODE] COMMAND...: the command ends with this exit code, or one of these.
 func exits(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: exits CODE COMMAND [ARGUMENT...]")
@@ -71,7 +73,7 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	} else if err != nil {
 		ts.Fatalf("%v", err)
 	}
-	if strconv.Itoa(code) != args[0] {
+	if !slices.Contains(strings.Split(args[0], ","), strconv.Itoa(code)) {
 		ts.Fatalf("exit code %d, want %s", code, args[0])
 	}
 }

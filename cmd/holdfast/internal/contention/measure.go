@@ -18,6 +18,15 @@ type Report struct {
 // transactions did not exceed, to one percent.
 func (r *Report) Quantile(q float64) time.Duration { return r.Tally.quantile(q) }
 
+// Mean is the mean duration of the acknowledged transactions, to one percent.
+func (r *Report) Mean() time.Duration {
+	n := r.Tally.waits.GetCount()
+	if n == 0 {
+		return 0
+	}
+	return time.Duration(r.Tally.waits.GetSum() / n * float64(time.Second))
+}
+
 // PerSecond is the rate of acknowledged transactions.
 func (r *Report) PerSecond() float64 {
 	if r.Tally.Elapsed <= 0 {
