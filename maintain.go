@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/holdfastdb/holdfast/internal/locks"
@@ -36,7 +37,7 @@ type MaintenanceRun struct {
 	Outcome string    `json:"outcome"` // "done", "failed", "interrupted" (it is tried again soon) or "skipped"
 	Started time.Time `json:"started"`
 	Seconds float64   `json:"seconds"`
-	Result  string    `json:"result"` // in a few words; "" if there was nothing to do
+	Result  string    `json:"result"` // in a few words; begins with "nothing" if there was nothing to do
 	Error   string    `json:"error,omitempty"`
 	Why     string    `json:"why,omitempty"` // it was interrupted or skipped
 	Asked   bool      `json:"asked"`         // by Run, not by the clock
@@ -227,7 +228,7 @@ func (d *database) reportRun(r schedule.Run) {
 	case r.Outcome == schedule.Failed:
 		d.log.Warn("holdfast: a maintenance task failed", append(args, "error", d.fail("maintain", "", locks.Site{}, nil, r.Err),
 			"next", "it is tried again, later each time; DB.Maintenance().Run runs it at once")...)
-	case r.Outcome == schedule.Done && r.Result != "":
+	case r.Outcome == schedule.Done && !strings.HasPrefix(r.Result, "nothing"): // which vacuum says every hour
 		d.log.Info("holdfast: maintained", append(args, "result", r.Result)...)
 	default:
 		d.log.Debug("holdfast: maintenance", append(args, "outcome", string(r.Outcome), "why", r.Why)...)

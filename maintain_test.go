@@ -91,6 +91,7 @@ func TestMaintenanceByTheClock(t *testing.T) {
 		db = withTasks(t, filepath.Join(dir, "app.db"), []schedule.Task{
 			{Name: "write", Every: time.Hour, Run: insert(&db)},
 			{Name: "fail", Every: time.Hour, Run: func(context.Context) (string, error) { return "", errors.New("no luck") }},
+			{Name: "idle", Every: time.Hour, Run: func(context.Context) (string, error) { return "nothing: all is well", nil }},
 		}, func(c *Config) { c.Logger = slog.New(slog.NewTextHandler(log, nil)) })
 		mustExec(t, db, "CREATE TABLE t(a)")
 		time.Sleep(maintenanceDelay - time.Second)
@@ -103,7 +104,7 @@ func TestMaintenanceByTheClock(t *testing.T) {
 			t.Errorf("%d rows after ten hours", n)
 		}
 		s := db.Stats().Maintenance
-		if s.Done != int64(rowsOf(t, db)) || s.Failed < 10 || s.Interrupted+s.Skipped > 0 || s.Paused {
+		if s.Done != 2*int64(rowsOf(t, db)) || s.Failed < 10 || s.Interrupted+s.Skipped > 0 || s.Paused {
 			t.Errorf("counted %+v", s)
 		}
 		for _, want := range []string{
@@ -114,8 +115,11 @@ func TestMaintenanceByTheClock(t *testing.T) {
 				t.Errorf("the log lacks %s", want)
 			}
 		}
+		if strings.Contains(log.String(), "task=idle") {
+			t.Error("the log tells of a task that had nothing to do")
+		}
 		next := db.Maintenance().Next()
-		if len(next) != 2 || next[0].Task != "write" || time.Since(next[0].Last) > 2*time.Hour || !next[0].At.After(time.Now()) {
+		if len(next) != 3 || next[0].Task != "write" || time.Since(next[0].Last) > 2*time.Hour || !next[0].At.After(time.Now()) {
 			t.Errorf("next %+v", next)
 		}
 	})

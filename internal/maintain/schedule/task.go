@@ -12,10 +12,11 @@ type Task struct {
 	// Every is the time from the end of one run to the next. Not above 0: it runs
 	// only when it is asked for.
 	Every time.Duration
-	// Run does the work and says what came of it, in a few words for people; "" if
-	// there was nothing to do. It returns soon after ctx has ended, of which
-	// context.Cause says why, and leaves nothing half done. It may be called
-	// again at once. It is never called twice at a time, nor while another task runs.
+	// Run does the work and says what came of it, in a few words for people, the
+	// first of them "nothing" if there was nothing to do. Soon after ctx has ended, of
+	// which context.Cause says why, it returns an error, unless it was done by then,
+	// and leaves nothing half done. It may be called again at once, but never while
+	// it or another task runs.
 	Run func(ctx context.Context) (result string, err error)
 }
 
