@@ -63,7 +63,7 @@ func control(c *sqlite.Conn, sql string) error {
 // usable tells why no statement can run in the transaction, if so. mu is held:
 // the evictor may be ending it.
 func (t *transaction) usable() error {
-	if t.over == ErrEvicted {
+	if errors.Is(t.over, ErrEvicted) {
 		return evictedBy(&t.lease)
 	}
 	return t.over

@@ -58,7 +58,7 @@ func (c *Checkpointer) Checkpoint(ctx context.Context, mode sqlite.CheckpointMod
 	} else {
 		p, err = c.whole(ctx, mode, r, begun)
 	}
-	if busy := new(BusyError); err == errTaken || errors.As(err, &busy) {
+	if busy := new(BusyError); errors.Is(err, errTaken) || errors.As(err, &busy) {
 		err = &BusyError{Waited: time.Since(begun), Pin: c.pinnedSince(ctx, time.Now())}
 	}
 	res.Frames, res.Copied = max(p.log, 0), max(p.copied, 0)
@@ -97,9 +97,9 @@ func (c *Checkpointer) closedOr(err error) error {
 func (c *Checkpointer) patiently(ctx context.Context, budget time.Duration, try func() (progress, error)) (p progress, err error) {
 	_, _, ended := busy.Poll(ctx, budget, func() bool {
 		p, err = try()
-		return err != errTaken
+		return !errors.Is(err, errTaken)
 	})
-	if ended != nil && err == errTaken {
+	if ended != nil && errors.Is(err, errTaken) {
 		err = ended
 	}
 	return p, err
@@ -130,7 +130,7 @@ func (c *Checkpointer) whole(ctx context.Context, mode sqlite.CheckpointMode, r 
 		}
 	}
 	stopped := sqlite.Code(err).Primary() == sqlite.ResultBusy
-	if stopped || err == errTaken {
+	if stopped || errors.Is(err, errTaken) {
 		h.Release(nil)
 		if ctx.Err() != nil {
 			return p, ctx.Err()

@@ -2,6 +2,7 @@ package checkpoint
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/holdfastdb/holdfast/internal/sqlite"
@@ -49,11 +50,11 @@ func (c *Checkpointer) run(ctx context.Context, now time.Time, quiet bool) (prog
 	if err == nil && c.over(p) {
 		p, err = c.pressOn(ctx, now, p)
 	}
-	if err != nil && err != errTaken {
+	if err != nil && !errors.Is(err, errTaken) {
 		c.judgeError(now, err)
 		return p, err
 	}
-	if err == errTaken { // left to the one who does it, unless that is for ever
+	if errors.Is(err, errTaken) { // left to the one who does it, unless that is for ever
 		p = c.known()
 	}
 	c.again(p)
@@ -196,7 +197,7 @@ func (c *Checkpointer) end(ctx context.Context, h *writer.Held, mode sqlite.Chec
 	h.Budget(ctx, wait)
 	p, err := c.copyBy(ctx, h.Conn(), mode)
 	switch {
-	case sqlite.Code(err).Primary() == sqlite.ResultBusy || err == errTaken:
+	case sqlite.Code(err).Primary() == sqlite.ResultBusy || errors.Is(err, errTaken):
 		return p, nil // next time
 	case err != nil:
 		return p, err
