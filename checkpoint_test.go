@@ -133,7 +133,7 @@ func TestPinningReaderIsEvicted(t *testing.T) {
 	cfg.Database.Path = filepath.Join(t.TempDir(), "app.db")
 	cfg.Database.Synchronous = "NORMAL"
 	cfg.Maintenance.WALLimit = 2 << 20
-	cfg.ConnectionPool.MaxLeaseAge = 1500 * time.Millisecond
+	cfg.ConnectionPool.MaxLeaseAge = 3 * time.Second // longer than the writes take
 	db, err := holdfast.OpenConfig(ctx(), cfg)
 	if err != nil {
 		t.Fatal(err)
