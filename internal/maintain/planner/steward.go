@@ -2,6 +2,7 @@ package planner
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -169,7 +170,7 @@ func (s *steward) judge(ctx context.Context, c *sqlite.Conn, t table, recorded m
 		switch {
 		case ctx.Err() != nil:
 			return nil, ctx.Err()
-		case err == errTooLong, sqlite.Code(err).Primary() == sqlite.ResultInterrupt:
+		case errors.Is(err, errTooLong), sqlite.Code(err).Primary() == sqlite.ResultInterrupt:
 			s.leave(t, i, fmt.Sprintf("counting it takes longer than %s", s.ScanTime))
 			continue
 		case sqlite.Code(err).Primary() == sqlite.ResultError: // a function or collation that only its program has

@@ -121,8 +121,10 @@ func TestPause(t *testing.T) {
 		work, all, want time.Duration
 		quiet           bool
 	}{
-		{10 * ms, 13 * ms, 13 * ms, true}, {0, 0, 0, true},
-		{ms / 4, ms, busyWork*ms/4 + busyCommit*ms, false}, {50 * ms, 60 * ms, longest, false},
+		{10 * ms, 13 * ms, 13 * ms, true},
+		{0, 0, 0, true},
+		{ms / 4, ms, busyWork*ms/4 + busyCommit*ms, false},
+		{50 * ms, 60 * ms, longest, false},
 	} {
 		if got := pause(c.work, c.all, c.quiet); got != c.want {
 			t.Errorf("after %s, %s with COMMIT: %s, want %s", c.work, c.all, got, c.want)
