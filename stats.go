@@ -143,7 +143,7 @@ type LockReport struct {
 
 // LockHolder is who has a lock. Statements are shown without their literals.
 type LockHolder struct {
-	Kind           string    `json:"kind"`      // "write transaction", "statement", "exclusive work", "read transaction", "rows", "backup" or "another process"
+	Kind           string    `json:"kind"`      // "write transaction", "statement", "exclusive work", "migration", "read transaction", "rows" or "another process"
 	Lock           string    `json:"lock"`      // "WAL_WRITE" or "WAL_READ"; "RESERVED" or "SHARED" without a log; "TURN"
 	CallSite       string    `json:"call_site"` // "billing.go:88 (shop/billing.Charge)"; of a statement only when others wait for it
 	FirstStatement string    `json:"first_statement"`
@@ -292,7 +292,10 @@ func (d *database) writeHolder(h writer.Holder, leases []locks.Lease, now time.T
 		}
 	}
 	for _, l := range leases { // the youngest of the place: one before it may be committing
-		if l.Kind == locks.WriteTx && h.Site.Known() && l.Site == h.Site {
+		if (l.Kind == locks.WriteTx || l.Kind == locks.Migration) && h.Site.Known() && l.Site == h.Site {
+			if l.Kind == locks.Migration {
+				out.Kind = string(l.Kind)
+			}
 			out.FirstStatement, out.RowsChanged = stats.Fingerprint(l.SQL), l.Rows
 		}
 	}

@@ -15,6 +15,9 @@ import (
 // sql.LevelSnapshot, else on the writer. All other isolation levels are
 // accepted: SQLite's transactions are serializable, which satisfies them.
 func (c *Conn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
+	if c.e.guard != nil {
+		return c.beginGuarded(ctx, opts)
+	}
 	kind := writeTx
 	switch {
 	case opts.ReadOnly:

@@ -15,8 +15,9 @@ type Conn struct {
 	e      *Engine
 	budget time.Duration // PRAGMA busy_timeout of this session
 
-	tx  *transaction
-	pin *pinned // a connection of its own, or nil
+	tx    *transaction
+	pin   *pinned // a connection of its own, or nil
+	inner *inner  // a transaction inside the Guard's, or nil
 
 	counters
 	unit *unit // for the next statement that goes to the writer
@@ -75,6 +76,9 @@ func (c *Conn) Close() error {
 	if c.tx != nil {
 		_ = c.tx.abort(nil)
 		c.tx = nil
+	}
+	if c.inner != nil {
+		_ = c.endInner(context.Background(), false) // nobody is left to hear of it
 	}
 	c.unpin()
 	c.bad.Store(true)

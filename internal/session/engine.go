@@ -111,6 +111,7 @@ type Engine struct {
 	cfg      Config
 	verdicts verdicts
 	batches  sync.Pool
+	guard    *Guard // the transaction that all sessions run in, or nil
 
 	mu       sync.Mutex // guards sessions
 	sessions map[*Conn]struct{}
@@ -194,8 +195,11 @@ const (
 func (e *Engine) release(l *locks.Lease, outcome string) {
 	e.cfg.Locks.Remove(l)
 	limit := e.cfg.SlowRead
-	if l.Kind == locks.WriteTx {
+	switch l.Kind {
+	case locks.WriteTx:
 		limit = e.cfg.SlowWrite
+	case locks.Migration:
+		limit = 0 // whoever asked for it tells how long it took
 	}
 	if limit <= 0 || e.cfg.OnSlow == nil {
 		return

@@ -49,12 +49,15 @@ func (c *Conn) exec(ctx context.Context, query string, args []driver.NamedValue)
 	if err := checkText(query); err != nil {
 		return result{}, err
 	}
-	before := c.tx
+	before, inner := c.tx, c.inner
 	r, err := c.script(ctx, query, args)
-	if err != nil && c.tx != before && before == nil {
-		// The text opened a transaction and did not come to its end.
+	// A transaction that the text opened did not come to its end.
+	switch {
+	case err != nil && c.tx != before && before == nil:
 		_ = c.tx.abort(nil)
 		c.tx = nil
+	case err != nil && c.inner != inner && inner == nil:
+		_ = c.endInner(ctx, false) // err matters more
 	}
 	return r, err
 }
@@ -130,13 +133,17 @@ func (c *Conn) refuseSecond(ctx context.Context, tail string) error {
 
 // classify compiles the first statement of sql where the session would run it.
 func (c *Conn) classify(ctx context.Context, sql string) (v *verdict, text, tail string, err error) {
+	t := c.tx
+	if c.e.guard != nil {
+		t = c.e.guard.tx
+	}
 	switch {
-	case c.tx != nil:
-		c.tx.mu.Lock()
-		defer c.tx.mu.Unlock()
-		over := c.tx.usable()
+	case t != nil:
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		over := t.usable()
 		if over == nil {
-			return c.e.classifyOn(c.tx.conn, sql, c.tx.kind != pinnedTx)
+			return c.e.classifyOn(t.conn, sql, t.kind != pinnedTx)
 		}
 		// It has no connection any more, but its ROLLBACK must be understood.
 		if v, text, tail, err = c.classifyOnReader(ctx, sql); err != nil {
@@ -161,6 +168,9 @@ func (c *Conn) classifyOnReader(ctx context.Context, sql string) (v *verdict, te
 
 // run sends one statement where it belongs.
 func (c *Conn) run(ctx context.Context, s statement) (answer, error) {
+	if c.e.guard != nil {
+		return c.runGuarded(ctx, s)
+	}
 	switch s.v.class {
 	case blank:
 		return answer{rows: noRows(), result: result{lastRowID: c.lastRowID}}, nil
@@ -187,7 +197,7 @@ func (c *Conn) run(ctx context.Context, s statement) (answer, error) {
 	}
 	switch {
 	case c.tx != nil:
-		return c.runInTx(ctx, s)
+		return c.tx.run(ctx, s)
 	case s.v.local():
 		if c.pin == nil {
 			if err := c.pinTo(ctx, s); err != nil {

@@ -58,8 +58,8 @@ func (c *Conn) rollbackText(ctx context.Context) error {
 // transaction SAVEPOINT opens one, and its RELEASE commits it; see
 // https://www.sqlite.org/lang_savepoint.html.
 func (c *Conn) savepointText(ctx context.Context, s statement) error {
-	if strings.EqualFold(s.v.name, "holdfast_unit") {
-		return refused("the savepoint name holdfast_unit is Holdfast's own")
+	if err := refuseOwnName(s.v.name); err != nil {
+		return err
 	}
 	if c.tx == nil {
 		if s.v.class != savepoint {
@@ -71,42 +71,48 @@ func (c *Conn) savepointText(ctx context.Context, s statement) error {
 		c.tx.textual = true
 	}
 	t := c.tx
-	if s.v.class == release && t.textual && t.outermost(s.v.name) {
+	if s.v.class == release && t.textual && t.names.find(s.v.name) == 0 {
 		return c.commitText(ctx)
 	}
-	if _, err := c.runInTx(ctx, s); err != nil {
+	if _, err := t.run(ctx, s); err != nil {
 		return err
 	}
-	t.track(s.v)
+	t.names.track(s.v)
 	return nil
 }
 
-// outermost tells whether name is the savepoint that opened the transaction.
-func (t *transaction) outermost(name string) bool {
-	return t.find(name) == 0
+func refuseOwnName(savepoint string) error {
+	if strings.EqualFold(savepoint, "holdfast_unit") {
+		return refused("the savepoint name holdfast_unit is Holdfast's own")
+	}
+	return nil
 }
 
-// find returns the index of the innermost savepoint of that name, or -1.
-func (t *transaction) find(name string) int {
-	for i := len(t.names) - 1; i >= 0; i-- {
-		if strings.EqualFold(t.names[i], name) {
+// savepoints are the names of those that a program has open, innermost last.
+type savepoints []string
+
+// find returns the index of the innermost savepoint of that name, or -1. The one
+// that opened the transaction has 0.
+func (s savepoints) find(name string) int {
+	for i := len(s) - 1; i >= 0; i-- {
+		if strings.EqualFold(s[i], name) {
 			return i
 		}
 	}
 	return -1
 }
 
-func (t *transaction) track(v *verdict) {
+func (s *savepoints) track(v *verdict) {
 	switch v.class {
 	case savepoint:
-		t.names = append(t.names, v.name)
+		*s = append(*s, v.name)
 	case release:
-		if i := t.find(v.name); i >= 0 {
-			t.names = t.names[:i]
+		if i := s.find(v.name); i >= 0 {
+			*s = (*s)[:i]
 		}
 	case rollbackTo:
-		if i := t.find(v.name); i >= 0 {
-			t.names = t.names[:i+1]
+		if i := s.find(v.name); i >= 0 {
+			*s = (*s)[:i+1]
 		}
 	}
 }

@@ -46,9 +46,9 @@ type transaction struct {
 	evicting bool     // the evictor is ending it, on a goroutine of its own
 	pragmas  []string // those it has set away from their default
 
-	names   []string // textual savepoints, innermost last
-	commits bool     // its end is a COMMIT
-	textual bool     // begun by SAVEPOINT: RELEASE of the outermost commits
+	names   savepoints // textual
+	commits bool       // its end is a COMMIT
+	textual bool       // begun by SAVEPOINT: RELEASE of the outermost commits
 	lease   locks.Lease
 	rows    int64           // changed so far
 	ctx     context.Context // of BeginTx: it ends the transaction
@@ -95,9 +95,8 @@ func (t *transaction) disarm() {
 	}
 }
 
-// runInTx runs one statement of the transaction.
-func (c *Conn) runInTx(ctx context.Context, s statement) (answer, error) {
-	t := c.tx
+// run runs one statement of the transaction.
+func (t *transaction) run(ctx context.Context, s statement) (answer, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if err := t.usable(); err != nil {
