@@ -213,6 +213,18 @@ var openings = []opening{
 		"/proc/PID/comm and stat",
 	},
 	{
+		"internal/maintain/migrate/backup.go copy os.Rename",
+		"a copy that this call has made and checked; its connection is closed",
+	},
+	{
+		"internal/maintain/migrate/backup.go copy os.Remove",
+		"a copy that this call has made, and that nobody was told of",
+	},
+	{
+		"internal/maintain/migrate/backup.go remove os.Remove",
+		"a copy of an earlier migration, by a name that no database has by chance; that this process has it open was looked at before",
+	},
+	{
 		"internal/maintain/copy/copy.go To os.OpenFile",
 		"O_EXCL: the descriptor exists only if the file did not, so nobody has a lock on it yet; it is closed after SQLite's own",
 	},
