@@ -60,6 +60,48 @@ func Example() {
 	// Output: hello
 }
 
+func ExampleMigrate() {
+	db, done := exampleDB()
+	defer done()
+	ctx := context.Background()
+	_, err := db.Exec(`CREATE TABLE entry(id INTEGER PRIMARY KEY, account_id INTEGER REFERENCES account(id) ON DELETE CASCADE);
+		INSERT INTO account(owner, cents) VALUES ('ada', 500); INSERT INTO entry(account_id) VALUES (1), (1)`)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	// In a program the function calls goose, golang-migrate or GORM's AutoMigrate.
+	upgrade := func(db *sql.DB) error {
+		var version int
+		if err := db.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil || version >= 1 {
+			return err
+		}
+		tx, err := db.BeginTx(ctx, nil)
+		if err != nil {
+			return err
+		}
+		defer tx.Rollback()
+		err = holdfast.RebuildTable(ctx, tx, "account", holdfast.TableRebuild{
+			Create:  "CREATE TABLE account(id INTEGER PRIMARY KEY, owner TEXT NOT NULL, euros REAL NOT NULL) STRICT",
+			Columns: map[string]string{"euros": "cents / 100.0"},
+		})
+		if err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, "PRAGMA user_version=1"); err != nil {
+			return err
+		}
+		return tx.Commit()
+	}
+	for range 2 {
+		report, err := holdfast.Migrate(ctx, db, upgrade)
+		fmt.Println(report.Changed, report.Tables, report.NoBackup, err)
+	}
+	// Output:
+	// true [{account 1 1} {entry 2 2}]  <nil>
+	// false [] nothing has changed <nil>
+}
+
 func ExampleDB_Update() {
 	db, done := exampleDB()
 	defer done()
