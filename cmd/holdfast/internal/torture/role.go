@@ -20,6 +20,7 @@ func roles() map[string]role {
 		"clients":         clientsRole,
 		"hold":            holdRole,
 		"live":            lifeRole,
+		"migrate":         migrateRole,
 		"soak":            soakRole,
 		"try-open":        tryOpenRole,
 		"volume":          volumeRole,

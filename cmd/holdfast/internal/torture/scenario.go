@@ -55,6 +55,7 @@ func Scenarios() []Scenario {
 		nthFaults(),
 		killWriters(),
 		waitBehindKilled(),
+		killMigration(),
 		stopHolders(),
 		moveUnderLoad(),
 		linksAndModes(),
