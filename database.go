@@ -37,20 +37,18 @@ type database struct {
 	memory *memfile.File // of a database in memory
 	log    *slog.Logger
 
-	pool        *pool.Pool
-	writer      *writer.Writer           // nil when read-only
-	turn        *sidelock.Lock           // nil without a lock file
-	checkpoints *checkpoint.Checkpointer // nil without a writer or a log
-	registry    locks.Registry
-	counters    stats.Counters
-	profile     profile
-	fenced      atomic.Bool
-	logFiles    dbfile.LogFiles
-	foreign     foreign
-	control     *control.Server // nil without a socket
-	care        *schedule.Scheduler
-	ran         stats.Statements
-	health      health
+	pool     *pool.Pool
+	writer   *writer.Writer // nil when read-only
+	turn     *sidelock.Lock // nil without a lock file
+	registry locks.Registry
+	counters stats.Counters
+	profile  profile
+	fenced   atomic.Bool
+	logFiles dbfile.LogFiles
+	foreign  foreign
+	control  *control.Server // nil without a socket
+	ran      stats.Statements
+	upkeep
 
 	first   *sqlite.Conn // opened by open, taken by the writer's or the pool's first use
 	engines map[*session.Engine]struct{}
@@ -59,8 +57,14 @@ type database struct {
 	handles int           // guarded by opened.mu
 	settled chan struct{} // the same; non-nil while it is being opened or closed
 	watch   watch
+}
 
-	optimizer optimizer
+// upkeep is what looks after a database.
+type upkeep struct {
+	checkpoints *checkpoint.Checkpointer // nil without a writer or a log
+	care        *schedule.Scheduler
+	health      health
+	optimizer   optimizer
 }
 
 // opened is every file that the process has open, by device and inode. It is

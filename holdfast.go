@@ -24,9 +24,18 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 
+	"github.com/holdfastdb/holdfast/internal/config"
 	"github.com/holdfastdb/holdfast/internal/locks"
 	"github.com/holdfastdb/holdfast/internal/session"
 	"github.com/holdfastdb/holdfast/internal/sqlite"
@@ -144,3 +153,320 @@ func (db *DB) Close() error { return db.DB.Close() }
 // It looks at the whole text each time, needs no database and is safe for
 // concurrent use.
 func Complete(sql string) bool { return sqlite.Complete(sql) }
+
+// settings is what the tags of Config say.
+var settings = sync.OnceValue(config.New[Config])
+
+// ConfigSource says where LoadConfig finds settings. Later fields win over
+// earlier ones. The zero value yields the defaults.
+type ConfigSource struct {
+	Path      string            // JSON file; with Reader only its name in errors
+	Reader    io.Reader         // JSON text in place of the file; not closed
+	Env       []string          // "HOLDFAST_DATABASE_BUSY_TIMEOUT=5s"; nil is none, callers pass os.Environ()
+	Overrides map[string]string // dotted key to value, from flags: "database.busy_timeout": "5s"
+}
+
+// ConfigReport says what is in effect and why.
+type ConfigReport struct {
+	Values []ConfigValue `json:"values"` // every key, in the order of the reference page
+	Notes  []string      `json:"notes"`  // settings that don't do what a reader would expect; nil is none
+}
+
+// ConfigValue is one setting in effect.
+type ConfigValue struct {
+	Key     string `json:"key"`
+	Value   string `json:"value"`   // as a flag takes it: "30s", "64MiB", "off"
+	Default string `json:"default"` // on this machine
+	Origin  string `json:"origin"`  // "default", "file", "environment" or "flag"
+	Unit    string `json:"unit"`    // what a bare number counts: "s", "ms", "bytes", "pages" or ""
+	Doc     string `json:"doc"`
+}
+
+// maxConfigSize bounds what is taken for a configuration.
+const maxConfigSize = 1 << 20
+
+// LoadConfig reads a configuration. Flags win over the environment, and the
+// environment over the file. The Config holds what was given and no more, so
+// that the caller may still change it before OpenConfig resolves it; the report
+// holds what is in effect.
+//
+// Everything that is wrong comes back at once, as joined *ConfigError; a file
+// that can't be read comes back as its own error. A file that looks like a
+// database is refused unread: to close one would drop the locks that this
+// process may hold on it.
+func LoadConfig(src ConfigSource) (Config, *ConfigReport, error) {
+	var c Config
+	text, err := src.read()
+	if err != nil {
+		return Config{}, nil, err
+	}
+	l := settings().Loader(&c)
+	if text != nil {
+		l.File(text, src.Path)
+	}
+	l.Environment(src.Env)
+	l.Overrides(src.Overrides)
+	if err := configError(l.Mistakes); err != nil {
+		return Config{}, nil, err
+	}
+	effective, notes, err := c.withDefaults()
+	if err != nil {
+		return Config{}, nil, err
+	}
+	settleReaders(c, l.Origins)
+	defaults := DefaultConfig()
+	report := &ConfigReport{Notes: notes}
+	for _, v := range settings().Values(&effective, &defaults, l.Origins) {
+		report.Values = append(report.Values, ConfigValue(v))
+	}
+	return c, report, nil
+}
+
+// configError joins what is wrong as *ConfigError.
+func configError(mistakes []config.Mistake) error {
+	errs := make([]error, 0, len(mistakes))
+	for _, m := range mistakes {
+		e := ConfigError(m)
+		errs = append(errs, &e)
+	}
+	return errors.Join(errs...)
+}
+
+// read returns the JSON text, or nil if there is none to read.
+func (src ConfigSource) read() ([]byte, error) {
+	in := src.Reader
+	if in == nil {
+		if src.Path == "" {
+			return nil, nil
+		}
+		if err := refuseDatabase(src.Path); err != nil {
+			return nil, err
+		}
+		f, err := os.Open(src.Path)
+		if err != nil {
+			return nil, fmt.Errorf("read the configuration: %w", err)
+		}
+		defer f.Close()
+		in = f
+	}
+	text, err := io.ReadAll(io.LimitReader(in, maxConfigSize+1))
+	if err != nil {
+		return nil, fmt.Errorf("read the configuration: %w", err)
+	}
+	if len(text) > maxConfigSize {
+		return nil, &ConfigError{Where: src.Path, Problem: "more than 1 MiB: this is no configuration"}
+	}
+	return text, nil
+}
+
+// refuseDatabase keeps `-c app.db` from opening, and worse closing, a live
+// database outside SQLite. It looks at names and sizes only.
+func refuseDatabase(path string) error {
+	refuse := func(why string) error {
+		return &ConfigError{Where: path, Problem: "not read as a configuration: " + why}
+	}
+	if target, err := filepath.EvalSymlinks(path); err == nil {
+		path = target // the names that matter are those of the file itself
+	}
+	if database, sidecar := openHere(path); database || sidecar {
+		return refuse("it belongs to a database that this process has open")
+	}
+	lower := strings.ToLower(path)
+	for _, suffix := range []string{".db", ".sqlite", ".sqlite3", "-wal", "-shm", "-journal"} {
+		if strings.HasSuffix(lower, suffix) {
+			return refuse("its name is that of a database")
+		}
+	}
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil // opening it says so
+	case err != nil:
+		return fmt.Errorf("read the configuration: %w", err)
+	case info.Mode().IsRegular() && info.Size() > maxConfigSize:
+		return refuse("it is larger than 1 MiB")
+	}
+	for _, suffix := range []string{"-wal", "-shm", "-journal"} {
+		if _, err := os.Stat(path + suffix); err == nil {
+			return refuse("a database's " + suffix + " file stands beside it")
+		}
+	}
+	return nil
+}
+
+// DefaultConfig returns the configuration that the zero value stands for, with
+// every setting spelled out. It has no path.
+func DefaultConfig() Config {
+	c, _, _ := Config{}.withDefaults()
+	return c
+}
+
+// Validate reports everything that is wrong with c, as joined *ConfigError, or
+// nil. A missing path is not an error here: Open may be given another. Validate
+// looks at c alone, not at files.
+func (c Config) Validate() error {
+	_, _, err := c.withDefaults()
+	return err
+}
+
+// withDefaults returns c with every setting in effect: no zero that stands for
+// a default is left, -1 says off (so that "> 0" asks whether a thing is on), and
+// ConnectionPool.MaxConnections is the number of readers. The notes say which
+// settings don't do what a reader of c would expect. Applying it to its own
+// result changes nothing.
+func (c Config) withDefaults() (Config, []string, error) {
+	f := configFindings{config: &c}
+	c.Limits.tighten()
+	mistakes := settings().Complete(&c)
+	c.resolveReaders(&f)
+	if len(mistakes) > 0 {
+		// The rules compare settings, and one that is wrong by itself would only
+		// be reported twice.
+		return c, nil, configError(mistakes)
+	}
+	for _, rule := range configRules {
+		if rule.check != nil {
+			rule.check(c, &f)
+		}
+	}
+	return c, f.notes, errors.Join(f.errs...)
+}
+
+// tighten gives the limits that were not set the values for SQL from outside.
+// They follow https://www.sqlite.org/security.html, with room for the statements
+// of a dashboard. The number of columns depends on the tables; see narrow.
+func (l *LimitsConfig) tighten() {
+	if !l.UntrustedSQL {
+		return
+	}
+	for _, limit := range []struct {
+		set   *int
+		value int
+	}{
+		{&l.ValueLength, 1_000_000},
+		{&l.SQLLength, 100_000},
+		{&l.ExprDepth, 100},
+		{&l.CompoundSelect, 50},
+		{&l.VDBEOp, 50_000},
+		{&l.FunctionArg, 100},
+		{&l.Attached, config.ValueOff},
+		{&l.LikePatternLength, 1000},
+		{&l.VariableNumber, 1000},
+		{&l.TriggerDepth, 10},
+	} {
+		if *limit.set == 0 {
+			*limit.set = limit.value
+		}
+	}
+}
+
+// resolveReaders settles on one number of readers.
+func (c *Config) resolveReaders(f *configFindings) {
+	db, pool := c.Database.MaxConnections, c.ConnectionPool.MaxConnections
+	switch {
+	case pool == 0 && db == 0:
+		// More than CPUs: a reader that was handed to a goroutine which still waits
+		// for a CPU does nothing. 8 instead of 4 on two CPUs made reads by key of 8
+		// goroutines 1.4 times as fast; 16 and 32 were no better for 32 goroutines.
+		pool = max(8, runtime.NumCPU())
+	case pool == 0:
+		pool = db
+	case db != 0 && db != pool:
+		f.note("database.max_connections = %d is ignored: connection_pool.max_connections = %d decides", db, pool)
+	}
+	c.Database.MaxConnections, c.ConnectionPool.MaxConnections = pool, pool
+}
+
+// settleReaders gives both keys for the number of readers the origin of the one
+// that decides.
+func settleReaders(c Config, origins map[string]string) {
+	const db, pool = "database.max_connections", "connection_pool.max_connections"
+	if c.ConnectionPool.MaxConnections == 0 && c.Database.MaxConnections != 0 {
+		origins[pool] = origins[db]
+	} else {
+		origins[db] = origins[pool]
+	}
+}
+
+// conflicts lists the keys in which two configurations of the same file differ.
+// The path is not compared: a file has many spellings.
+func (c Config) conflicts(other Config) []string {
+	c, _, _ = c.withDefaults()
+	other, _, _ = other.withDefaults()
+	other.Database.Path = c.Database.Path
+	return settings().Differing(&c, &other)
+}
+
+// MarshalJSON writes c as the file that LoadConfig reads: bare numbers in each
+// key's unit, and only what differs from the zero value. Logger is left out.
+// A text that is not valid UTF-8 is mangled, as encoding/json does.
+func (c Config) MarshalJSON() ([]byte, error) {
+	return settings().JSON(&c), nil
+}
+
+// UnmarshalJSON reads c by the rules of a configuration file: it refuses what
+// it doesn't know and what can't be, and keeps what the text doesn't mention.
+func (c *Config) UnmarshalJSON(text []byte) error {
+	next := *c
+	l := settings().Loader(&next)
+	l.File(text, "")
+	if err := configError(l.Mistakes); err != nil {
+		return err
+	}
+	if err := next.Validate(); err != nil {
+		return err
+	}
+	*c = next
+	return nil
+}
+
+// ExampleConfig is a configuration to start from, as `holdfast config init`
+// writes it: the settings most worth a look, each at its default, but for the
+// path and the number of readers.
+func ExampleConfig() []byte { return []byte(exampleConfig) }
+
+const exampleConfig = `{
+  "database": {
+    "path": "data/app.db",
+    "connection_timeout": 30,
+    "busy_timeout": 30000,
+    "enable_wal_mode": true,
+    "enable_foreign_keys": true,
+    "synchronous": "FULL",
+    "memory_budget": "64MiB"
+  },
+  "connection_pool": {
+    "min_connections": 1,
+    "max_connections": 10,
+    "connection_lifetime": 3600,
+    "idle_timeout": 300,
+    "health_check_interval": 60
+  },
+  "retry_logic": {
+    "max_retries": 5,
+    "base_wait_time": 0.1,
+    "max_wait_time": 5.0,
+    "exponential_backoff": true,
+    "jitter": true
+  },
+  "writer": {
+    "max_group": 256,
+    "max_group_duration": "20ms",
+    "join_threshold": "1ms",
+    "queue_limit": 100000,
+    "fair_lock": true,
+    "fence_interval": "1s",
+    "idempotency_retention": "168h"
+  }
+}
+`
+
+// ConfigReference is the reference page of the configuration, in Markdown, made
+// from the tags of Config.
+func ConfigReference() string {
+	rules := make([]string, 0, len(configRules))
+	for _, rule := range configRules {
+		rules = append(rules, rule.doc)
+	}
+	return settings().Reference(rules, exampleConfig)
+}

@@ -5,14 +5,20 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
+	"github.com/holdfastdb/holdfast/internal/dbfile"
 	"github.com/holdfastdb/holdfast/internal/locks"
+	"github.com/holdfastdb/holdfast/internal/maintain/checkpoint"
 	"github.com/holdfastdb/holdfast/internal/maintain/integrity"
 	"github.com/holdfastdb/holdfast/internal/maintain/schedule"
 	"github.com/holdfastdb/holdfast/internal/sidelock"
 	"github.com/holdfastdb/holdfast/internal/sqlite"
+	"github.com/holdfastdb/holdfast/internal/stats"
+	"github.com/holdfastdb/holdfast/internal/writer"
 )
 
 // Maintenance is what is done for a database in the background: which task runs
@@ -239,4 +245,318 @@ func (d *database) reportLate(task string, since time.Time, why string) {
 	d.log.Warn("holdfast: a maintenance task has waited for long and now runs under load", "path", d.path, "task", task,
 		"since", since.UTC().Format(time.RFC3339), "why", why,
 		"next", "raise maintenance.quiet_writes, set maintenance.windows to quieter hours, or lengthen its interval")
+}
+
+// CheckpointMode is how far a checkpoint goes; see
+// https://www.sqlite.org/c3ref/wal_checkpoint_v2.html.
+type CheckpointMode string
+
+// The modes. All but the first hold the writer until they are done.
+const (
+	CheckpointPassive  CheckpointMode = "PASSIVE"  // copies what it can without waiting for anybody
+	CheckpointFull     CheckpointMode = "FULL"     // copies all, and waits for readers of older states
+	CheckpointRestart  CheckpointMode = "RESTART"  // and waits until nobody reads in the log, so that the next write begins it anew
+	CheckpointTruncate CheckpointMode = "TRUNCATE" // and cuts the file to nothing
+)
+
+// CheckpointResult is what a checkpoint has achieved. It has reached the end of the
+// log if LogFrames and CopiedFrames are equal; SQLite's own "busy" says nothing of
+// the kind.
+type CheckpointResult struct {
+	Mode            CheckpointMode `json:"mode"`
+	LogFrames       int            `json:"log_frames"`       // pages that the log had
+	CopiedFrames    int            `json:"copied_frames"`    // of them that are in the database now
+	BytesBefore     int64          `json:"bytes_before"`     // of the log on the disk
+	BytesAfter      int64          `json:"bytes_after"`      // the same
+	PinnedBy        *LockHolder    `json:"pinned_by"`        // who kept the rest from being copied; nil if all is, or nobody was found
+	DurationSeconds float64        `json:"duration_seconds"` // waits included
+}
+
+// Checkpoint copies the write-ahead log into the database. Nobody has to call it:
+// the database does it by itself, off the write path, unless maintenance.enabled is
+// false. It is for a moment that the program knows to be good, and before copying
+// files.
+//
+// PASSIVE waits for nobody but another checkpoint. The others wait for the writer,
+// hold it, and wait for readers, all within database.busy_timeout: after that the
+// error is an ErrBusy that names who is in the way, and so does the result, which
+// tells in any case what was achieved. ctx ends the waits and the work at once. A log
+// that Litestream or somebody else was given (maintenance.checkpoints) is copied by
+// PASSIVE only; the others give ErrRefused. On a handle that only reads it is
+// ErrReadOnly. A database without a log has nothing to do. It is safe for concurrent
+// use: checkpoints take turns.
+func (db *DB) Checkpoint(ctx context.Context, mode CheckpointMode) (CheckpointResult, error) {
+	d := db.h.d
+	site := locks.Here(1, locks.Deep)
+	out := CheckpointResult{Mode: mode}
+	engine, err := mode.engine()
+	switch {
+	case err != nil:
+		return out, err
+	case ctx.Err() != nil:
+		return out, ctx.Err()
+	case db.h.ReadOnly():
+		return out, newError("checkpoint", ErrReadOnly, sqlite.ResultReadOnly, "the database is open read-only", "open the database without WithReadOnly")
+	case d.checkpoints == nil:
+		return out, nil
+	}
+	sql := "PRAGMA wal_checkpoint(" + string(mode) + ")"
+	r, err := d.checkpoints.Checkpoint(ctx, engine, writer.Request{Site: site, SQL: sql, Budget: orNever(d.cfg.Database.BusyTimeout)})
+	out.LogFrames, out.CopiedFrames = r.Frames, r.Copied
+	out.BytesBefore, out.BytesAfter = r.Before, r.After
+	out.DurationSeconds = r.Took.Seconds()
+	var stopped *checkpoint.BusyError
+	switch {
+	case errors.As(err, &stopped):
+		out.PinnedBy = d.pinHolder(stopped.Pin, time.Now())
+		e := newError("checkpoint", ErrBusy, sqlite.ResultBusy, "database is locked (5) (SQLITE_BUSY): "+stopped.Error()+pinText(stopped.Pin), pinAdvice(stopped.Pin))
+		e.SQL, e.Waited, e.Holder = sql, stopped.Waited, publicPin(stopped.Pin)
+		return out, e
+	case err == nil && out.CopiedFrames < out.LogFrames: // PASSIVE
+		if pin := d.checkpoints.InTheWay(ctx); pin.Kind != checkpoint.ByOverlap {
+			out.PinnedBy = d.pinHolder(pin, time.Now())
+		}
+	}
+	return out, d.fail("checkpoint", sql, site, nil, err)
+}
+
+// orNever is a budget for the rooms, to which 0 is their own default.
+func orNever(d time.Duration) time.Duration {
+	if d <= 0 {
+		return -1
+	}
+	return d
+}
+
+func (m CheckpointMode) engine() (sqlite.CheckpointMode, error) {
+	switch m {
+	case CheckpointPassive:
+		return sqlite.CheckpointPassive, nil
+	case CheckpointFull:
+		return sqlite.CheckpointFull, nil
+	case CheckpointRestart:
+		return sqlite.CheckpointRestart, nil
+	case CheckpointTruncate:
+		return sqlite.CheckpointTruncate, nil
+	}
+	return 0, newError("checkpoint", ErrInvalid, sqlite.ResultMisuse, fmt.Sprintf("there is no checkpoint mode %q", string(m)), "use PASSIVE, FULL, RESTART or TRUNCATE")
+}
+
+// owners are the values of maintenance.checkpoints. Package-level because it is a
+// table, and never written to.
+var owners = []string{"AUTO", "OWN", "EXTERNAL"} // as the constants of package checkpoint
+
+// watchLog makes the room that looks after the log. It opens and starts nothing.
+func (d *database) watchLog() {
+	if d.writer == nil || d.profile.journalMode != "wal" {
+		return
+	}
+	wal, shm, _, _, _ := dbfile.Sidecars(d.path)
+	d.checkpoints = checkpoint.New(checkpoint.Config{
+		Open:   func(ctx context.Context) (*sqlite.Conn, error) { return d.connect(ctx, writing) },
+		Fence:  d.fence,
+		Pool:   d.pool,
+		Writer: d.writer,
+		Size: func() int64 {
+			info, err := os.Stat(wal) // not Identify: see dbfile.SameFile
+			if err != nil {
+				return 0
+			}
+			return info.Size()
+		},
+		Readers: d.readers,
+		Foreign: func(ctx context.Context, slots []int) (locks.Process, bool) {
+			if d.memory != nil {
+				return locks.Process{}, false
+			}
+			if p, ok := locks.ForeignReader(ctx, d.path, shm, slots); ok {
+				return p, true
+			}
+			return locks.Foreign(ctx, d.path, shm)
+		},
+		Litestream: d.litestream,
+		OnEvent:    d.reportLog,
+		Owner:      checkpoint.Owner(slices.Index(owners, d.cfg.Maintenance.Checkpoints)),
+		Limit:      max(d.cfg.Maintenance.WALLimit, 0),
+		Keep:       d.cfg.Database.JournalSizeLimit < 0,
+	})
+}
+
+// litestream tells whether Litestream's directory lies beside the database: that of
+// its versions before 0.4 has no dot.
+func (d *database) litestream() bool {
+	dir, base := filepath.Split(d.path)
+	for _, name := range []string{"." + base + "-litestream", base + "-litestream"} {
+		if info, err := os.Stat(filepath.Join(dir, name)); err == nil && info.IsDir() {
+			return true
+		}
+	}
+	return false
+}
+
+// readers are all leases of the process on the file, the oldest first: those of a
+// handle for SQL from outside are in a database of their own.
+func (d *database) readers() []locks.Lease {
+	all := d.registry.Snapshot()
+	opened.mu.Lock()
+	confined := opened.m[confinedID{d.id}]
+	opened.mu.Unlock()
+	if confined != nil {
+		all = append(all, confined.registry.Snapshot()...)
+		slices.SortFunc(all, func(a, b locks.Lease) int { return a.Since.Compare(b.Since) })
+	}
+	return all
+}
+
+// autocheckpoint is how many frames in the log make a commit copy them to the
+// database where nothing is done in the background: SQLite's own default, 4 MB of
+// pages of 4 KB.
+const autocheckpoint = 1000
+
+// checkpointItself replaces SQLite's automatic checkpoint. What a commit leaves in
+// the log is copied off the write path; only without maintenance, and of an attached
+// database, the commit does it as in SQLite, after asking the idle readers for the
+// snapshots they keep, which would be in its way.
+func (d *database) checkpointItself(c *sqlite.Conn) error {
+	if err := c.WALAutocheckpoint(0); err != nil {
+		return err
+	}
+	m := d.cfg.Maintenance
+	c.SetWALHook(func(schema string, frames int) {
+		main := schema == "main"
+		switch {
+		case main && m.Enabled.Enabled():
+			if d.checkpoints != nil { // else it is being opened
+				d.checkpoints.Committed(frames)
+			}
+		case frames < autocheckpoint || main && m.Checkpoints == "EXTERNAL":
+		default:
+			d.pool.Cool()
+			_, _, _ = c.WALCheckpoint(schema, sqlite.CheckpointPassive) // as in SQLite: the commit is done, and the next one tries again
+		}
+	})
+	return nil
+}
+
+// tendLog is what the watch does for the log.
+func (d *database) tendLog(now time.Time) {
+	if d.checkpoints != nil && d.cfg.Maintenance.Enabled.Enabled() {
+		d.checkpoints.Round(now)
+	}
+}
+
+// reportLog tells what became of the log.
+func (d *database) reportLog(e checkpoint.Event) {
+	about := []any{"path", d.path, "bytes", e.Bytes, "limit", d.cfg.Maintenance.WALLimit, "frames", e.Frames, "copied", e.Copied, "for", e.Stood.Round(time.Millisecond)}
+	switch e.Kind {
+	case checkpoint.Failed:
+		d.log.Error("holdfast: a checkpoint failed", "path", d.path, "bytes", e.Bytes, "error", e.Err,
+			"next", "look at the volume of the database; what was committed is in the log, which grows until a checkpoint succeeds")
+	case checkpoint.Emptied:
+		d.log.Info("holdfast: the log can be emptied again", about...)
+	case checkpoint.HandedOver:
+		d.log.Warn("holdfast: the log is above maintenance.wal_limit, and who was given it does not empty it", append(about,
+			"next", "see whether Litestream runs; if it no longer replicates this database, remove its directory beside it or set maintenance.checkpoints to OWN")...)
+	case checkpoint.Stands:
+		msg := "holdfast: the log can't be emptied"
+		if e.Over {
+			msg = "holdfast: the log is above maintenance.wal_limit and can't be emptied"
+		}
+		about = append(about, "pinned_by", e.Pin.Kind, "age", time.Since(e.Pin.Since).Round(time.Millisecond))
+		if l := e.Pin.Lease; l.Site.Known() {
+			about = append(about, "caller", l.Site.String(), "sql", stats.Fingerprint(l.Last))
+		}
+		if p := e.Pin.Process; p.PID != 0 {
+			about = append(about, "pid", p.PID, "program", p.Program, "state", p.State, "lock", p.Lock)
+		}
+		d.log.Warn(msg, append(about, "next", pinAdvice(e.Pin))...)
+	}
+}
+
+func pinAdvice(p checkpoint.Pin) string {
+	switch p.Kind {
+	case checkpoint.ByProcess:
+		if p.Process.State == "stopped" {
+			return fmt.Sprintf("it is stopped and keeps its snapshot until it goes on (kill -CONT %d) or ends", p.Process.PID)
+		}
+		return "let that process end its read transaction"
+	case checkpoint.ByStatement:
+		return "wait for it, or give it a deadline"
+	case checkpoint.ByOverlap:
+		return "let readers end, or find out with DB.Locks who they are"
+	}
+	return "end that transaction or close those rows; connection_pool.max_lease_age does it by itself"
+}
+
+// pinText is who is in the way, for an error.
+func pinText(p checkpoint.Pin) string {
+	switch {
+	case p.Kind == checkpoint.ByProcess:
+		return fmt.Sprintf(": process %d (%s, %s) has %s", p.Process.PID, p.Process.Program, p.Process.State, p.Process.Lock)
+	case p.Lease.Site.Known():
+		return fmt.Sprintf(": %s begun at %s, %s ago, running %s", p.Kind, p.Lease.Site, time.Since(p.Since).Round(time.Millisecond), stats.Fingerprint(p.Lease.Last))
+	}
+	return ": " + p.Kind
+}
+
+func publicPin(p checkpoint.Pin) *Holder {
+	return &Holder{
+		Kind: p.Kind, CallSite: callSite(p.Lease.Site), SQL: stats.Fingerprint(p.Lease.Last), Since: p.Since,
+		PID: p.Process.PID, Program: p.Process.Program, State: p.Process.State, Lock: p.Process.Lock,
+	}
+}
+
+// pinHolder is a Pin as DB.Locks shows holders.
+func (d *database) pinHolder(p checkpoint.Pin, now time.Time) *LockHolder {
+	h := d.readHolder(p.Lease, now)
+	h.Kind, h.Since, h.HeldSeconds = p.Kind, p.Since, now.Sub(p.Since).Seconds()
+	if p.Process.PID != 0 {
+		h.Lock, h.PID, h.Program, h.State = p.Process.Lock, p.Process.PID, p.Process.Program, p.Process.State
+	}
+	return &h
+}
+
+// WALStats is about the write-ahead log and its checkpoints.
+type WALStats struct {
+	Frames             int     `json:"frames"`               // now: in the log, as of the last commit
+	CopiedFrames       int     `json:"copied_frames"`        // now: of them that were in the database at the last checkpoint
+	LimitBytes         int64   `json:"limit_bytes"`          // maintenance.wal_limit; 0 is none
+	HandedOver         bool    `json:"handed_over"`          // now: somebody else checkpoints
+	Checkpoints        int64   `json:"checkpoints"`          // of all modes
+	FramesCopied       int64   `json:"frames_copied"`        // by them
+	Restarts           int64   `json:"restarts"`             // times that the log was begun anew
+	Truncations        int64   `json:"truncations"`          // times that it was cut to nothing
+	ReaderHolds        int64   `json:"reader_holds"`         // times that new reads waited for a moment, because the log was above its limit
+	Pins               int64   `json:"pins"`                 // reports of somebody who keeps the log from being emptied
+	OverLimit          int64   `json:"over_limit"`           // times that it came above its limit and could not be emptied at once
+	LongestHoldSeconds float64 `json:"longest_hold_seconds"` // of the writer, for the end of a checkpoint in the background
+}
+
+func (d *database) walStats() WALStats {
+	if d.checkpoints == nil {
+		return WALStats{}
+	}
+	c := d.checkpoints.Stats()
+	return WALStats{
+		Frames: c.Frames, CopiedFrames: c.Copied, LimitBytes: max(d.cfg.Maintenance.WALLimit, 0), HandedOver: c.HandedOver,
+		Checkpoints: c.Checkpoints, FramesCopied: c.FramesCopied, Restarts: c.Restarts, Truncations: c.Truncations,
+		ReaderHolds: c.ReaderHolds, Pins: c.Pins, OverLimit: c.OverLimit, LongestHoldSeconds: c.LongestHold.Seconds(),
+	}
+}
+
+// reportPin adds what the checkpoints know to the report of the log.
+func (d *database) reportPin(r *WALReport, now time.Time) {
+	r.LimitBytes = max(d.cfg.Maintenance.WALLimit, 0)
+	if d.checkpoints == nil {
+		return
+	}
+	c := d.checkpoints.Stats()
+	r.Frames, r.CopiedFrames, r.HandedOver = c.Frames, c.Copied, c.HandedOver
+	if c.Pin == nil {
+		return
+	}
+	r.PinnedPID, r.PinnedProgram = c.Pin.Process.PID, c.Pin.Process.Program
+	if r.PinnedBy == "" {
+		r.PinnedSeconds = now.Sub(c.Pin.Since).Seconds()
+	}
 }

@@ -53,7 +53,7 @@ type opening struct {
 
 var openings = []opening{
 	{
-		"config_load.go read os.Open",
+		"holdfast.go read os.Open",
 		"the configuration: refuseDatabase has looked before whether it is open here or a sidecar of what is, at its name, its size and its neighbours",
 	},
 	{

@@ -143,7 +143,7 @@ type LockReport struct {
 
 // LockHolder is who has a lock. Statements are shown without their literals.
 type LockHolder struct {
-	Kind           string    `json:"kind"`      // "write transaction", "statement", "exclusive work", "migration", "read transaction", "rows" or "another process"
+	Kind           string    `json:"kind"`      // "write transaction", "statement", "exclusive work", "migration", "read transaction", "rows", "backup" or "another process"
 	Lock           string    `json:"lock"`      // "WAL_WRITE" or "WAL_READ"; "RESERVED" or "SHARED" without a log; "TURN"
 	CallSite       string    `json:"call_site"` // "billing.go:88 (shop/billing.Charge)"; of a statement only when others wait for it
 	FirstStatement string    `json:"first_statement"`
