@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -48,8 +49,9 @@ type backups struct {
 	t      *Trial
 	path   string
 	dir    string // of the backups
-	begun  atomic.Int64
 	acked  atomic.Int64
+	mu     sync.Mutex     // guards begun
+	begun  map[int64]bool // after how many writes a transaction was to end
 	maker  *Child
 	usual  map[string]time.Duration // how long a backup of each kind takes
 	owed   int                      // kills that came too late
@@ -57,13 +59,14 @@ type backups struct {
 }
 
 func runKillBackups(ctx context.Context, t *Trial) (err error) {
-	b := &backups{t: t, path: filepath.Join(t.Dir, "app.db"), dir: filepath.Join(t.Dir, "backups"), usual: map[string]time.Duration{}}
+	b := &backups{t: t, path: filepath.Join(t.Dir, "app.db"), dir: filepath.Join(t.Dir, "backups"), begun: map[int64]bool{slots: true}, usual: map[string]time.Duration{}}
 	if err := os.Mkdir(b.dir, 0o700); err != nil {
 		return err
 	}
 	if err := b.create(ctx); err != nil {
 		return err
 	}
+	start := time.Now()
 	writer, err := t.Child(ctx, "write-slots", slotsConfig{Path: b.path}, b.line)
 	if err != nil {
 		return err
@@ -74,7 +77,9 @@ func runKillBackups(ctx context.Context, t *Trial) (err error) {
 	if err := errors.Join(writer.Finish(ctx), b.failed); err != nil {
 		return err
 	}
-	t.Count("acked", b.acked.Load())
+	written := b.acked.Load() - slots
+	t.Count("acked", written)
+	t.Figure("writes_a_second", int64(float64(written)/time.Since(start).Seconds()))
 	return b.leftovers(ctx)
 }
 
@@ -91,12 +96,12 @@ func (b *backups) create(ctx context.Context) error {
 	if err == nil {
 		_, err = db.Batch(ctx, all)
 	}
-	b.begun.Store(slots)
 	b.acked.Store(slots)
 	return errors.Join(err, db.Close())
 }
 
-// line takes what the writer tells: "b 17" before a write and "a 17" after it.
+// line takes what the writer tells: "b 17" before the transaction that ends with
+// write 17, and "a 17" after it.
 func (b *backups) line(l Line) {
 	what, number, _ := strings.Cut(l.Text, " ")
 	n, err := strconv.ParseInt(number, 10, 64)
@@ -104,7 +109,9 @@ func (b *backups) line(l Line) {
 	case err != nil || what != lineBegin && what != "a":
 		b.failed = fmt.Errorf("the writer told %q", l.Text)
 	case what == lineBegin:
-		b.begun.Store(n)
+		b.mu.Lock()
+		b.begun[n] = true
+		b.mu.Unlock()
 	default:
 		b.acked.Store(n)
 	}
@@ -194,9 +201,9 @@ func (b *backups) check(ctx context.Context, path string, least int64) error {
 		return fmt.Errorf("%s holds %d writes, and %d had been acknowledged before it was begun", path, n, least)
 	}
 	// The writer's pipe may be a moment behind.
-	for end := time.Now().Add(10 * time.Second); n > b.begun.Load(); {
+	for end := time.Now().Add(10 * time.Second); !b.wasBegun(n); {
 		if time.Now().After(end) {
-			return fmt.Errorf("%s holds %d writes, and %d were ever begun", path, n, b.begun.Load())
+			return fmt.Errorf("no committed state: %s holds %d writes, and no transaction ended there", path, n)
 		}
 		if err := sleep(ctx, time.Millisecond); err != nil {
 			return err
@@ -207,6 +214,12 @@ func (b *backups) check(ctx context.Context, path string, least int64) error {
 		err = errors.Join(err, e)
 	}
 	return err
+}
+
+func (b *backups) wasBegun(n int64) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.begun[n]
 }
 
 // state opens a backup and returns after how many writes the database was so. It
