@@ -335,8 +335,10 @@ func checkMaintenance(c Config, f *configFindings) {
 	if m.Enabled.Enabled() {
 		return
 	}
-	keys := []string{"maintenance.jitter", "maintenance.optimize_interval", "maintenance.quiet_writes", "maintenance.time_zone",
-		"maintenance.vacuum_interval", "maintenance.verify_interval", "maintenance.wal_limit", "maintenance.windows"}
+	keys := []string{
+		"maintenance.jitter", "maintenance.optimize_interval", "maintenance.quiet_writes", "maintenance.time_zone",
+		"maintenance.vacuum_interval", "maintenance.verify_interval", "maintenance.wal_limit", "maintenance.windows",
+	}
 	if m.Checkpoints != "EXTERNAL" {
 		keys = append(keys, "maintenance.checkpoints")
 	}

@@ -121,6 +121,7 @@ func roundUp(_ *libc.TLS, n int32) int32           { return (n + 7) &^ 7 }
 func allocatorBegins(_ *libc.TLS, _ uintptr) int32 { return sqlite3.SQLITE_OK }
 func allocatorEnds(_ *libc.TLS, _ uintptr)         {}
 func classOf(n int32) int32                        { return (n + prefixSize + slotStep - 1) / slotStep }
+
 func (s *slab) at(base uintptr, slot int32) uintptr {
 	return base + slabHeader + uintptr(slot*s.class*slotStep)
 }
