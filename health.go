@@ -31,7 +31,7 @@ type Health struct {
 	IntegrityCheck     string     `json:"integrity_check"` // "ok" or "failed", by the last Verify of this process; "unknown" without one
 	ThreadingInfo      EngineInfo `json:"threading_info"`
 	ConnectionStats    Stats      `json:"connection_stats"`
-	LastCheck          time.Time  `json:"last_check"` // when this was found out
+	LastCheck          time.Time  `json:"last_check"` // when the file was looked at
 	TookSeconds        float64    `json:"took_seconds"`
 
 	Findings     []Finding     `json:"findings"` // the worst first
@@ -274,13 +274,19 @@ func (h *health) note(e *Error) {
 	h.failures.Note(e.Op, sqlite.ResultCode(e.ExtendedCode))
 }
 
-// lookBound is how long Health waits for what others do to the file: a process that
-// recovers its log, or commits without one.
-const lookBound = 2 * time.Millisecond
+// How long Health waits for what others do to the file: a process that recovers its
+// log, or commits without one, which with its flushes takes some 10 ms. firstLook is
+// less than AskHealth waits.
+const (
+	lookBound = 2 * time.Millisecond
+	firstLook = 100 * time.Millisecond
+)
 
 // Health tells how the database is. It takes some 20 us of a processor, whatever the
-// size, and waits for 2 ms at most: it reads page 1, the schema when that has changed, and counters,
-// by a connection of its own, which the first call opens. It keeps no snapshot, and
+// size: it reads page 1, the schema when that has changed, and counters, by a
+// connection of its own, which the first call opens. Where another process keeps
+// readers out it waits for 2 ms, and returns what was seen in the second before
+// (LastCheck says when); if nothing was, it waits for 100 ms. It keeps no snapshot, and
 // never waits for the writer or for a reader, so it answers also when these are stuck, the handle is fenced, or the file is gone: that
 // is in the answer. An error says that ctx has ended or the handle was closed.
 //
@@ -324,6 +330,7 @@ func (d *database) examine(ctx context.Context) (Health, error) {
 		h.File.Path = "" // as DB.Path
 	}
 	if v.NotSeen == nil {
+		h.LastCheck = v.Seen.At.UTC()
 		h.File.AutoVacuum = [...]string{"none", "full", "incremental"}[min(max(v.Seen.AutoVacuum, 0), 2)]
 	}
 	if info, err := os.Stat(d.path); err == nil {
@@ -355,13 +362,17 @@ func lease(h integrity.Holding, now time.Time) *LeaseHealth {
 // vitals looks at the file, and at who has what.
 func (d *database) vitals(ctx context.Context, now time.Time) integrity.Vitals {
 	v := integrity.Vitals{
-		Path: d.path, WantsWAL: d.cfg.Database.EnableWALMode.Enabled() && !d.name.Immutable, LogLimit: max(d.cfg.Database.JournalSizeLimit, 0),
+		Path: d.path, WantsWAL: d.cfg.Database.EnableWALMode.Enabled() && !d.name.Immutable,
 		Free: -1, Volume: -1, Failures: d.health.failures.Failures(), Verified: d.health.verifier.Last(), Bugs: d.health.engine().KnownBugs,
+	}
+	v.LogLimit, v.LogKey = max(d.cfg.Database.JournalSizeLimit, 0), "database.journal_size_limit"
+	if limit := d.cfg.Maintenance.WALLimit; limit > 0 && d.checkpoints != nil && d.cfg.Maintenance.Enabled.Enabled() { // else it is ignored
+		v.LogLimit, v.LogKey = limit, "maintenance.wal_limit"
 	}
 	if err := d.fence(); d.fenced.Load() {
 		v.Fenced = err
 	}
-	v.Seen, v.NotSeen = d.health.observer.Look(ctx, lookBound)
+	v.Seen, v.NotSeen = d.health.observer.Look(ctx, integrity.Patience{Known: lookBound, Unknown: firstLook})
 	v.UnderWay = d.health.observer.UnderWay()
 	wal, _, _, _, _ := dbfile.Sidecars(d.path)
 	if info, err := os.Stat(wal); err == nil { // not Identify: see dbfile.SameFile

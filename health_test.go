@@ -13,6 +13,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/holdfastdb/holdfast"
 	"github.com/holdfastdb/holdfast/internal/sqlite"
@@ -155,6 +156,7 @@ func TestHealthWhileLockedOut(t *testing.T) {
 		if asked {
 			healthOf(t, db)
 		}
+		began := time.Now()
 		c, err := sqlite.Open(db.Path(), sqlite.OpenReadWrite)
 		if err == nil {
 			err = c.Exec("BEGIN EXCLUSIVE")
@@ -163,14 +165,56 @@ func TestHealthWhileLockedOut(t *testing.T) {
 			t.Fatal(err)
 		}
 		h := healthOf(t, db)
-		if h.DatabaseAccessible || h.Status != "warning" || !slices.Equal(ids(h), []string{"warning locked"}) || h.File.Bytes == 0 {
+		if asked { // a commit without a log looks the same: what was seen a moment before counts
+			if !h.DatabaseAccessible || h.Status != "ok" || !h.LastCheck.Before(began) {
+				t.Errorf("%+v", h)
+			}
+		} else if h.DatabaseAccessible || h.Status != "warning" || !slices.Equal(ids(h), []string{"warning locked"}) || h.File.Bytes == 0 {
 			t.Errorf("%+v", h)
 		}
 		if err := c.Close(); err != nil {
 			t.Error(err)
 		}
-		if h := healthOf(t, db); !h.DatabaseAccessible || h.Status != "ok" || h.Reliability.HealthCheckAvailability == 1 {
+		if h := healthOf(t, db); !h.DatabaseAccessible || h.Status != "ok" || asked != (h.Reliability.HealthCheckAvailability == 1) {
 			t.Errorf("%+v", h)
+		}
+	}
+}
+
+// A log that is too large is one above the limit that is kept to.
+func TestHealthOfALargeLog(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		change func(*holdfast.Config)
+		want   string
+	}{
+		"wal_limit":          {func(c *holdfast.Config) { c.Maintenance.WALLimit = 1 << 20 }, "maintenance.wal_limit is 1 MiB"},
+		"a large one":        {func(c *holdfast.Config) { c.Database.JournalSizeLimit = 1 << 20 }, ""},
+		"journal_size_limit": {func(c *holdfast.Config) { c.Maintenance.WALLimit, c.Database.JournalSizeLimit = -1, 1<<20 }, "database.journal_size_limit is 1 MiB"},
+		"no maintenance":     {func(c *holdfast.Config) { unattended(c); c.Database.JournalSizeLimit = 1 << 20 }, "database.journal_size_limit is 1 MiB"},
+	} {
+		db := open(t, test.change)
+		must(t, db, "CREATE TABLE t(a)")
+		reading, err := db.BeginTx(t.Context(), &sql.TxOptions{ReadOnly: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var n int
+		if err := reading.QueryRow("SELECT count(*) FROM t").Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		must(t, db, "INSERT INTO t VALUES (zeroblob(3000000))")
+		got := ""
+		for _, f := range healthOf(t, db).Findings {
+			if f.ID == "log-large" {
+				_, got, _ = strings.Cut(f.Evidence, " MiB, and ")
+			}
+		}
+		if got != test.want {
+			t.Errorf("%s: %q, want %q", name, got, test.want)
+		}
+		if err := reading.Rollback(); err != nil {
+			t.Error(err)
 		}
 	}
 }

@@ -45,7 +45,7 @@ func opens(path string) func(context.Context) (*sqlite.Conn, error) {
 	return func(context.Context) (*sqlite.Conn, error) { return sqlite.Open(path, sqlite.OpenReadWrite) }
 }
 
-const bound = 2 * time.Millisecond
+var bound = Patience{time.Millisecond, 2 * time.Millisecond}
 
 func observe(t *testing.T, open func(context.Context) (*sqlite.Conn, error)) *Observer {
 	t.Helper()
@@ -58,8 +58,8 @@ func TestLook(t *testing.T) {
 	path, writer := newDB(t, "CREATE TABLE t(a); CREATE INDEX i ON t(a); PRAGMA user_version=3; PRAGMA application_id=4")
 	o := observe(t, opens(path))
 	f, err := o.Look(t.Context(), bound)
-	want := Facts{JournalMode: "wal", PageSize: 4096, Pages: 3, SchemaVersion: f.SchemaVersion, UserVersion: 3, ApplicationID: 4, LogFrames: f.LogFrames}
-	if err != nil || f != want || f.LogFrames == 0 || f.SchemaVersion == 0 {
+	want := Facts{At: f.At, JournalMode: "wal", PageSize: 4096, Pages: 3, SchemaVersion: f.SchemaVersion, UserVersion: 3, ApplicationID: 4, LogFrames: f.LogFrames}
+	if err != nil || f != want || f.LogFrames == 0 || f.SchemaVersion == 0 || f.At.IsZero() {
 		t.Errorf("%+v, %v", f, err)
 	}
 	must(t, writer.Exec("INSERT INTO t VALUES (1); ANALYZE; DROP TABLE t"))
@@ -97,7 +97,7 @@ func TestALookThatHangs(t *testing.T) {
 	}
 	ended, end := context.WithCancel(t.Context())
 	end()
-	if _, err := o.Look(ended, time.Hour); !errors.Is(err, context.Canceled) {
+	if _, err := o.Look(ended, Patience{time.Hour, time.Hour}); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
 	close(goOn)
@@ -130,6 +130,40 @@ func TestALookIsLockedOut(t *testing.T) {
 	}
 	must(t, writer.Exec("COMMIT"))
 	if f, err := o.Look(t.Context(), bound); err != nil || f.JournalMode != "delete" || f.LogFrames != 0 {
+		t.Errorf("%+v, %v", f, err)
+	}
+}
+
+// A commit that keeps readers out for a moment, and a look of somebody else that
+// takes its time, are no news: what was seen just before is still true.
+func TestALookInBetween(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "app.db")
+	writer, err := sqlite.Open(path, sqlite.OpenReadWrite|sqlite.OpenCreate)
+	must(t, err)
+	defer writer.Close()
+	must(t, writer.Exec("CREATE TABLE t(a)"))
+	o := observe(t, opens(path))
+	before, err := o.Look(t.Context(), Patience{Known: time.Millisecond, Unknown: time.Minute})
+	must(t, err)
+	must(t, writer.Exec("BEGIN EXCLUSIVE"))
+	if f, err := o.Look(t.Context(), bound); err != nil || f != before {
+		t.Errorf("locked out: %+v, %v, want %+v", f, err, before)
+	}
+	o.turn <- struct{}{}
+	if f, err := o.Look(t.Context(), bound); err != nil || f != before {
+		t.Errorf("occupied: %+v, %v, want %+v", f, err, before)
+	}
+	before.At = before.At.Add(-fresh) // time passes
+	o.last.Store(&before)
+	if _, err := o.Look(t.Context(), bound); !errors.Is(err, ErrOccupied) {
+		t.Error(err)
+	}
+	<-o.turn
+	if _, err := o.Look(t.Context(), bound); sqlite.Code(err) != sqlite.ResultBusy {
+		t.Error(err)
+	}
+	must(t, writer.Exec("COMMIT"))
+	if f, err := o.Look(t.Context(), bound); err != nil || !f.At.After(before.At.Add(fresh)) {
 		t.Errorf("%+v, %v", f, err)
 	}
 }
@@ -255,7 +289,7 @@ func TestJudge(t *testing.T) {
 	now := time.Now()
 	well := func() Vitals {
 		return Vitals{
-			Path: "app.db", Seen: Facts{JournalMode: "wal", Pages: 1000, Statistics: true}, WantsWAL: true, LogLimit: 64 << 20, LogBytes: 4 << 20,
+			Path: "app.db", Seen: Facts{JournalMode: "wal", Pages: 1000, Statistics: true}, WantsWAL: true, LogLimit: 64 << 20, LogKey: "maintenance.wal_limit", LogBytes: 4 << 20,
 			Free: 100 << 30, Volume: 200 << 30, Readers: Crowd{Max: 8},
 		}
 	}

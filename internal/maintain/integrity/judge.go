@@ -34,8 +34,9 @@ type Vitals struct {
 	UnderWay time.Duration // of a look that has not come back
 	WantsWAL bool          // the configuration does
 	LogBytes int64
-	LogLimit int64 // that the log is cut back to; 0 if to none
-	Free     int64 // bytes of the volume; -1 if not known
+	LogLimit int64  // from here on the log is too large; 0 if nowhere
+	LogKey   string // the setting that says so
+	Free     int64  // bytes of the volume; -1 if not known
 	Volume   int64
 	Holder   Holding // of the writer
 	Queued   int
@@ -206,7 +207,7 @@ func (j *judge) log() {
 	}
 	if v.LogLimit > 0 && v.LogBytes > 2*v.LogLimit {
 		j.add(Warning, "log-large", "The log is more than twice as large as its limit",
-			fmt.Sprintf("%d MiB, and the limit is %d MiB", v.LogBytes>>20, v.LogLimit>>20), "holdfast locks "+v.Path+" says who reads in it")
+			fmt.Sprintf("%d MiB, and %s is %d MiB", v.LogBytes>>20, v.LogKey, v.LogLimit>>20), "holdfast locks "+v.Path+" says who reads in it")
 	}
 }
 

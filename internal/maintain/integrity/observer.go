@@ -21,6 +21,7 @@ var ErrOccupied = errors.New("an earlier look at the file has not come back yet"
 
 // Facts are what page 1 of a database, its schema and the index of its log say.
 type Facts struct {
+	At            time.Time // when they were looked for
 	JournalMode   string
 	PageSize      int64
 	Pages         int64
@@ -41,11 +42,10 @@ type Observer struct {
 	open func(ctx context.Context) (*sqlite.Conn, error)
 	turn chan struct{} // who has it uses the rest
 	conn *sqlite.Conn  // nil until the first look, and after one that failed
-	last Facts
-	at   time.Time // when last was begun
 	over bool
 
-	began atomic.Int64 // of the look that is under way, in ns since 1970; 0 for none
+	last  atomic.Pointer[Facts] // nil until the first look, and after one that failed for more than a lock
+	began atomic.Int64          // of the look that is under way, in ns since 1970; 0 for none
 }
 
 // NewObserver returns an observer whose first look opens a connection. Close closes it.
@@ -63,11 +63,26 @@ const look = "BEGIN; PRAGMA main.schema_version; PRAGMA main.journal_mode; PRAGM
 // observerCache is in pages. A look needs page 1, and the schema once.
 const observerCache = "PRAGMA cache_size=32"
 
-// Look returns the facts, or why they can't be had. It waits for locks, and for
-// another look that is under way, no longer than bound, and not for a disk: while
-// one look hangs there others return ErrOccupied.
-func (o *Observer) Look(ctx context.Context, bound time.Duration) (Facts, error) {
+// fresh is for how long what was seen answers those who can't look themselves.
+const fresh = time.Second
+
+// Patience is how long a look waits for locks, and for another look that is under
+// way. It never waits for a disk.
+type Patience struct {
+	Known   time.Duration // if something was seen less than a second before: then that is returned
+	Unknown time.Duration // if not: then the look fails
+}
+
+// Look returns the facts, or why they can't be had: ErrOccupied while another look
+// hangs. A database without a log keeps readers out for each commit, and on a busy
+// machine a look may have to wait for a processor, which is no news of the file: so
+// one that comes in between is answered with what was seen just before.
+func (o *Observer) Look(ctx context.Context, p Patience) (Facts, error) {
 	start := time.Now()
+	bound := p.Unknown
+	if _, ok := o.recent(start); ok {
+		bound = p.Known
+	}
 	limit := time.NewTimer(bound)
 	defer limit.Stop()
 	select {
@@ -78,6 +93,9 @@ func (o *Observer) Look(ctx context.Context, bound time.Duration) (Facts, error)
 		case <-ctx.Done():
 			return Facts{}, ctx.Err()
 		case <-limit.C:
+			if f, ok := o.recent(time.Now()); ok {
+				return f, nil
+			}
 			return Facts{}, fmt.Errorf("%w, after %s", ErrOccupied, o.UnderWay().Round(time.Millisecond))
 		}
 	}
@@ -85,19 +103,33 @@ func (o *Observer) Look(ctx context.Context, bound time.Duration) (Facts, error)
 	if o.over {
 		return Facts{}, ErrClosed
 	}
-	if !o.at.IsZero() && o.at.After(start) { // somebody else has looked meanwhile
-		return o.last, nil
+	if last := o.last.Load(); last != nil && last.At.After(start) { // somebody else has looked meanwhile
+		return *last, nil
 	}
 	now := time.Now()
 	o.began.Store(now.UnixNano())
 	defer o.began.Store(0)
 	f, err := o.see(ctx, bound)
 	if err != nil {
-		o.at = time.Time{}
+		if busy.Classify(sqlite.Code(err)) != busy.Wait {
+			o.last.Store(nil)
+		} else if f, ok := o.recent(time.Now()); ok {
+			return f, nil
+		}
 		return Facts{}, err
 	}
-	o.last, o.at = f, now
+	f.At = now
+	o.last.Store(&f)
 	return f, nil
+}
+
+// recent returns what was seen not long ago.
+func (o *Observer) recent(now time.Time) (Facts, bool) {
+	last := o.last.Load()
+	if last == nil || now.Sub(last.At) >= fresh {
+		return Facts{}, false
+	}
+	return *last, true
 }
 
 // UnderWay returns for how long the look has lasted that is under way; 0 if none is.
