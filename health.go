@@ -160,22 +160,24 @@ type VerifyReport struct {
 }
 
 // VerifyOption changes one Verify.
-type VerifyOption func(*integrity.Request)
+type VerifyOption func(*verifyOptions)
+
+type verifyOptions integrity.Request
 
 // VerifyInPlace checks the database itself and makes no copy. The log can't be
 // emptied all that time, and a database without one can't be committed to.
-func VerifyInPlace() VerifyOption { return func(r *integrity.Request) { r.InPlace = true } }
+func VerifyInPlace() VerifyOption { return func(o *verifyOptions) { o.InPlace = true } }
 
 // VerifyDirectory makes the copy in another directory than the database's.
 func VerifyDirectory(dir string) VerifyOption {
-	return func(r *integrity.Request) { r.Directory = dir }
+	return func(o *verifyOptions) { o.Directory = dir }
 }
 
 // VerifyProgress has f told how far the verification is: pages done of the stage
 // "copy" and then of the stage "check". It is called on the goroutine of Verify, some
 // hundred times a second, and should return soon.
 func VerifyProgress(f func(stage string, done, total int)) VerifyOption {
-	return func(r *integrity.Request) { r.Progress = f }
+	return func(o *verifyOptions) { o.Progress = f }
 }
 
 // Verify reads the whole database and says whether it is well. Damage is in the
@@ -195,11 +197,11 @@ func (db *DB) Verify(ctx context.Context, level VerifyLevel, opts ...VerifyOptio
 	if db.h.closed.Load() {
 		return VerifyReport{}, errHandleClosed("verify")
 	}
-	r := integrity.Request{Full: level == VerifyFull}
-	for _, o := range opts {
-		o(&r)
+	o := verifyOptions{Full: level == VerifyFull}
+	for _, set := range opts {
+		set(&o)
 	}
-	return db.h.d.verify(ctx, r)
+	return db.h.d.verify(ctx, integrity.Request(o))
 }
 
 func (d *database) verify(ctx context.Context, r integrity.Request) (VerifyReport, error) {
