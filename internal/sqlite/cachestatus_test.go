@@ -20,12 +20,26 @@ func TestCacheSizeAndStatus(t *testing.T) {
 			must(t, err)
 			return s
 		}
+		must(t, c.SetCacheSize(1<<10))
+		if s := read(); s.Evicted < 200 || s.Peak < 900<<10 || s.Peak > 1100<<10 {
+			t.Errorf("a cache of 1 MiB after 500 pages: %+v", s)
+		}
 		must(t, c.SetCacheSize(8<<10))
+		mustExec(t, w, "INSERT INTO t VALUES(1)") // which empties the caches of others
+		before, err := c.CacheStatus()
+		must(t, err)
+		if before.Peak > 1100<<10 {
+			t.Errorf("the peak stays: %+v", before)
+		}
 		first := read()
+		first.Misses, first.Hits = first.Misses-before.Misses, first.Hits-before.Hits
+		if first.Evicted != before.Evicted || first.Peak < 2<<20 {
+			t.Errorf("%+v after %+v", first, before)
+		}
 		if first.Misses < 500 || first.Used < 2<<20 || first.Spills != 0 {
 			t.Fatalf("after the first scan %+v", first)
 		}
-		if again := read(); again.Misses != first.Misses || again.Hits <= first.Hits {
+		if again := read(); again.Misses != first.Misses+before.Misses || again.Hits <= first.Hits+before.Hits {
 			t.Errorf("the second scan of a table that is in the cache: %+v after %+v", again, first)
 		}
 		mustExec(t, c, "BEGIN")

@@ -20,6 +20,7 @@ var engine struct {
 	rc     int32
 	fcntl  uintptr // SQLite's own, where lockSharedMemory has put another before it
 	memory allocator
+	caches bool // are those of this package
 }
 
 // start configures and initializes the library. A second user of the library in
@@ -39,7 +40,7 @@ func start() error {
 		// MemoryUsed is always 0 and the heap limits do nothing.
 		sqlite3.Xsqlite3_config(tls, sqlite3.SQLITE_CONFIG_MEMSTATUS, libc.VaList(va, int32(1)))
 		engine.memory.configure(tls)
-		configurePageCache(tls)
+		engine.caches = configurePageCache(tls)
 		if engine.rc = sqlite3.Xsqlite3_initialize(tls); engine.rc == sqlite3.SQLITE_OK {
 			engine.rc = lockSharedMemory(tls)
 		}

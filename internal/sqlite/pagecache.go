@@ -29,8 +29,10 @@ type pageCache struct {
 	unpinned        uint32
 	highest         uint32  // no key is higher
 	buckets         uint32  // a power of two
+	peak            uint32  // the most pages since CacheStatus
 	table           uintptr // of the first page in each bucket
 	recent, oldest  uintptr // of the unpinned pages; 0 if there are none
+	evicted         int64   // pages that another one took the place of
 }
 
 // cachedPage stands behind the content of its page, and before what SQLite keeps
@@ -44,7 +46,7 @@ type cachedPage struct {
 }
 
 const (
-	pageCacheSize  = 64
+	pageCacheSize  = 80
 	cachedPageSize = 48
 	leastBuckets   = 256
 )
@@ -59,14 +61,14 @@ func pageAt(p uintptr) *cachedPage { return (*cachedPage)(pointer(p)) }
 
 // configurePageCache makes it SQLite's, unless somebody has begun to use SQLite
 // before. The stock one is initialized all the same: some of its counters are used.
-func configurePageCache(tls *libc.TLS) {
+func configurePageCache(tls *libc.TLS) (done bool) {
 	size := int(13 * ptrSize)
 	p := tls.Alloc(size)
 	defer tls.Free(size)
 	va := tls.Alloc(8)
 	defer tls.Free(8)
 	if sqlite3.Xsqlite3_config(tls, sqlite3.SQLITE_CONFIG_GETPCACHE2, libc.VaList(va, p)) != sqlite3.SQLITE_OK {
-		return
+		return false
 	}
 	m := (*sqlite3.Tsqlite3_pcache_methods2)(pointer(p))
 	m.FxCreate = cFunc(cacheCreate)
@@ -78,7 +80,16 @@ func configurePageCache(tls *libc.TLS) {
 	m.FxTruncate = cFunc(cacheTruncate)
 	m.FxDestroy = cFunc(cacheDestroy)
 	m.FxShrink = cFunc(cacheShrink)
-	sqlite3.Xsqlite3_config(tls, sqlite3.SQLITE_CONFIG_PCACHE2, libc.VaList(va, p))
+	return sqlite3.Xsqlite3_config(tls, sqlite3.SQLITE_CONFIG_PCACHE2, libc.VaList(va, p)) == sqlite3.SQLITE_OK
+}
+
+// mainCache is the cache of the connection's main database, nil if there is none of ours.
+func (c *Conn) mainCache() *pageCache {
+	tree := c.mainTree()
+	if !engine.caches || tree == nil {
+		return nil
+	}
+	return cacheAt((*sqlite3.TPCache)(pointer(pager(tree).FpPCache)).FpCache)
 }
 
 func cacheCreate(tls *libc.TLS, pageSize, extra, purgeable int32) uintptr {
@@ -139,12 +150,14 @@ func (c *pageCache) add(tls *libc.TLS, key uint32) uintptr {
 		}
 		c.pin(at)
 		c.unlist(at)
+		c.evicted++
 	}
 	g := pageAt(at)
 	g.key = key
 	store[uintptr](g.extra, 0) // tells SQLite that the page is new
 	c.list(at)
 	c.highest = max(c.highest, key)
+	c.peak = max(c.peak, c.pages)
 	return at
 }
 
@@ -161,6 +174,9 @@ func (c *pageCache) allocate(tls *libc.TLS) uintptr {
 func cacheUnpin(tls *libc.TLS, p, at uintptr, discard int32) {
 	c := cacheAt(p)
 	if discard != 0 || c.pages > c.max {
+		if discard == 0 {
+			c.evicted++
+		}
 		c.drop(tls, at)
 		return
 	}
