@@ -56,6 +56,13 @@ func (o *checkOut) occupied(n int) {
 	o.mu.Unlock()
 }
 
+// kept is the check-out as a leak that was told and goes on.
+func (o *checkOut) kept() (locks.Lease, bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return locks.Lease{Kind: locks.Conn, Site: o.site, Since: o.since}, o.out && o.reported
+}
+
 // leak is the check-out as something that was never returned, if it may be
 // one. It is told once.
 func (o *checkOut) leak(now time.Time, age time.Duration) (locks.Lease, bool) {

@@ -151,7 +151,9 @@ func (c *Conn) PrepareContext(ctx context.Context, query string) (driver.Stmt, e
 			return nil, c.fail(ctx, "prepare", query, nil, err)
 		}
 	}
-	return &Stmt{c: c, query: query}, nil
+	s := &Stmt{c: c, query: query}
+	s.from.Store(c.e.prepared.add(locks.Here(1, locks.Shallow), &s.query))
+	return s, nil
 }
 
 // Stmt is a prepared statement: a text whose compiled forms live in the
@@ -159,6 +161,7 @@ func (c *Conn) PrepareContext(ctx context.Context, query string) (driver.Stmt, e
 type Stmt struct {
 	c     *Conn
 	query string
+	from  atomic.Pointer[place] // that counts it; nil once it is closed
 }
 
 var (
@@ -166,8 +169,13 @@ var (
 	_ driver.StmtQueryContext = (*Stmt)(nil)
 )
 
-// Close has nothing to free.
-func (s *Stmt) Close() error { return nil }
+// Close has nothing to free, and takes the statement off the count of open ones.
+func (s *Stmt) Close() error {
+	if at := s.from.Swap(nil); at != nil {
+		at.open.Add(-1)
+	}
+	return nil
+}
 
 // NumInput is unknown: extra arguments are ignored, as the stock drivers do.
 func (s *Stmt) NumInput() int { return -1 }

@@ -65,6 +65,9 @@ type Config struct {
 	// OpenPinned opens a connection for one session alone, with the settings of
 	// the writer and no busy handler.
 	OpenPinned func(ctx context.Context) (*sqlite.Conn, error)
+	// Visit is told of such a connection each time that it has been used, by its user.
+	// It must be quick.
+	Visit func(*sqlite.Conn)
 	// Fence is nil while the path still names the file that is open.
 	Fence func() error
 	// Sidecar tells whether a name leads to the log, the shared memory, the
@@ -112,6 +115,7 @@ type Engine struct {
 	verdicts verdicts
 	batches  sync.Pool
 	guard    *Guard // the transaction that all sessions run in, or nil
+	prepared prepared
 
 	mu       sync.Mutex // guards sessions
 	sessions map[*Conn]struct{}
@@ -176,6 +180,19 @@ func (e *Engine) IdleLeaks(now time.Time, age time.Duration) []locks.Lease {
 	var out []locks.Lease
 	for c := range e.sessions {
 		if l, ok := c.idleLeak(now, age); ok {
+			out = append(out, l)
+		}
+	}
+	return out
+}
+
+// KeptConns returns the sessions that IdleLeaks has returned and that are out still.
+func (e *Engine) KeptConns() []locks.Lease {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var out []locks.Lease
+	for c := range e.sessions {
+		if l, ok := c.kept(); ok {
 			out = append(out, l)
 		}
 	}

@@ -60,6 +60,14 @@ func (c *Conn) unpin() {
 	}
 }
 
+// visitPin shows the session's connection around, unless the program has chosen the size
+// of its cache itself.
+func (c *Conn) visitPin() {
+	if p := c.pin; p != nil && c.e.cfg.Visit != nil && !p.changed["cache_size"] {
+		c.e.cfg.Visit(p.conn)
+	}
+}
+
 // pinFailed gives the session up after its connection has failed: database/sql
 // replaces it.
 func (c *Conn) pinFailed(err error) {
@@ -75,6 +83,7 @@ func (c *Conn) runPinned(ctx context.Context, s statement) (answer, error) {
 	p := c.pin
 	p.busy.Arm(ctx, c.budget, nil)
 	defer p.busy.Disarm()
+	defer c.visitPin()
 	if s.v.readOnly || s.v.local() && s.v.class != temporary {
 		a, err := c.onPin(ctx, s)
 		if err == nil && s.v.local() {
