@@ -15,6 +15,7 @@ import (
 	"github.com/holdfastdb/holdfast/internal/locks"
 	"github.com/holdfastdb/holdfast/internal/maintain/copy"
 	"github.com/holdfastdb/holdfast/internal/maintain/manifest"
+	"github.com/holdfastdb/holdfast/internal/maintain/memory"
 	"github.com/holdfastdb/holdfast/internal/maintain/migrate"
 	"github.com/holdfastdb/holdfast/internal/session"
 	"github.com/holdfastdb/holdfast/internal/sidelock"
@@ -453,7 +454,7 @@ func (m *migration) config() migrate.Config {
 	d := m.d
 	c := migrate.Config{
 		Log:        d.profile.journalMode == "wal",
-		Open:       func(ctx context.Context) (*sqlite.Conn, error) { return d.connect(ctx, reading) },
+		Open:       func(ctx context.Context) (*sqlite.Conn, error) { return d.connectAs(ctx, reading, memory.Check) },
 		References: !m.unchecked,
 		CountFor:   m.countFor,
 	}

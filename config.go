@@ -49,8 +49,8 @@ type DatabaseConfig struct {
 	EnableWALMode          Switch        `json:"enable_wal_mode" default:"true" doc:"Keep the database in WAL mode, so that readers and the writer don't wait for each other. False leaves the file's journal mode alone (a new file gets DELETE)."`
 	EnableForeignKeys      Switch        `json:"enable_foreign_keys" default:"true" doc:"Enforce foreign keys on every connection."`
 	Synchronous            string        `json:"synchronous" default:"FULL" values:"FULL|NORMAL|EXTRA|OFF" doc:"When a commit reaches the disk. FULL: before it is acknowledged (without WAL the engine needs EXTRA for that, and gets it). NORMAL: a power cut may undo the last acknowledged commits. OFF may corrupt the file and needs limits.allow_unsafe."`
-	CacheSize              int           `json:"cache_size" unit:"pages" default:"0" min:"-2147483648" doc:"Page cache of each connection, as in SQLite's pragma: pages if positive, KiB if negative. 0 gives each connection an equal share of memory_budget."`
-	MemoryBudget           int64         `json:"memory_budget" unit:"bytes" default:"64MiB" min:"1MiB" doc:"All page caches of this database in this process together."`
+	CacheSize              int           `json:"cache_size" unit:"pages" default:"0" min:"-2147483648" doc:"Page cache of each connection, as in SQLite's pragma: pages if positive, KiB if negative. 0 gives each connection its part of memory_budget."`
+	MemoryBudget           int64         `json:"memory_budget" unit:"bytes" default:"64MiB" min:"1MiB" doc:"The page caches of all databases that the process has open, together; the largest of their budgets counts. A connection has 64 KiB at least, or an equal part if that is less. Databases with a cache_size are beside it. An eighth is left for what connections need besides pages; a sort takes more."`
 	TempStore              string        `json:"temp_store" default:"FILE" values:"FILE|MEMORY" doc:"Where temporary tables and sorts that outgrow the cache live. MEMORY has no bound."`
 	MmapSize               int64         `json:"mmap_size" unit:"bytes" default:"0" max:"2147418112" doc:"How much of the file may be mapped into memory; 0 maps nothing."`
 	JournalSizeLimit       int64         `json:"journal_size_limit" unit:"bytes" default:"64MiB" off:"the log keeps the largest size it ever had" doc:"The size that the write-ahead log is cut back to when it starts over."`
@@ -104,6 +104,7 @@ type MaintenanceConfig struct {
 	Checkpoints      string        `json:"checkpoints" default:"AUTO" values:"AUTO|OWN|EXTERNAL" doc:"Who copies the log into the database and begins it anew. OWN: this library. EXTERNAL: another program; nothing is done here. AUTO: this library, unless Litestream's directory lies beside the database; with only Litestream's tables in it the log is copied, but never waited for nor cut."`
 	Enabled          Switch        `json:"enabled" default:"true" doc:"Look after the log, the statistics and the space of the database without being asked. False leaves all of it to DB.Checkpoint, DB.Optimize and DB.Verify, and to SQLite's own automatic checkpoint."`
 	Jitter           time.Duration `json:"jitter" unit:"s" default:"1m" max:"24h" off:"nothing is added" doc:"The most that is added at random to the time of a task: half a minute after Open, at the beginning of a window, after each interval. It keeps many programs of one host from beginning at once. Each draws once."`
+	MemoryByNeed     Switch        `json:"memory_by_need" default:"true" doc:"Divide database.memory_budget among the connections by what their page caches miss, once a second, and make them smaller while a control group or GOMEMLIMIT leaves less than a tenth. False gives each connection an equal part."`
 	OptimizeInterval time.Duration `json:"optimize_interval" unit:"s" default:"24h" min:"1s" off:"only when it is asked for" doc:"How often the statistics of the query planner are looked at."`
 	QuietWrites      int           `json:"quiet_writes" default:"100" min:"1" doc:"How many writes a second leave the database quiet enough for a task to begin. Above that it waits, at most one interval and at least an hour."`
 	TimeZone         string        `json:"time_zone" default:"Local" doc:"Whose clock maintenance.windows is about: Local, UTC, or a name such as Europe/Berlin."`
@@ -235,7 +236,7 @@ var configRules = []struct {
 	{"The number of readers can stand in two places: `connection_pool.max_connections` decides, else `database.max_connections`, else it is the larger of 8 and the number of CPUs. If both are set and differ, a note says which is ignored. The writer is always one more.", nil},
 	{"`connection_pool.min_connections` above the number of readers is an error.", checkMinConnections},
 	{"`database.busy_timeout` above `database.connection_timeout` gets a note: a statement may wait longer for a lock than for a connection. A `busy_timeout` below 100 ms gets one too, because its bare numbers are milliseconds while all other keys of the block count seconds.", checkTimeouts},
-	{"`database.cache_size` wins over `database.memory_budget`. It is for each connection: a note gives the total when that is more than the budget. A budget below 64 KiB for each connection is exceeded, with a note.", checkCache},
+	{"`database.cache_size` wins over `database.memory_budget`. It is for each connection: a note gives the total when that is more than the budget. A budget that leaves a connection less than 64 KiB gets a note.", checkCache},
 	{"`database.synchronous` = OFF without `limits.allow_unsafe` is an error. EXTRA means FULL in WAL mode, and NORMAL without WAL can corrupt the file on power loss; both get a note.", checkSynchronous},
 	{"`database.page_size` that is no power of two, and `database.file_mode` that is not octal, withholds the file from its owner or grants more than reading and writing, are errors.", checkFile},
 	{"With `database.read_only` the keys of `writer` and `retry_logic`, `database.page_size`, `database.auto_vacuum`, `database.file_mode`, `database.control_socket`, `maintenance.checkpoints` and `maintenance.wal_limit` are ignored; a note lists those that were changed.", checkReadOnly},
@@ -268,12 +269,12 @@ func checkCache(c Config, f *configFindings) {
 	d := c.Database
 	if d.CacheSize == 0 {
 		if d.MemoryBudget < minCacheShare*c.connections() {
-			f.note("database.memory_budget = %s is exceeded: each of %d connections has at least %s",
+			f.note("database.memory_budget = %s leaves each of %d connections less than %s of page cache",
 				config.FormatSize(d.MemoryBudget), c.connections(), config.FormatSize(minCacheShare))
 		}
 		return
 	}
-	f.ignored("database.cache_size decides", "database.memory_budget")
+	f.ignored("database.cache_size decides", "database.memory_budget", "maintenance.memory_by_need")
 	each := -int64(d.CacheSize) << 10
 	if d.CacheSize > 0 {
 		page := int64(max(d.PageSize, 4096)) // SQLite's default unless asked otherwise

@@ -377,7 +377,7 @@ func TestRules(t *testing.T) {
 		{"database.cache_size=10000 database.max_connections=10", "database.cache_size = 10000 is for each of 11 connections: together they may use 429 MiB", ""},
 		{"database.cache_size=-2000 database.max_connections=10", "", ""},
 		{"database.cache_size=-2000 database.memory_budget=32MiB database.max_connections=10", "database.memory_budget is ignored: database.cache_size decides", ""},
-		{"database.memory_budget=1MiB database.max_connections=20", "database.memory_budget = 1MiB is exceeded: each of 21 connections has at least 64KiB", ""},
+		{"database.memory_budget=1MiB database.max_connections=20", "database.memory_budget = 1MiB leaves each of 21 connections less than 64KiB of page cache", ""},
 		{"database.synchronous=off", "", "database.synchronous = OFF can corrupt the file on power loss; limits.allow_unsafe = true permits it"},
 		{"database.synchronous=off limits.allow_unsafe=true", "", ""},
 		{"database.synchronous=extra", "database.synchronous = EXTRA means FULL in WAL mode", ""},

@@ -13,6 +13,7 @@ import (
 
 	"github.com/holdfastdb/holdfast/internal/busy"
 	"github.com/holdfastdb/holdfast/internal/dbfile"
+	"github.com/holdfastdb/holdfast/internal/maintain/memory"
 	"github.com/holdfastdb/holdfast/internal/sidelock"
 	"github.com/holdfastdb/holdfast/internal/sqlite"
 )
@@ -176,9 +177,18 @@ func (d *database) takeFirst() *sqlite.Conn {
 	return first
 }
 
-// connect opens one connection, gives it every setting, reads them back, and
-// refuses to hand it out if one differs.
-func (d *database) connect(ctx context.Context, r role) (_ *sqlite.Conn, err error) {
+// connect is connectAs for a reader or the writer.
+func (d *database) connect(ctx context.Context, r role) (*sqlite.Conn, error) {
+	if r == writing {
+		return d.connectAs(ctx, r, memory.Writer)
+	}
+	return d.connectAs(ctx, r, memory.Reader)
+}
+
+// connectAs opens one connection, gives it every setting, reads them back, and refuses to
+// hand it out if one differs. Its page cache gets the part of the budget that such a
+// connection begins with.
+func (d *database) connectAs(ctx context.Context, r role, as memory.Role) (_ *sqlite.Conn, err error) {
 	// CREATE is for ATTACH, which inherits it; the file itself exists, and if it
 	// has vanished meanwhile the fence tells the new one from it.
 	flags := sqlite.OpenReadWrite | sqlite.OpenCreate
@@ -242,6 +252,9 @@ func (d *database) connect(ctx context.Context, r role) (_ *sqlite.Conn, err err
 		if err := c.Confine(); err != nil {
 			return nil, err
 		}
+	}
+	if err := d.caches.Connect(c, as); err != nil {
+		return nil, err
 	}
 	if d.fenced.Load() {
 		return nil, d.fence()

@@ -17,6 +17,7 @@ import (
 	"github.com/holdfastdb/holdfast/internal/dbfile"
 	"github.com/holdfastdb/holdfast/internal/locks"
 	"github.com/holdfastdb/holdfast/internal/maintain/checkpoint"
+	"github.com/holdfastdb/holdfast/internal/maintain/memory"
 	"github.com/holdfastdb/holdfast/internal/maintain/schedule"
 	"github.com/holdfastdb/holdfast/internal/pool"
 	"github.com/holdfastdb/holdfast/internal/session"
@@ -65,6 +66,7 @@ type upkeep struct {
 	care        *schedule.Scheduler
 	health      health
 	optimizer   optimizer
+	caches      pageCaches
 }
 
 // opened is every file that the process has open, by device and inode. It is
@@ -72,13 +74,14 @@ type upkeep struct {
 // process would know nothing of each other, and closing one's descriptors
 // would drop the other's locks (https://www.sqlite.org/howtocorrupt.html,
 // section 2.2). Marks and waits are here because one goroutine may be inside
-// functions given to several databases.
+// functions given to several databases, and pages because memory is the process's.
 var opened = struct {
 	mu    sync.Mutex // guards m
 	m     map[any]*database
 	marks atomic.Uint32
 	waits writer.Graph
-}{m: make(map[any]*database)}
+	pages memory.Budget // of all page caches
+}{m: make(map[any]*database), pages: memory.Budget{System: memory.System}}
 
 // nextMark returns a mark that no call which is under way has: the same comes
 // again after four billion others.
@@ -286,6 +289,7 @@ func (d *database) close(ctx context.Context) error {
 	if d.memory != nil {
 		errs = append(errs, d.memory.Remove())
 	}
+	d.caches.leave()
 	return errors.Join(errs...)
 }
 
@@ -374,6 +378,7 @@ func (d *database) open(ctx context.Context) error {
 		opened.mu.Unlock()
 	}
 	d.profile = newProfile(d.cfg, d.memory != nil, d.profile.probe)
+	d.joinBudget()
 	first, err := d.connectFirst(ctx)
 	if err != nil {
 		return err
@@ -460,7 +465,8 @@ func (d *database) engine(readOnly bool) *session.Engine {
 		Writer:         d.writer,
 		Locks:          &d.registry,
 		Counters:       &d.counters,
-		OpenPinned:     func(ctx context.Context) (*sqlite.Conn, error) { return d.connect(ctx, own) },
+		OpenPinned:     func(ctx context.Context) (*sqlite.Conn, error) { return d.connectAs(ctx, own, memory.Session) },
+		Visit:          func(c *sqlite.Conn) { d.caches.Visit(c, memory.Session) },
 		Fence:          d.fence,
 		Sidecar:        isSidecar,
 		Private:        d.private,
@@ -563,10 +569,12 @@ func (d *database) round(now time.Time) {
 		for _, l := range append(d.registry.Overdue(now, age), d.idleLeaks(now, age)...) {
 			d.reportLeak(l, now)
 		}
+		d.findLeaks(now, age)
 	}
 	d.evict(now, d.cfg.ConnectionPool.MaxLeaseAge, locks.Rows, locks.ReadTx)
 	d.evict(now, d.cfg.Writer.MaxTransactionAge, locks.WriteTx)
 	d.tendLog(now)
+	d.tendMemory(now)
 }
 
 func (d *database) reportLeak(l locks.Lease, now time.Time) {

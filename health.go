@@ -16,6 +16,7 @@ import (
 	"github.com/holdfastdb/holdfast/internal/dbfile"
 	"github.com/holdfastdb/holdfast/internal/locks"
 	"github.com/holdfastdb/holdfast/internal/maintain/integrity"
+	"github.com/holdfastdb/holdfast/internal/maintain/memory"
 	"github.com/holdfastdb/holdfast/internal/sqlite"
 )
 
@@ -252,11 +253,13 @@ type health struct {
 // asked.
 func (d *database) careFor() {
 	h := &d.health
-	open := func(ctx context.Context) (*sqlite.Conn, error) { return d.connect(ctx, reading) }
+	open := func(as memory.Role) func(context.Context) (*sqlite.Conn, error) {
+		return func(ctx context.Context) (*sqlite.Conn, error) { return d.connectAs(ctx, reading, as) }
+	}
 	h.engine = sync.OnceValue(Engine)
-	h.observer = integrity.NewObserver(open)
+	h.observer = integrity.NewObserver(open(memory.Maintenance))
 	h.verifier = integrity.NewVerifier(integrity.Config{
-		Open: open, Path: d.path, Unchanging: d.name.Immutable, Budget: max(d.cfg.Database.BusyTimeout, 0),
+		Open: open(memory.Check), Path: d.path, Unchanging: d.name.Immutable, Budget: max(d.cfg.Database.BusyTimeout, 0),
 		Free: freeBytes,
 	})
 }

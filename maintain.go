@@ -14,6 +14,7 @@ import (
 	"github.com/holdfastdb/holdfast/internal/locks"
 	"github.com/holdfastdb/holdfast/internal/maintain/checkpoint"
 	"github.com/holdfastdb/holdfast/internal/maintain/integrity"
+	"github.com/holdfastdb/holdfast/internal/maintain/memory"
 	"github.com/holdfastdb/holdfast/internal/maintain/schedule"
 	"github.com/holdfastdb/holdfast/internal/sidelock"
 	"github.com/holdfastdb/holdfast/internal/sqlite"
@@ -353,7 +354,7 @@ func (d *database) watchLog() {
 	}
 	wal, shm, _, _, _ := dbfile.Sidecars(d.path)
 	d.checkpoints = checkpoint.New(checkpoint.Config{
-		Open:   func(ctx context.Context) (*sqlite.Conn, error) { return d.connect(ctx, writing) },
+		Open:   func(ctx context.Context) (*sqlite.Conn, error) { return d.connectAs(ctx, writing, memory.Maintenance) },
 		Fence:  d.fence,
 		Pool:   d.pool,
 		Writer: d.writer,

@@ -117,6 +117,10 @@ var openings = []opening{
 		"a database of the self-test that was closed, or is to be torn from under a reader",
 	},
 	{
+		"internal/maintain/memory/system_linux.go kernel os.DirFS",
+		"names of Cgroups alone are read in it, all below /proc/self and /sys/fs/cgroup",
+	},
+	{
 		"internal/control/server.go clearPlace os.Remove",
 		"a socket, by lstat, that nobody listens to; its place is claimed",
 	},

@@ -12,6 +12,7 @@ import (
 	"github.com/holdfastdb/holdfast/internal/control"
 	"github.com/holdfastdb/holdfast/internal/dbfile"
 	"github.com/holdfastdb/holdfast/internal/locks"
+	"github.com/holdfastdb/holdfast/internal/maintain/memory"
 	"github.com/holdfastdb/holdfast/internal/maintain/planner"
 	"github.com/holdfastdb/holdfast/internal/maintain/space"
 	"github.com/holdfastdb/holdfast/internal/sidelock"
@@ -332,7 +333,7 @@ func (d *database) write(ctx context.Context, u writer.Unit, follow bool) (err e
 }
 
 func (d *database) openReading(ctx context.Context) (*sqlite.Conn, error) {
-	c, err := d.connect(ctx, reading)
+	c, err := d.connectAs(ctx, reading, memory.Check)
 	if err != nil {
 		return nil, err
 	}

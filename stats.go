@@ -12,6 +12,7 @@ import (
 	"github.com/holdfastdb/holdfast/internal/control"
 	"github.com/holdfastdb/holdfast/internal/dbfile"
 	"github.com/holdfastdb/holdfast/internal/locks"
+	"github.com/holdfastdb/holdfast/internal/maintain/memory"
 	"github.com/holdfastdb/holdfast/internal/sqlite"
 	"github.com/holdfastdb/holdfast/internal/stats"
 	"github.com/holdfastdb/holdfast/internal/writer"
@@ -38,6 +39,7 @@ type Stats struct {
 
 	Optimize    OptimizeStats    `json:"optimize"`
 	Maintenance MaintenanceStats `json:"maintenance"`
+	Memory      MemoryStats      `json:"memory"`
 }
 
 // OptimizeStats is about DB.Optimize and what is done of it in the background.
@@ -47,6 +49,44 @@ type OptimizeStats struct {
 	PagesReleased      int64   `json:"pages_released"`  // to the file system
 	ReleaseSteps       int64   `json:"release_steps"`
 	LongestStepSeconds float64 `json:"longest_step_seconds"` // that others waited for pages to be released
+}
+
+// MemoryStats is about the page caches and about what grows without end, now. The budget
+// is the process's: the largest database.memory_budget of the databases that are open.
+type MemoryStats struct {
+	Budget      int64              `json:"budget"`      // bytes
+	Usable      int64              `json:"usable"`      // bytes of it, less than all while memory is short
+	ShortOf     string             `json:"short_of"`    // "cgroup memory.max", "GOMEMLIMIT", or "" while there is enough
+	Granted     int64              `json:"granted"`     // bytes that the caches of the process may have
+	Resizes     int64              `json:"resizes"`     // of a cache, since the first database was opened
+	Connections []ConnectionMemory `json:"connections"` // of this database, the largest caches first
+	Suspects    []MemorySuspect    `json:"suspects"`
+}
+
+// ConnectionMemory is what one connection has, as seen within the last second by whoever
+// used it; of maintenance and check only the bound is known. Counts are since it was opened.
+type ConnectionMemory struct {
+	Role           string  `json:"role"`            // "reader", "writer", "session", "maintenance" or "check"
+	CacheLimit     int64   `json:"cache_limit"`     // bytes; 0 where database.cache_size decides
+	CacheBytes     int64   `json:"cache_bytes"`     // in use
+	Hits           int64   `json:"hits"`            // pages found in the cache
+	Misses         int64   `json:"misses"`          // pages read from the file or the log
+	Spills         int64   `json:"spills"`          // pages of a transaction written early for want of room
+	HitRate        float64 `json:"hit_rate"`        // of the last seconds; 1 if nothing was read
+	SchemaBytes    int64   `json:"schema_bytes"`    // within the last half minute, as StatementBytes
+	StatementBytes int64   `json:"statement_bytes"` // of compiled statements
+	LookasideSlots int64   `json:"lookaside_slots"` // small blocks in use
+	IdleSeconds    float64 `json:"idle_seconds"`
+}
+
+// MemorySuspect is something that may never be given back.
+type MemorySuspect struct {
+	Kind      string    `json:"kind"`      // "statements", "connection", "rows", "read transaction", "write transaction" or "engine"
+	CallSite  string    `json:"call_site"` // that prepared or took it
+	Statement string    `json:"statement"`
+	Count     int64     `json:"count"` // open statements; else 1
+	Bytes     int64     `json:"bytes"` // by which the engine's memory has grown
+	Since     time.Time `json:"since"`
 }
 
 // ReaderStats is about the reader pool.
@@ -112,11 +152,134 @@ func (d *database) stats() Stats {
 			PagesReleased: c.PagesReleased.Load(), ReleaseSteps: c.ReleaseSteps.Load(), LongestStepSeconds: c.LongestRelease().Seconds(),
 		},
 		Maintenance: d.maintenanceStats(),
+		Memory:      d.memoryStats(),
 	}
 	if d.writer != nil {
 		s.Writer.Queued = d.writer.Queued()
 	}
 	return s
+}
+
+// pageCaches are those of a database, and what is known of leaks.
+type pageCaches struct {
+	*memory.Database
+	statements memory.Statements
+	short      string // of what memory was, at the last round
+}
+
+func (d *database) joinBudget() {
+	c := d.cfg
+	d.caches.Database = opened.pages.Join(memory.Config{
+		Bytes: c.Database.MemoryBudget, Connections: int(c.connections()), Fixed: c.Database.CacheSize != 0,
+		Equal: !c.Maintenance.Enabled.Enabled() || !c.Maintenance.MemoryByNeed.Enabled(),
+	})
+}
+
+func (p *pageCaches) leave() {
+	if p.Database != nil {
+		p.Leave()
+	}
+}
+
+// tendMemory has every connection looked at and resized by whoever owns it, once a second.
+func (d *database) tendMemory(now time.Time) {
+	if !d.caches.Round(now) {
+		return
+	}
+	d.pool.Visit(func(c *sqlite.Conn) { d.caches.Visit(c, memory.Reader) })
+	if d.writer != nil {
+		d.writer.Visit(func(c *sqlite.Conn) { d.caches.Visit(c, memory.Writer) })
+	}
+	r := opened.pages.Report()
+	if was := d.caches.short; r.Short != was {
+		d.caches.short = r.Short
+		if r.Short != "" {
+			d.log.Warn("holdfast: memory runs short, page caches are made smaller", "path", d.path, "bound", r.Short, "usable", r.Limit, "budget", r.Total,
+				"next", "raise the bound, lower database.memory_budget, or find what else takes memory")
+		} else {
+			d.log.Info("holdfast: there is memory enough again", "path", d.path, "bound", was, "budget", r.Total)
+		}
+	}
+	if g, found := opened.pages.Watch(now, sqlite.MemoryUsed()); found {
+		d.log.Warn("holdfast: the engine's memory grows beyond what its connections have", "path", d.path, "since", g.Since, "from", g.From, "grown", g.Bytes,
+			"bytes_per_hour", int64(g.Rate), "next", "look for results and statements that stay open, in DB.Stats().Memory")
+	}
+}
+
+// leastStatements is how many statements of one place are open before anybody suspects a
+// leak: these, and four for each session, which may each have one of the same text.
+const leastStatements = 64
+
+// findLeaks reports the places whose prepared statements are never closed.
+func (d *database) findLeaks(now time.Time, age time.Duration) {
+	found := d.caches.statements.Look(now, age/4, func() (out []memory.Open, least int64) {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		least = leastStatements
+		for e := range d.engines {
+			least += 4 * int64(e.Sessions())
+			for _, p := range e.Prepared() {
+				out = append(out, memory.Open{Site: p.Site, Count: p.Open, SQL: p.SQL})
+			}
+		}
+		return out, least
+	})
+	for _, s := range found {
+		d.counters.Leaks.Add(1)
+		d.log.Warn("holdfast: prepared statements grow in number and are not closed", "path", d.path, "caller", callSite(s.Site), "open", s.Count, "were", s.From,
+			"since", s.Since, "sql", stats.Fingerprint(s.SQL), "next", "close each *sql.Stmt, or prepare it once and keep it")
+	}
+}
+
+func (d *database) memoryStats() MemoryStats {
+	r := opened.pages.Report()
+	out := MemoryStats{
+		Budget: r.Total, Usable: r.Limit, ShortOf: r.Short, Granted: r.Granted, Resizes: r.Moves,
+		Connections: []ConnectionMemory{}, Suspects: d.suspects(r.Growth),
+	}
+	for _, n := range d.caches.Numbers() {
+		rate := 1.
+		if all := n.RecentHits + n.RecentMisses; all > 0 {
+			rate = n.RecentHits / all
+		}
+		out.Connections = append(out.Connections, ConnectionMemory{
+			Role: string(n.Role), CacheLimit: n.Size, CacheBytes: n.Status.Used, Hits: n.Status.Hits, Misses: n.Status.Misses, Spills: n.Status.Spills,
+			HitRate: rate, SchemaBytes: n.Schema, StatementBytes: n.Statement, LookasideSlots: n.Lookaside, IdleSeconds: n.Idle.Seconds(),
+		})
+	}
+	return out
+}
+
+// suspects are the places whose statements grow, what has been held for longer than
+// leak_threshold, and the engine if it grows.
+func (d *database) suspects(growth memory.Growth) []MemorySuspect {
+	out := []MemorySuspect{}
+	for _, s := range d.caches.statements.Suspects() {
+		out = append(out, MemorySuspect{Kind: "statements", CallSite: callSite(s.Site), Statement: stats.Fingerprint(s.SQL), Count: s.Count, Since: s.Since})
+	}
+	if age := d.cfg.ConnectionPool.LeakThreshold; age > 0 {
+		now := time.Now()
+		for _, l := range append(d.registry.Snapshot(), d.keptConns()...) {
+			if now.Sub(l.Since) >= age {
+				out = append(out, MemorySuspect{Kind: string(l.Kind), CallSite: callSite(l.Site), Statement: stats.Fingerprint(l.SQL), Count: 1, Since: l.Since})
+			}
+		}
+	}
+	if growth.Bytes > 0 {
+		out = append(out, MemorySuspect{Kind: "engine", Count: 1, Bytes: growth.Bytes, Since: growth.Since})
+	}
+	return out
+}
+
+// keptConns are the sql.Conns that were reported as leaks and are out still.
+func (d *database) keptConns() []locks.Lease {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var out []locks.Lease
+	for e := range d.engines {
+		out = append(out, e.KeptConns()...)
+	}
+	return out
 }
 
 // reportInversion logs orders of databases that contradict each other.
