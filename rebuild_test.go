@@ -112,6 +112,30 @@ func TestRebuildTableKeepsRowids(t *testing.T) {
 	}
 }
 
+// The new table may spell its name in another way.
+func TestRebuildTableInAnotherCase(t *testing.T) {
+	t.Parallel()
+	db := open(t)
+	must(t, db, "CREATE TABLE plain(v); INSERT INTO plain(rowid, v) VALUES (7, 'a'), (3, 'b')")
+	must(t, db, "CREATE TABLE counted(id INTEGER PRIMARY KEY AUTOINCREMENT, v); INSERT INTO counted(v) VALUES (1), (2), (3); DELETE FROM counted WHERE id = 3")
+	for table, create := range map[string]string{
+		"plain": "CREATE TABLE Plain(v TEXT)", "counted": "CREATE TABLE COUNTED(id INTEGER PRIMARY KEY AUTOINCREMENT, v TEXT)",
+	} {
+		if err := rebuilt(t, db, table, holdfast.TableRebuild{Create: create}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := text(t, db, "SELECT group_concat(rowid || v) FROM plain"); got != "3b,7a" {
+		t.Errorf("rowids: %s", got)
+	}
+	if id := number(t, db, "INSERT INTO counted(v) VALUES (4) RETURNING id"); id != 4 {
+		t.Errorf("the number %d is given again", id)
+	}
+	if n := number(t, db, "SELECT count(*) FROM sqlite_sequence"); n != 1 {
+		t.Errorf("%d sequences", n)
+	}
+}
+
 func TestRebuildTableThatCantBe(t *testing.T) {
 	t.Parallel()
 	db := open(t)

@@ -111,6 +111,16 @@ func (b *rebuild) run(ctx context.Context) error {
 	if err := b.exec(ctx, b.shape.Create); err != nil {
 		return err
 	}
+	// From here on the name is spelled as the new table has it: SQLite finds a
+	// sequence by the exact name.
+	made, err := b.one(ctx, "SELECT name FROM main.sqlite_schema WHERE type = 'table' AND name = ? COLLATE NOCASE", b.table)
+	if err != nil {
+		return err
+	}
+	if made == "" {
+		return fmt.Errorf("%w: the CREATE statement has made no table %s; give it that name", ErrShape, b.table)
+	}
+	b.table = made
 	if err := b.fill(ctx); err != nil {
 		return err
 	}
@@ -146,9 +156,6 @@ func (b *rebuild) fill(ctx context.Context) error {
 	to, err := b.columns(ctx, b.table)
 	if err != nil {
 		return err
-	}
-	if len(to.names) == 0 {
-		return fmt.Errorf("%w: the CREATE statement has made no table %s; give it that name", ErrShape, b.table)
 	}
 	var names, values []string
 	if id := rowidName(from, to); id != "" {
