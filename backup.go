@@ -370,6 +370,11 @@ func (m *migration) takeDuty(ctx context.Context) (done func(), err error) {
 	if lock == nil {
 		return func() {}, nil
 	}
+	if w := m.d.writer; w != nil {
+		if err := w.Holder().Own(); err != nil { // inside the other migration
+			return nil, m.public(err)
+		}
+	}
 	limited, cancel := context.WithTimeout(ctx, m.wait)
 	defer cancel()
 	waited, err := lock.Take(limited, sidelock.Migration)
@@ -443,8 +448,12 @@ func (m *migration) run(ctx context.Context, e *session.Engine, fn func(*sql.DB)
 	}
 	over = true
 	if err := guard.Commit(ctx); err != nil {
-		return m.public(err)
+		if err = m.public(err); !errors.Is(err, ErrOutcomeUnknown) {
+			m.undone()
+		}
+		return err
 	}
+	m.watch.Done()
 	m.fill()
 	return nil
 }

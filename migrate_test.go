@@ -403,7 +403,15 @@ func TestMigrateAndTheOthers(t *testing.T) {
 		go func() {
 			_, _ = db.ExecContext(short, "DELETE FROM child")
 		}()
-		if _, err := holdfast.Migrate(t.Context(), db, texts("SELECT 1"), holdfast.MigrateWait(time.Millisecond)); !errors.Is(err, holdfast.ErrBusy) || !strings.Contains(err.Error(), "this process") {
+		if _, err := holdfast.Migrate(t.Context(), db, texts("SELECT 1")); !errors.Is(err, holdfast.ErrSelfDeadlock) {
+			t.Errorf("one inside another: %v", err)
+		}
+		second := make(chan error)
+		go func() {
+			_, err := holdfast.Migrate(t.Context(), db, texts("SELECT 1"), holdfast.MigrateWait(time.Millisecond))
+			second <- err
+		}()
+		if err := <-second; !errors.Is(err, holdfast.ErrBusy) || !strings.Contains(err.Error(), "this process") {
 			t.Errorf("two at once: %v", err)
 		}
 		written = make(chan error, 1)
@@ -448,6 +456,7 @@ func TestMigrateWithoutALog(t *testing.T) {
 	cfg := holdfast.Config{}
 	cfg.Database.Path = path
 	cfg.Database.EnableWALMode = holdfast.Off
+	cfg.Database.BusyTimeout = time.Second
 	db, err := holdfast.OpenConfig(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -461,6 +470,29 @@ func TestMigrateWithoutALog(t *testing.T) {
 	if files := backups(t, db); files != nil {
 		t.Errorf("left over: %v", files)
 	}
+	// COMMIT waits for who reads, and leaves no copy if that is in vain.
+	var rows *sql.Rows
+	_, err = holdfast.Migrate(t.Context(), db, func(tool *sql.DB) error {
+		must(t, tool, rebuildParent)
+		rows, err = db.Query("WITH RECURSIVE g(n) AS (SELECT 1 UNION ALL SELECT n+1 FROM g) SELECT n FROM g, child")
+		if err == nil {
+			rows.Next()
+		}
+		return err
+	})
+	if !errors.Is(err, holdfast.ErrBusy) || backups(t, db) != nil || hasRank(t, db) {
+		t.Errorf("%v; left over: %v", err, backups(t, db))
+	}
+	_ = rows.Close()
+	migrate(t, db, func(tool *sql.DB) error {
+		must(t, tool, "UPDATE parent SET name = 'eve' WHERE id = 1")
+		rows, err = db.Query("WITH RECURSIVE g(n) AS (SELECT 1 UNION ALL SELECT n+1 FROM g) SELECT n FROM g, child")
+		if err == nil {
+			rows.Next()
+			time.AfterFunc(20*time.Millisecond, func() { _ = rows.Close() })
+		}
+		return err
+	}, holdfast.MigrateBackups(0))
 	r := migrate(t, db, texts(rebuildParent, "DELETE FROM child WHERE id = 3"))
 	want := []holdfast.TableRows{{Name: "child", Before: 3, After: 2}, {Name: "parent", Before: 2, After: 2}}
 	if !slices.Equal(r.Tables, want) || r.Backup == "" || !r.Counted {

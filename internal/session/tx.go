@@ -361,7 +361,9 @@ func (t *transaction) endWith(ctx context.Context, commit bool) error {
 		t.adopt(kept)
 		return err
 	}
+	t.arm(ctx, t.c.budget, "") // without a log COMMIT waits for those who read
 	err := control(t.conn, "COMMIT")
+	t.disarm()
 	if err != nil && busy.CommitOutcomeUnknown(sqlite.Code(err)) {
 		err = fmt.Errorf("%w: %w", writer.ErrOutcomeUnknown, err)
 	}

@@ -101,13 +101,25 @@ func own(err error) error {
 // ownBusy is apart from own because its variable is on the heap.
 func ownBusy(err error) error {
 	var busy *BusyError
-	if !errors.As(err, &busy) || busy.Holder.mark == 0 {
+	if !errors.As(err, &busy) {
 		return err
 	}
-	if site, marks := locks.Caller(); busy.Holder.isAmong(marks) {
-		return &SelfDeadlockError{Holder: busy.Holder, Site: site}
+	if self := busy.Holder.Own(); self != nil {
+		return self
 	}
 	return err
+}
+
+// Own is a *SelfDeadlockError for who calls from inside the holder's transaction:
+// what he waits for outside of it won't come. Else it is nil.
+func (h Holder) Own() error {
+	if h.mark == 0 {
+		return nil
+	}
+	if site, marks := locks.Caller(); h.isAmong(marks) {
+		return &SelfDeadlockError{Holder: h, Site: site}
+	}
+	return nil
 }
 
 // askHolder has the caller of the statement that runs found out, if that is not

@@ -60,7 +60,7 @@ func (k Copy) room(c *sqlite.Conn) error {
 		copy.ErrNoSpace, pages*size>>20, k.Dir, free>>20, spare>>20)
 }
 
-// copy makes a copy of what c reads, and removes the oldest beyond Keep.
+// copy makes a copy of what c reads.
 func (w *Watch) copy(ctx context.Context, c *sqlite.Conn) error {
 	k := w.cfg.Copy
 	if k.Keep == 0 || w.empty {
@@ -86,7 +86,6 @@ func (w *Watch) copy(ctx context.Context, c *sqlite.Conn) error {
 		return single(errors.Join(err, os.Remove(path)))
 	}
 	w.Report.Copy, w.Report.Bytes = path, r.Bytes
-	k.prune()
 	return nil
 }
 

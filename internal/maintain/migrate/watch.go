@@ -153,6 +153,13 @@ func (w *Watch) Finish(ctx context.Context, c *sqlite.Conn) error {
 	})
 }
 
+// Done is called after COMMIT: only now the copy is one more than before.
+func (w *Watch) Done() {
+	if w.Report.Copy != "" {
+		w.cfg.Copy.prune()
+	}
+}
+
 // Undo is called when the migration was rolled back after all: a copy of what is
 // still there would only push out older ones.
 func (w *Watch) Undo() error {

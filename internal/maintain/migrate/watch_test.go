@@ -95,9 +95,10 @@ func TestCopiesAreKeptAndRemoved(t *testing.T) {
 	w.cfg.Copy.InUse = func(path string) bool { return path == used }
 	must(t, c.Exec("DELETE FROM a"))
 	must(t, w.AfterWrite(c, 2000))
+	before := copies(t, path)
 	must(t, w.Finish(t.Context(), c))
-	if got, want := copies(t, path), []string{fresh, used, w.Report.Copy}; !slices.Equal(got, want) {
-		t.Errorf("%v, want %v", got, want)
+	if got, want := copies(t, path), append(before, w.Report.Copy); !slices.Equal(got, want) {
+		t.Errorf("before COMMIT: %v, want %v", got, want) // which may fail yet
 	}
 	copied, err := copy.OpenFile(w.Report.Copy)
 	must(t, err)
@@ -107,6 +108,10 @@ func TestCopiesAreKeptAndRemoved(t *testing.T) {
 	must(t, copied.Close())
 	if want := []Rows{{"a", 2000, 0}}; !slices.Equal(w.Report.Tables, want) || !w.Report.Counted {
 		t.Errorf("%+v", w.Report)
+	}
+	w.Done()
+	if got, want := copies(t, path), []string{fresh, used, w.Report.Copy}; !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
 	}
 	must(t, w.Undo())
 	if got, want := copies(t, path), []string{fresh, used}; !slices.Equal(got, want) || w.Report.Copy != "" {
