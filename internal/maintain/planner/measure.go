@@ -3,6 +3,7 @@ package planner
 import (
 	"context"
 	"strings"
+	"time"
 
 	"github.com/holdfastdb/holdfast/internal/sqlite"
 )
@@ -35,6 +36,8 @@ const (
 	clearly    = 2       // times the steps
 	noise      = 1000    // steps that prove nothing
 	progressed = 1000    // instructions between two looks at the bound
+
+	mostTime = 2 * time.Second // of one execution: a count(*) is one step
 )
 
 // meter runs statements on two connections that have different statistics.
@@ -110,7 +113,7 @@ func (m *meter) run(ctx context.Context, text string) (before, after int, ok boo
 	return before, after, true
 }
 
-// steps runs a statement to its end or to mostSteps.
+// steps runs a statement to its end or to mostSteps; it is not ok after mostTime.
 func steps(ctx context.Context, c *sqlite.Conn, text string, values []sqliteValue) (n int, ok bool) {
 	s, _, err := c.Prepare(text)
 	if err != nil {
@@ -122,6 +125,9 @@ func steps(ctx context.Context, c *sqlite.Conn, text string, values []sqliteValu
 			return 0, false
 		}
 	}
+	ctx, cancel := context.WithTimeout(ctx, mostTime)
+	defer cancel()
+	defer c.InterruptAfter(ctx)()
 	done := 0
 	c.SetProgressHandler(progressed, func() bool {
 		done += progressed
@@ -149,13 +155,18 @@ func (m *meter) samples(text string, params int) [][]sqliteValue {
 	if len(about) != params || m.readColumns() != nil {
 		return nil
 	}
+	words := namesIn(text)
 	var all [][]sqliteValue
 	for _, place := range places {
+		found := map[operand]sqliteValue{} // a list may have thousands for one column
 		var values []sqliteValue
 		for _, of := range about {
-			v, ok := m.value(text, of, place)
+			v, ok := found[of]
 			if !ok {
-				return nil
+				if v, ok = m.value(words, of, place); !ok {
+					return nil
+				}
+				found[of] = v
 			}
 			values = append(values, v)
 		}
@@ -180,12 +191,11 @@ func (m *meter) readColumns() error {
 }
 
 // value is what a parameter gets that is compared with a column of a table that
-// the statement names.
-func (m *meter) value(text string, of operand, place int64) (v sqliteValue, ok bool) {
+// the statement names in words.
+func (m *meter) value(words map[string]bool, of operand, place int64) (v sqliteValue, ok bool) {
 	if of.count {
 		return sqliteValue{typ: sqlite.TypeInteger, n: of.n}, true
 	}
-	words := namesIn(text)
 	for _, t := range m.tables {
 		if of.column == "" || !t.names[of.column] || !words[t.table] || m.isTable(of.table) && of.table != t.table {
 			continue

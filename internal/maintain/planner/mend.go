@@ -28,6 +28,10 @@ func (s *steward) mend(ctx context.Context, found []*finding) error {
 		return err
 	}
 	defer old.Close()
+	schema, err := old.QueryInt64("PRAGMA schema_version")
+	if err != nil {
+		return err
+	}
 	if err := s.apply(ctx, found); err != nil {
 		return err
 	}
@@ -37,7 +41,11 @@ func (s *steward) mend(ctx context.Context, found []*finding) error {
 	left := found
 	for n := 0; err == nil && len(left) > 0; n++ {
 		var guilty []*finding
-		if guilty, err = s.compare(ctx, old, texts, left); err != nil || len(guilty) == 0 {
+		guilty, err = s.compare(ctx, old, texts, left)
+		if err == nil {
+			err = s.unchanged(old, schema)
+		}
+		if err != nil || len(guilty) == 0 {
 			break
 		}
 		if n == rounds {
@@ -49,7 +57,27 @@ func (s *steward) mend(ctx context.Context, found []*finding) error {
 	if err != nil { // what could not be compared is not kept
 		err = errors.Join(err, s.revert(ctx, left))
 	}
+	if errors.Is(err, errSchema) {
+		for _, f := range left {
+			f.Outcome = ""
+			s.report.Left = append(s.report.Left, f.Name+": "+errSchema.Error())
+		}
+		err = nil
+	}
 	return errors.Join(err, s.tell(ctx))
+}
+
+// errSchema is why the plans could not be compared.
+var errSchema = errors.New("the schema was changed meanwhile, so the plans could not be compared")
+
+// unchanged tells whether old still knows the old statistics: after a change of the
+// schema it has read them anew.
+func (s *steward) unchanged(old *sqlite.Conn, schema int64) error {
+	now, err := old.QueryInt64("PRAGMA schema_version")
+	if err == nil && now != schema {
+		err = errSchema
+	}
+	return err
 }
 
 // finish is a context for what has to be done also after ctx has ended.

@@ -210,6 +210,63 @@ func TestAWorsePlanIsReverted(t *testing.T) {
 	}
 }
 
+// A change of the schema by somebody else makes the connection that should know the
+// old statistics read the new ones: then nothing can be compared, or kept.
+func TestASchemaThatChangesMeanwhile(t *testing.T) {
+	b := newBench(t, orders+fill("orders", 5000, "n, n%2, n%500, 'some text'"))
+	b.do("ANALYZE; DELETE FROM sqlite_stat4; UPDATE sqlite_stat1 SET stat = '5000 21' WHERE idx = 'by_status'; UPDATE sqlite_stat1 SET stat = '5000 100' WHERE idx = 'by_customer'")
+	b.known = []string{"SELECT * FROM orders WHERE status = ? AND customer = ?"}
+	cfg := b.config()
+	open, opened := cfg.Open, 0
+	cfg.Open = func(ctx context.Context) (*sqlite.Conn, error) {
+		if opened++; opened == 3 { // for the new statistics, after one to count and one for the old
+			b.do("CREATE TABLE meanwhile(a)")
+		}
+		return open(ctx)
+	}
+	r, err := Run(t.Context(), cfg, Options{})
+	if err != nil || len(r.Tables) != 0 || len(r.Left) != 1 || !strings.Contains(r.Left[0], "orders: the schema was changed") {
+		t.Errorf("%v, report %+v", err, r)
+	}
+	if got := b.stat("by_status"); got != "5000 21" {
+		t.Errorf("%s was kept unseen", got)
+	}
+	if r := b.run(Options{}); len(r.Tables) != 1 || r.Tables[0].Outcome != Kept {
+		t.Errorf("the next time: %+v", r)
+	}
+}
+
+// One statement may take long in a single step; the end of the context ends it.
+func TestACountThatTakesLongIsEnded(t *testing.T) {
+	b := newBench(t, "CREATE TABLE big(a); "+fill("big", 20_000, "zeroblob(900)"))
+	c := b.conn()
+	defer c.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	count := "SELECT 0"
+	for range 30 { // too few for the progress handler
+		count += " + (SELECT count(*) FROM big)"
+	}
+	if n, ok := steps(ctx, c, count, nil); ok {
+		t.Errorf("%d steps after the end", n)
+	}
+}
+
+// A list of thousands of values asks the table for one, and reads the text once.
+func TestSamplesOfALongList(t *testing.T) {
+	b := newBench(t, orders+fill("orders", 100, "n, n%2, n%20, 'some text'"))
+	m := meter{now: b.w}
+	text := "SELECT * FROM orders WHERE status = ? AND id NOT IN (?" + strings.Repeat(",?", 3000) + ")"
+	n := testing.AllocsPerRun(1, func() {
+		if values := m.samples(text, 3002); len(values) != len(places) || len(values[0]) != 3002 {
+			t.Errorf("%d values", len(values))
+		}
+	})
+	if n > 1000 {
+		t.Errorf("%.0f allocations", n)
+	}
+}
+
 // When the context ends between writing and comparing, nothing is kept.
 func TestACancelledComparisonIsPutBack(t *testing.T) {
 	b := newBench(t, orders+fill("orders", 5000, "n, n%2, n%500, 'some text'"))
