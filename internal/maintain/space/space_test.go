@@ -147,6 +147,33 @@ func TestLull(t *testing.T) {
 	}
 }
 
+// A VACUUM that fails leaves the connection as it was: the next one, which nobody
+// asked for more, makes the file nothing else.
+func TestVacuumThatFailsChangesNothing(t *testing.T) {
+	w, cfg := database(t, "PRAGMA auto_vacuum=NONE; ")
+	cfg.Hold = func(_ context.Context, _ string, run func(*sqlite.Conn) error) error { return run(w) }
+	other, err := cfg.Open(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	if err := other.Exec("BEGIN IMMEDIATE"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Vacuum(t.Context(), cfg, true); sqlite.Code(err).Primary() != sqlite.ResultBusy {
+		t.Fatal(err)
+	}
+	if err := other.Exec("ROLLBACK"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Vacuum(t.Context(), cfg, false); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := Look(t.Context(), cfg); s.AutoVacuum != AutoVacuumNone || s.Free != 0 || err != nil {
+		t.Errorf("%+v, %v", s, err)
+	}
+}
+
 func TestVacuumIsRefusedWithoutRoom(t *testing.T) {
 	const mib = 1 << 20
 	e := Estimate{VolumeNeeds: 100 * mib, TempNeeds: 100 * mib}

@@ -153,14 +153,22 @@ func (e Estimate) Fits() error {
 // Vacuum builds the file anew. Nobody else writes meanwhile. With incremental the
 // file has auto_vacuum=INCREMENTAL afterwards.
 func Vacuum(ctx context.Context, cfg Config, incremental bool) (took time.Duration, err error) {
-	sql := "VACUUM"
-	if incremental {
-		sql = "PRAGMA auto_vacuum=INCREMENTAL; VACUUM"
-	}
 	err = cfg.Hold(ctx, "VACUUM", func(c *sqlite.Conn) error {
 		start := time.Now()
 		defer func() { took = time.Since(start) }()
-		return c.Exec(sql)
+		if !incremental {
+			return c.Exec("VACUUM")
+		}
+		before, err := look(c)
+		if err != nil {
+			return err
+		}
+		if err = c.Exec("PRAGMA auto_vacuum=INCREMENTAL; VACUUM"); err != nil {
+			// The connection remembers it for the next VACUUM, which nobody may have
+			// asked for that.
+			_ = c.Exec(fmt.Sprintf("PRAGMA auto_vacuum=%d", before.AutoVacuum)) // err matters more
+		}
+		return err
 	})
 	if err == nil && cfg.Checkpoint != nil {
 		err = cfg.Checkpoint(ctx)
