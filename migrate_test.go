@@ -380,6 +380,22 @@ func TestMigrateTransactions(t *testing.T) {
 	}
 }
 
+// The end of Migrate's context ends a statement that has none, and is its error.
+func TestMigrateEndsWithItsContext(t *testing.T) {
+	t.Parallel()
+	db := openFamily(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	_, err := holdfast.Migrate(ctx, db, func(tool *sql.DB) error {
+		must(t, tool, "CREATE TABLE big(a)")
+		time.AfterFunc(10*time.Millisecond, cancel)
+		_, err := tool.Exec("INSERT INTO big WITH RECURSIVE g(n) AS (SELECT 1 UNION ALL SELECT n+1 FROM g) SELECT n FROM g")
+		return err
+	})
+	if !errors.Is(err, context.Canceled) || number(t, db, "SELECT count(*) FROM sqlite_schema WHERE name = 'big'") != 0 {
+		t.Errorf("%v", err)
+	}
+}
+
 // While a migration runs, readers see the state of before, and writers wait for
 // it and learn for whom.
 func TestMigrateAndTheOthers(t *testing.T) {

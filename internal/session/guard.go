@@ -139,10 +139,14 @@ func (g *Guard) Rollback() error {
 
 // run runs one statement, within the context of the Guard if it has none.
 func (g *Guard) run(ctx context.Context, s statement) (answer, error) {
-	if ctx.Done() == nil {
-		ctx = g.ctx
+	if ctx.Done() != nil {
+		return g.tx.run(ctx, s)
 	}
-	return g.tx.run(ctx, s)
+	a, err := g.tx.run(g.ctx, s)
+	if cause := g.ctx.Err(); cause != nil && sqlite.Code(err).Primary() == sqlite.ResultInterrupt {
+		err = cause // which the statement's own context doesn't tell
+	}
+	return a, err
 }
 
 // write is run for what may write.
