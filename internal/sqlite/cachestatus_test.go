@@ -1,6 +1,9 @@
 package sqlite
 
-import "testing"
+import (
+	"math"
+	"testing"
+)
 
 func TestCacheSizeAndStatus(t *testing.T) {
 	db := newTestDB(t, "CREATE TABLE t(b)")
@@ -64,6 +67,15 @@ func TestCacheSizeAndStatus(t *testing.T) {
 		if c.SetCacheSize(64) == nil || c.ReleaseMemory() == nil {
 			t.Error("a closed connection took it")
 		}
+	}
+}
+
+// The largest cache is not none.
+func TestLargestCacheSize(t *testing.T) {
+	c := newConn(t, "")
+	for _, kib := range []int{math.MaxInt32, math.MaxInt} {
+		must(t, c.SetCacheSize(kib))
+		wantInt(t, c, -math.MaxInt32, "PRAGMA cache_size")
 	}
 }
 

@@ -190,7 +190,7 @@ func (c *Conn) WALCheckpoint(schema string, mode CheckpointMode) (logFrames, cop
 // CacheStatus is what a connection's page caches hold now, and how they were used
 // since it was opened.
 type CacheStatus struct {
-	Used                 int64 // bytes of pages, with what is kept about each
+	Used                 int64 // bytes of pages, with what is kept about each; SQLite adds up 32 bits for each database: wrong above 2 GiB
 	Peak                 int64 // the most bytes in the main cache since the last call
 	Evicted              int64 // pages of the main cache that others took the place of
 	Hits, Misses, Spills int64 // pages found, read, and written early for want of room
@@ -232,11 +232,12 @@ func (c *Conn) SetCacheSize(kib int) error {
 	confined := c.confined
 	c.confined = nil
 	defer func() { c.confined = confined }()
-	return c.Exec("PRAGMA cache_size=-" + strconv.Itoa(max(kib, 1)))
+	// SQLite takes a number that is no 32-bit integer for 0.
+	return c.Exec("PRAGMA cache_size=-" + strconv.Itoa(int(clampInt32(max(kib, 1)))))
 }
 
-// ReleaseMemory frees every page that is not in use, and what the connection keeps for
-// quick reuse. See https://www.sqlite.org/c3ref/db_release_memory.html.
+// ReleaseMemory frees every page that is not in use, of each attached database and of
+// the temporary one too. See https://www.sqlite.org/c3ref/db_release_memory.html.
 func (c *Conn) ReleaseMemory() error {
 	if c.db == 0 {
 		return closedError("db_release_memory")
