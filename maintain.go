@@ -79,9 +79,10 @@ func (m Maintenance) Next() []MaintenanceNext {
 	return list
 }
 
-// Pause lets no task begin by the clock until Resume, and ends the one that is
-// under way. When it returns nil, none runs in this process; an end of ctx ends
-// the wait for that, not the pause. The reason is for people.
+// Pause lets no task begin by the clock until Resume, and ends the one that the
+// clock has begun; it waits for one that Run was asked for. When it returns nil,
+// none runs in this process; an end of ctx ends the wait for that, not the pause.
+// The reason is for people.
 func (m Maintenance) Pause(ctx context.Context, reason string) error {
 	m.d.log.Info("holdfast: maintenance is paused", "path", m.d.path, "reason", reason)
 	return m.d.care.Pause(ctx, reason)

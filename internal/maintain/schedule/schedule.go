@@ -162,9 +162,9 @@ func (s *Scheduler) Close(ctx context.Context) error {
 	}
 }
 
-// Pause lets no task begin by the clock until Resume, and ends the one that is
-// under way: when Pause returns without an error, none runs. ctx ends the wait
-// for it, not the pause.
+// Pause lets no task begin by the clock until Resume, and ends the one that the
+// clock has begun. It waits for that, and for one that Run was asked for: when it
+// returns without an error, none runs. ctx ends the wait, not the pause.
 func (s *Scheduler) Pause(ctx context.Context, reason string) error {
 	if reason == "" {
 		reason = "no reason given"
@@ -173,10 +173,9 @@ func (s *Scheduler) Pause(ctx context.Context, reason string) error {
 	s.paused = reason
 	cut := s.cut
 	s.mu.Unlock()
-	if cut == nil {
-		return nil
+	if cut != nil {
+		cut(errPaused)
 	}
-	cut(errPaused)
 	select {
 	case s.slot <- struct{}{}:
 		s.leave()

@@ -434,6 +434,29 @@ func TestPause(t *testing.T) {
 	})
 }
 
+// A task that was asked for is not ended by a pause, but waited for.
+func TestPauseWaitsForRun(t *testing.T) {
+	inBubble(t, func(t *testing.T, start func(Config) *Scheduler) {
+		began := make(chan struct{})
+		var ended atomic.Bool
+		s := start(Config{Tasks: []Task{{Name: "t", Run: func(ctx context.Context) (string, error) {
+			close(began)
+			pass(time.Minute)
+			ended.Store(true)
+			return "", ctx.Err()
+		}}}})
+		done := make(chan error, 1)
+		go func() { _, err := s.Run(t.Context(), "t"); done <- err }()
+		<-began
+		if err := s.Pause(t.Context(), "backup"); err != nil || !ended.Load() {
+			t.Errorf("Pause: %v, and the task has ended: %t", err, ended.Load())
+		}
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestPauseThatIsGivenUp(t *testing.T) {
 	inBubble(t, func(t *testing.T, start func(Config) *Scheduler) {
 		s := start(Config{Tasks: []Task{{Name: "deaf", Every: time.Hour, Run: func(context.Context) (string, error) {
