@@ -242,6 +242,20 @@ type optimizer struct {
 	cancel context.CancelFunc
 	over   bool
 	lull   space.Lull
+	tried  map[string]planner.Table // put back before; belongs to the one that works
+}
+
+// note remembers what the background has no reason to try again.
+func (o *optimizer) note(t planner.Table) {
+	switch t.Outcome {
+	case planner.Reverted:
+		if o.tried == nil {
+			o.tried = make(map[string]planner.Table)
+		}
+		o.tried[t.Name] = t
+	case planner.Kept:
+		delete(o.tried, t.Name)
+	}
 }
 
 func (o *optimizer) begin(ctx context.Context) (_ context.Context, done func(), err error) {
@@ -391,6 +405,7 @@ func (d *database) mendStatistics(ctx context.Context, o planner.Options) (Stati
 			table.Plans = append(table.Plans, PlanChange{p.Statement, p.Before, p.After, p.StepsBefore, p.StepsAfter, string(p.Verdict)})
 		}
 		out.Tables = append(out.Tables, table)
+		d.optimizer.note(t)
 		d.noteStatistics(t)
 	}
 	return out, err
@@ -544,7 +559,7 @@ func (d *database) optimizeTask(ctx context.Context) (result string, err error) 
 		return "", err
 	}
 	defer done()
-	r, err := d.mendStatistics(ctx, planner.Options{ScanTime: defaultScan})
+	r, err := d.mendStatistics(ctx, planner.Options{ScanTime: defaultScan, Tried: d.optimizer.tried})
 	kept, reverted := 0, 0
 	for _, t := range r.Tables {
 		switch t.Outcome {

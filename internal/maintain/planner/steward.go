@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/holdfastdb/holdfast/internal/sqlite"
@@ -30,6 +31,10 @@ type Options struct {
 	// ScanTime is the longest that one count may take: that long a snapshot keeps
 	// the log from being begun anew. An index that takes longer is left alone.
 	ScanTime time.Duration
+	// Tried are tables whose statistics were put back before. As long as they would
+	// get about the same again they are left alone: trying it once more would change the
+	// schema twice, and say the same.
+	Tried map[string]Table
 }
 
 // Report is what a Run has found and done.
@@ -76,6 +81,7 @@ func Run(ctx context.Context, cfg Config, o Options) (r Report, err error) {
 	}
 	s := &steward{Config: cfg, Options: o, report: &r}
 	found, err := s.survey(ctx)
+	found = slices.DeleteFunc(found, s.tried)
 	if err != nil || len(found) == 0 {
 		return r, err
 	}
@@ -149,6 +155,21 @@ func (s *steward) survey(ctx context.Context) ([]*finding, error) {
 		found = append(found, f)
 	}
 	return found, nil
+}
+
+// tried tells whether a finding was put back before and is about the same now.
+func (s *steward) tried(f *finding) bool {
+	before, ok := s.Tried[f.Name]
+	if !ok || len(before.Changes) != len(f.Changes) {
+		return false
+	}
+	for i, c := range f.Changes {
+		if was := before.Changes[i]; was.Index != c.Index || was.Before != c.Before || difference(was.After, c.After) != "" {
+			return false
+		}
+	}
+	s.report.Left = append(s.report.Left, f.Name+": with true statistics a plan got worse before")
+	return true
 }
 
 // judge returns the changes that the statistics of a table need.
