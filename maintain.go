@@ -314,10 +314,8 @@ func (db *DB) Checkpoint(ctx context.Context, mode CheckpointMode) (CheckpointRe
 		e := newError("checkpoint", ErrBusy, sqlite.ResultBusy, "database is locked (5) (SQLITE_BUSY): "+stopped.Error()+pinText(stopped.Pin), pinAdvice(stopped.Pin))
 		e.SQL, e.Waited, e.Holder = sql, stopped.Waited, publicPin(stopped.Pin)
 		return out, e
-	case err == nil && out.CopiedFrames < out.LogFrames: // PASSIVE
-		if pin := d.checkpoints.InTheWay(ctx); pin.Kind != checkpoint.ByOverlap {
-			out.PinnedBy = d.pinHolder(pin, time.Now())
-		}
+	case r.Pin != nil && r.Pin.Kind != checkpoint.ByOverlap:
+		out.PinnedBy = d.pinHolder(*r.Pin, time.Now())
 	}
 	return out, d.fail("checkpoint", sql, site, nil, err)
 }

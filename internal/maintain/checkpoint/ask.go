@@ -30,6 +30,7 @@ type Result struct {
 	Frames, Copied int   // that the log had, and of them that are in the database now
 	Before, After  int64 // bytes of the log on the disk
 	Took           time.Duration
+	Pin            *Pin // who kept a PASSIVE one from copying all that there was; nil if nobody did
 }
 
 // Checkpoint makes one checkpoint for somebody who asks. All but a PASSIVE one wait
@@ -55,6 +56,9 @@ func (c *Checkpointer) Checkpoint(ctx context.Context, mode sqlite.CheckpointMod
 	if mode == sqlite.CheckpointPassive {
 		c.cfg.Pool.Cool()
 		p, err = c.patiently(ctx, r.Budget, func() (progress, error) { return c.passive(ctx) })
+		if err == nil && p.short {
+			p, err = c.oncemore(ctx, p)
+		}
 	} else {
 		p, err = c.whole(ctx, mode, r, begun)
 	}
@@ -63,6 +67,10 @@ func (c *Checkpointer) Checkpoint(ctx context.Context, mode sqlite.CheckpointMod
 	}
 	res.Frames, res.Copied = max(p.log, 0), max(p.copied, 0)
 	res.After, res.Took = c.cfg.Size(), time.Since(begun)
+	if err == nil && p.short {
+		pin := c.pinnedSince(ctx, time.Now())
+		res.Pin = &pin
+	}
 	return res, c.closedOr(err)
 }
 
@@ -75,21 +83,25 @@ func (c *Checkpointer) Exclude(ctx context.Context) (over func(), err error) {
 	return c.giveBack, nil
 }
 
-// InTheWay is who keeps the log from being emptied at this moment.
-func (c *Checkpointer) InTheWay(ctx context.Context) Pin {
-	if c.take(ctx) != nil {
-		return Pin{Kind: ByOverlap}
-	}
-	defer c.giveBack()
-	return c.pinnedSince(ctx, time.Now())
-}
-
 // closedOr tells the end of a context from Close.
 func (c *Checkpointer) closedOr(err error) error {
 	if err != nil && c.ctx.Err() != nil {
 		return ErrClosed
 	}
 	return err
+}
+
+// oncemore tells who stays from who was just at work on a statement or a COMMIT: a
+// second pass gets further then. Asking the kernel for somebody takes some 10 ms.
+func (c *Checkpointer) oncemore(ctx context.Context, p progress) (progress, error) {
+	q, err := c.passive(ctx)
+	switch {
+	case errors.Is(err, errTaken):
+		return p, nil
+	case err == nil:
+		q.short = q.short && q.copied == p.copied
+	}
+	return q, err
 }
 
 // patiently tries again as long as somebody else checkpoints, for which SQLite does
@@ -108,12 +120,16 @@ func (c *Checkpointer) patiently(ctx context.Context, budget time.Duration, try 
 // whole makes a checkpoint that copies all of the log, on the writer's connection:
 // another one that begins the log anew would make the writer forget its page cache.
 func (c *Checkpointer) whole(ctx context.Context, mode sqlite.CheckpointMode, r writer.Request, begun time.Time) (progress, error) {
-	h, err := c.cfg.Writer.Hold(ctx, r)
+	left := func() time.Duration { return r.Budget - time.Since(begun) }
+	waiting := r
+	if waiting.Budget = left(); waiting.Budget <= 0 {
+		waiting.Budget = -1 // 0 is the writer's own
+	}
+	h, err := c.cfg.Writer.Hold(ctx, waiting)
 	if err != nil {
 		return c.known(), err
 	}
 	c.cfg.Pool.Cool()
-	left := func() time.Duration { return r.Budget - time.Since(begun) }
 	p, err := c.patiently(ctx, left(), func() (progress, error) { return c.copyBy(ctx, h.Conn(), sqlite.CheckpointPassive) })
 	if err == nil {
 		var q progress

@@ -225,6 +225,7 @@ type progress struct {
 	log, copied int
 	anew        bool // the next write begins it anew: nobody reads in it
 	stands      bool // the last pass has copied nothing: somebody reads an older state
+	short       bool // not all that there was at the beginning is copied: likewise
 }
 
 func (p progress) left() int { return p.log - p.copied }
@@ -268,7 +269,7 @@ func (c *Checkpointer) copyBy(ctx context.Context, conn *sqlite.Conn, mode sqlit
 	over := conn.InterruptAfter(ctx)
 	log, copied, err := conn.WALCheckpoint("main", mode)
 	over()
-	p := progress{log: log, copied: copied}
+	p := progress{log: log, copied: copied, short: copied < log}
 	if err != nil && (sqlite.Code(err).Primary() != sqlite.ResultBusy || log < 0) {
 		return progress{}, c.failed(ctx, conn, err)
 	}
