@@ -469,6 +469,42 @@ func TestWriterIsNotInTheWay(t *testing.T) {
 	}
 }
 
+// A checkpoint that fails is tried again as the log grows, not with each commit.
+func TestFailingCheckpoint(t *testing.T) {
+	t.Parallel()
+	broken, tries := errors.New("input/output error"), 0
+	var fails atomic.Bool
+	fails.Store(true)
+	b := newBench(t, func(c *Config) {
+		open := c.Open
+		c.Owner = Own // looks for no tables
+		c.Open = func(ctx context.Context) (*sqlite.Conn, error) {
+			tries++
+			if fails.Load() {
+				return nil, broken
+			}
+			return open(ctx)
+		}
+	})
+	const rows = 500
+	for range rows {
+		b.fill(1)
+		b.settle()
+	}
+	steps := b.Stats().Frames/b.seenStep() + 1
+	if tries == 0 || tries > steps {
+		t.Errorf("%d tries in %d commits", tries, rows)
+	}
+	if len(b.events) != 1 || b.events[0].Kind != Failed || b.events[0].Err != broken {
+		t.Errorf("%+v", b.events)
+	}
+	fails.Store(false)
+	b.later(time.Second)
+	if s := b.Stats(); s.Frames != 0 || b.size() != 0 {
+		t.Errorf("%+v, %d bytes", s, b.size())
+	}
+}
+
 // The budget of a checkpoint is one for all its waits.
 func TestCheckpointBudget(t *testing.T) {
 	t.Parallel()

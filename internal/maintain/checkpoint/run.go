@@ -51,6 +51,7 @@ func (c *Checkpointer) run(ctx context.Context, now time.Time, quiet bool) (prog
 		p, err = c.pressOn(ctx, now, p)
 	}
 	if err != nil && !errors.Is(err, errTaken) {
+		c.again(c.known()) // not with every commit
 		c.judgeError(now, err)
 		return p, err
 	}
@@ -224,8 +225,9 @@ const (
 	longReader  = time.Second // such a one is waited for in vain
 )
 
-// pressOn makes the moment in which nobody reads in the log. The writer goes on until the readers are gone, unless it is so fast
-// that the log would double meanwhile.
+// pressOn makes the moment in which nobody reads in the log. The writer goes on
+// until the readers are gone, unless it is so fast that the log would double
+// meanwhile.
 func (c *Checkpointer) pressOn(ctx context.Context, now time.Time, p progress) (progress, error) {
 	if c.role != owns || now.Before(c.press.again) {
 		return p, nil
