@@ -505,6 +505,83 @@ func TestFailingCheckpoint(t *testing.T) {
 	}
 }
 
+// A log above its limit that is copied but can't be begun anew still stands.
+func TestCopiedIsNotEmptied(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	var events []Event
+	b := newBench(t, func(c *Config) {
+		c.OnEvent = func(e Event) { mu.Lock(); events = append(events, e); mu.Unlock() }
+	})
+	end := b.keep()
+	b.fill(int(2 * b.cfg.Limit / 4096))
+	b.later(time.Second)
+	for range 10 {
+		next := b.keep() // of the newest state
+		end()
+		end = next
+		b.later(time.Second)
+		if s := b.Stats(); s.Copied != s.Frames {
+			t.Errorf("%+v", s)
+		}
+		b.fill(100)
+		b.later(time.Second)
+	}
+	if len(events) != 1 || events[0].Kind != Stands || !events[0].Over {
+		t.Errorf("%+v", events)
+	}
+	next := b.keep()
+	end()
+	b.later(quietAfter) // sees the last commit
+	b.later(quietAfter) // and everything is copied
+	next()
+	b.later(time.Minute)
+	if len(events) < 2 || events[len(events)-1].Kind != Emptied || b.size() != 0 {
+		t.Errorf("%+v, %d bytes", events, b.size())
+	}
+}
+
+// Who keeps a reader is known before a hold comes, however far the log is copied.
+func TestHoldLetsReadersEnd(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, nil)
+	end := b.keep()
+	b.fill(60)
+	b.settle()
+	var other func()
+	done := make(chan struct{})
+	go func() { other = b.keep(); close(done) }()
+	<-done
+	end()
+	b.later(time.Second)
+	if s := b.Stats(); s.Copied != s.Frames || 2*int64(s.Frames)*4120 < b.cfg.Limit || int64(s.Frames)*4120 > b.cfg.Limit {
+		t.Fatalf("%+v", s)
+	}
+	defer b.keep()()
+	held, over := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(over)
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		release, _ := b.cfg.Pool.Hold(ctx, time.Minute)
+		held <- struct{}{}
+		<-held
+		release()
+	}()
+	<-held
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	r, err := b.cfg.Pool.Get(ctx)
+	if err != nil {
+		t.Error(err)
+	} else {
+		b.cfg.Pool.Put(r, true)
+	}
+	held <- struct{}{}
+	<-over
+	other()
+}
+
 // The budget of a checkpoint is one for all its waits.
 func TestCheckpointBudget(t *testing.T) {
 	t.Parallel()

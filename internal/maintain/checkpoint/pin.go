@@ -66,10 +66,14 @@ const (
 
 // judge looks at what a run has left, and tells when that is too much.
 func (c *Checkpointer) judge(ctx context.Context, now time.Time, p progress) {
-	c.cfg.Pool.ExpectHold(c.role == owns && p.left() > 0 && c.cfg.Limit > 0 && 2*int64(p.log)*c.frame > c.cfg.Limit)
+	c.cfg.Pool.ExpectHold(c.role == owns && !p.anew && c.cfg.Limit > 0 && 2*int64(p.log)*c.frame > c.cfg.Limit)
 	s := &c.stuck
 	if p.left() <= 0 {
-		c.resolved(now, p)
+		// One that was told and is above its limit still stands: it is copied, but
+		// somebody reads in it.
+		if s.reports == 0 || !c.over(p) {
+			c.resolved(now, p)
+		}
 		return
 	}
 	if s.since.IsZero() {

@@ -60,7 +60,7 @@ func (c *Checkpointer) run(ctx context.Context, now time.Time, quiet bool) (prog
 	}
 	c.again(p)
 	c.judge(ctx, now, p)
-	if quiet && p.left() == 0 {
+	if quiet && p.left() == 0 && !(c.role == owns && c.over(p)) {
 		c.mu.Lock()
 		c.seen.tidied = begun
 		c.mu.Unlock()
