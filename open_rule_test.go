@@ -325,6 +325,26 @@ var openings = []opening{
 		"the same, back",
 	},
 	{
+		"backup/swap.go undoIfUsed os.Link",
+		"a second name for the new database, as it has lost its own; it is locked",
+	},
+	{
+		"backup/swap.go undoIfUsed os.Truncate",
+		"the new database that nobody is to use any more, by its name: no descriptor is closed, and nobody has read it yet, as it is locked",
+	},
+	{
+		"backup/swap.go appear os.Link",
+		"a database that nobody has open, under a name that is nobody's",
+	},
+	{
+		"backup/swap.go appear os.Remove",
+		"its first name",
+	},
+	{
+		"backup/swap.go appear os.Rename",
+		"the same, where there are no hard links",
+	},
+	{
 		"backup/swap.go write os.OpenFile",
 		"the note of a restore, in its own directory",
 	},

@@ -2,7 +2,10 @@
 
 package backup
 
-import "io/fs"
+import (
+	"io/fs"
+	"os"
+)
 
 // likeOld has nothing to do: a new file has the rights that its directory gives.
-func likeOld(string, fs.FileInfo) error { return nil }
+func likeOld(*os.File, fs.FileInfo) error { return nil }

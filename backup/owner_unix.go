@@ -11,11 +11,12 @@ import (
 
 // likeOld gives a new file the mode and the owner of the one that it replaces:
 // an operator restores as root what a service reads as its own user.
-func likeOld(path string, old fs.FileInfo) error {
+// The file is not named, since who may write to the directory could put another there.
+func likeOld(f *os.File, old fs.FileInfo) error {
 	if st, ok := old.Sys().(*syscall.Stat_t); ok {
-		if err := os.Chown(path, int(st.Uid), int(st.Gid)); err != nil && !errors.Is(err, fs.ErrPermission) {
+		if err := f.Chown(int(st.Uid), int(st.Gid)); err != nil && !errors.Is(err, fs.ErrPermission) {
 			return err
 		}
 	}
-	return os.Chmod(path, old.Mode().Perm())
+	return f.Chmod(old.Mode().Perm())
 }

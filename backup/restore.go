@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -89,7 +90,7 @@ func (e *InUseError) Is(target error) bool { return target == holdfast.ErrBusy }
 // them. Mode and owner are those of the old file.
 //
 // Restore refuses (InUseError) while any process has the database open, also this
-// one, as far as the system tells (Linux all of them; elsewhere see package locks),
+// one, as far as the system tells (on Linux all of them, if it is root's; see package locks),
 // and looks again once the files have changed places: whoever came in between could
 // do nothing yet, and the old database is put back.
 //
@@ -124,7 +125,10 @@ type restore struct {
 	path  string // of the database
 	aside string // the names of the old files begin so
 	work  string // the directory beside it
+	held  hold
 }
+
+const asideEnding = "-before-restore-"
 
 func (r *restore) locate(path string, now time.Time) error {
 	name, err := dbfile.ParseName(path)
@@ -139,7 +143,10 @@ func (r *restore) locate(path string, now time.Time) error {
 	}
 	r.report.Database = r.path
 	r.work = r.path + "-restore"
-	r.aside = r.path + "-before-restore-" + now.UTC().Format(holdfast.BackupTime)
+	r.aside = r.path + asideEnding + now.UTC().Format(holdfast.BackupTime)
+	if _, err := os.Lstat(r.aside + "-journal"); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err // the name is too long, for one
+	}
 	fi, err := os.Lstat(r.path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -162,7 +169,7 @@ func (r *restore) at(step string) {
 }
 
 func (r *restore) run(ctx context.Context) error {
-	if err := r.unused(ctx, r.path, false); err != nil {
+	if err := r.unused(ctx, r.path, none); err != nil {
 		return err
 	}
 	if r.options.DryRun {
@@ -172,13 +179,16 @@ func (r *restore) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	defer r.release()
 	r.at("begun")
 	err = r.replace(ctx)
 	if err == nil {
 		r.at("done")
 	}
 	// Also after a success: what is to be cleared away is the same as after a kill.
+	r.at("settling")
 	left, e := settle(r.path, r.work)
+	r.release() // not before: who waits for the lock must find the sidecars in their places
 	if err != nil {
 		r.report.Leftover, r.report.Kept = append(r.report.Leftover, left...), []string{}
 	}
@@ -198,6 +208,9 @@ func (r *restore) begin() (owner *sidelock.Lock, err error) {
 			return nil, err
 		}
 		before, err := os.Lstat(r.work)
+		if err == nil {
+			err = ours(r.work)
+		}
 		if errors.Is(err, fs.ErrNotExist) {
 			continue // another restore has ended
 		}
@@ -232,6 +245,19 @@ func (r *restore) begin() (owner *sidelock.Lock, err error) {
 	return owner, nil
 }
 
+// ours fails if the directory holds something and is no restore's: the lock is the
+// first file that a restore makes there, and the last that it removes.
+func ours(work string) error {
+	files, err := os.ReadDir(work)
+	if err != nil {
+		return err
+	}
+	if len(files) > 0 && !slices.ContainsFunc(files, func(f fs.DirEntry) bool { return f.Name() == ownerName }) {
+		return fmt.Errorf("%w: %s was not made by a restore, which needs that name: rename it", holdfast.ErrRefused, work)
+	}
+	return nil
+}
+
 const (
 	ownerName = "owner" + sidelock.Suffix
 	newName   = "new.db"
@@ -246,7 +272,7 @@ func removeWork(work string, owner *sidelock.Lock) error {
 			return err
 		}
 	}
-	for _, name := range []string{noteName + ".new", ownerName} {
+	for _, name := range []string{noteName + ".new", newName + "-wal", ownerName} {
 		if err := os.Remove(filepath.Join(work, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return errors.Join(err, owner.Close())
 		}
@@ -270,7 +296,7 @@ func (r *restore) replace(ctx context.Context) error {
 		return err
 	}
 	r.at("proven")
-	if err := r.unused(ctx, r.path, false); err != nil { // minutes may have passed
+	if err := r.unused(ctx, r.path, none); err != nil { // minutes may have passed
 		return err
 	}
 	if err := r.swap(ctx, fresh); err != nil {
@@ -295,7 +321,7 @@ func (r *restore) unpack(ctx context.Context, path string) (info holdfast.Backup
 		err = s.compare(r.src.Name())
 	}
 	if old, e := os.Stat(r.path); err == nil && e == nil {
-		err = likeOld(path, old)
+		err = likeOld(f, old)
 	}
 	if err == nil {
 		err = f.Sync()
@@ -352,13 +378,13 @@ func (r *restore) prove(ctx context.Context, path string, info holdfast.BackupIn
 	return nil
 }
 
-// unused fails if a process has the file at path open; besides this one, if it has
-// locked it for the restore. It looks for a moment: the child of a program that
+// unused fails if a process has the file at path open; own is how many connections
+// this one may have, which have locked it for the restore. It looks for a moment: the child of a program that
 // starts another has all its files until it becomes that other, and one that ends
 // has some for as long as the kernel clears up.
-func (r *restore) unused(ctx context.Context, path string, lockedHere bool) error {
+func (r *restore) unused(ctx context.Context, path string, own int) error {
 	for n := 1; ; n++ {
-		err := r.look(ctx, path, lockedHere)
+		err := r.look(ctx, path, own)
 		if use := (*InUseError)(nil); !errors.As(err, &use) || n == looks {
 			return err
 		}
@@ -373,20 +399,26 @@ func (r *restore) unused(ctx context.Context, path string, lockedHere bool) erro
 const (
 	looks     = 10
 	lookPause = 20 * time.Millisecond
+
+	none = -1 // where connections can't be counted, there are 0
 )
 
-func (r *restore) look(ctx context.Context, path string, lockedHere bool) error {
-	openers, err := outside.Openers(ctx, path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
+func (r *restore) look(ctx context.Context, path string, own int) error {
+	names := []string{path}
+	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) { // who had it when it was deleted has its log
+		names = []string{path + "-wal", path + "-journal", path + "-shm"}
 	}
 	var others []Process
-	for _, p := range openers {
-		if p.PID != os.Getpid() || !lockedHere {
-			others = append(others, Process{p.PID, p.Program})
+	for _, name := range names {
+		openers, err := outside.Openers(ctx, name)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		for _, p := range openers {
+			o := Process{p.PID, p.Program}
+			if (p.PID != os.Getpid() || p.Connections > own) && !slices.Contains(others, o) {
+				others = append(others, o)
+			}
 		}
 	}
 	if len(others) > 0 {

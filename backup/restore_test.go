@@ -37,7 +37,9 @@ const childVariable = "HOLDFAST_TEST_BACKUP_CHILD"
 
 // errand is what a child is for.
 type errand struct {
-	Open     string `json:"open"` // opens this database, says so, reads it, and stays
+	Open     string `json:"open"`  // opens this database, says so, reads it, and stays
+	Write    bool   `json:"write"` // writes instead
+	Hasty    bool   `json:"hasty"` // waits for no lock
 	Source   string `json:"source"`
 	Path     string `json:"path"`
 	Step     string `json:"step"` // where it is killed
@@ -48,7 +50,7 @@ func child(text string) int {
 	var e errand
 	err := json.Unmarshal([]byte(text), &e)
 	if err == nil && e.Open != "" {
-		err = opener(e.Open)
+		err = opener(e)
 	} else if err == nil {
 		var o backup.RestoreOptions
 		if e.TwoNames {
@@ -71,18 +73,24 @@ func child(text string) int {
 }
 
 // opener is a program with a connection, which waits for locks.
-func opener(path string) error {
-	c, err := sqlite.Open(path, sqlite.OpenReadWrite)
+func opener(e errand) error {
+	c, err := sqlite.Open(e.Open, sqlite.OpenReadWrite)
 	if err != nil {
 		return err
 	}
 	fmt.Println("opened")
 	end := time.Now().Add(20 * time.Second)
-	c.SetBusyHandler(func(int) bool { <-time.After(time.Millisecond); return time.Now().Before(end) })
-	if _, err := c.QueryInt64("SELECT count(*) FROM t"); err != nil {
-		return err
+	c.SetBusyHandler(func(int) bool { <-time.After(time.Millisecond); return !e.Hasty && time.Now().Before(end) })
+	did := "read"
+	if e.Write {
+		did, err = "written", c.Exec("INSERT INTO t(word) VALUES ('lost')")
+	} else {
+		_, err = c.QueryInt64("SELECT count(*) FROM t")
 	}
-	fmt.Println("read")
+	if err != nil {
+		did = "refused"
+	}
+	fmt.Println(did)
 	_, _ = io.Copy(io.Discard, os.Stdin)
 	return c.Close()
 }
@@ -224,7 +232,7 @@ const restored = "700 new"
 
 var steps = []string{
 	"begun", "unpacked", "proven", "locked", "noted", "moved-wal", "moved-journal", "moved-shm", "cleared",
-	"swapped", "flushed", "looked", "kept", "done",
+	"linked", "swapped", "flushed", "looked", "kept", "done", "settling",
 }
 
 // TestKilledAtEachStep kills a restore at each of its fault points, opens what is
@@ -238,6 +246,9 @@ func TestKilledAtEachStep(t *testing.T) {
 				if before.want == "" && slices.Contains([]string{"flushed", "looked", "kept"}, step) {
 					continue // there is nothing to exchange
 				}
+				if before.want != "" && step == "linked" {
+					continue
+				}
 				t.Run(fmt.Sprintf("%s, %s, two names %v", before.name, step, twoNames), func(t *testing.T) {
 					path := filepath.Join(t.TempDir(), "app.db")
 					before.make(t, path)
@@ -249,7 +260,7 @@ func TestKilledAtEachStep(t *testing.T) {
 					if left != before.want && left != restored {
 						t.Errorf("killed at %s, it is %q", step, left)
 					}
-					if changed := slices.Index(steps, step) >= slices.Index(steps, "swapped"); changed != (left == restored) {
+					if changed := slices.Index(steps, step) >= slices.Index(steps, "linked"); changed != (left == restored) {
 						t.Errorf("killed at %s, it is %q", step, left)
 					}
 					again(t, source, path, twoNames, before.want)
@@ -338,9 +349,9 @@ func TestRestoreReports(t *testing.T) {
 }
 
 // running starts an opener and waits for a line of it.
-func running(t *testing.T, path, until string) (pid int, wait func(line string)) {
+func running(t *testing.T, e errand, until string) (pid int, wait func(line string)) {
 	t.Helper()
-	cmd := command(errand{Open: path})
+	cmd := command(e)
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	must(t, err)
@@ -349,12 +360,9 @@ func running(t *testing.T, path, until string) (pid int, wait func(line string))
 	must(t, cmd.Start())
 	lines := bufio.NewScanner(out)
 	wait = func(line string) {
-		for lines.Scan() {
-			if lines.Text() == line {
-				return
-			}
+		if !lines.Scan() || lines.Text() != line {
+			t.Errorf("the other process has said %q and not %q", lines.Text(), line)
 		}
-		t.Fatalf("the other process has ended before it said %q", line)
 	}
 	t.Cleanup(func() {
 		must(t, in.Close())
@@ -362,7 +370,10 @@ func running(t *testing.T, path, until string) (pid int, wait func(line string))
 		}
 		must(t, cmd.Wait())
 	})
-	wait(until)
+	wait("opened")
+	if until != "opened" {
+		wait(until)
+	}
 	return cmd.Process.Pid, wait
 }
 
@@ -391,7 +402,7 @@ func TestRestoreOverALiveDatabase(t *testing.T) {
 		if runtime.GOOS != "linux" && mode == "DELETE" {
 			continue // an idle connection has no lock, and nobody tells
 		}
-		pid, _ := running(t, path, "read")
+		pid, _ := running(t, errand{Open: path}, "read")
 		_, err = backup.Restore(t.Context(), backup.File(source), path, backup.RestoreOptions{})
 		wantInUse(t, err, pid)
 		_, err = backup.Restore(t.Context(), backup.File(source), path, backup.RestoreOptions{DryRun: true})
@@ -420,7 +431,7 @@ func TestRestoreMeetsANewcomer(t *testing.T) {
 		pid, came := 0, func(string) {}
 		o.OnStep(func(name string) {
 			if name == "cleared" {
-				pid, came = running(t, path, "opened")
+				pid, came = running(t, errand{Open: path}, "opened")
 			}
 		})
 		r, err := backup.Restore(t.Context(), backup.File(source), path, o)
@@ -429,6 +440,7 @@ func TestRestoreMeetsANewcomer(t *testing.T) {
 			t.Errorf("%+v", r)
 		}
 		came("read") // the old database, as it was
+		wantNoAside(t, path)
 		if got := holds(t, path); got != "500 old" {
 			t.Errorf("it is %q", got)
 		}

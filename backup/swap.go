@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/holdfastdb/holdfast"
@@ -25,34 +27,32 @@ var sidecars = [...]string{"-wal", "-journal", "-shm"}
 type note struct {
 	New     string    `json:"new"`   // identity of the file that was unpacked
 	Old     string    `json:"old"`   // and of the one that it replaces; "" if there is none
-	Aside   string    `json:"aside"` // how the names of the old files begin
+	Aside   string    `json:"aside"` // what the names of the old files have after that of the database
 	Size    int64     `json:"size"`  // of the old file
 	ModTime time.Time `json:"mod_time"`
 }
 
 // swap puts the file at fresh in the place of the database. When it returns an
-// error, settle finds out how far it came.
+// error, settle finds out how far it came; what swap has locked stays so until then.
 func (r *restore) swap(ctx context.Context, fresh string) error {
-	n := note{Aside: r.aside}
-	held, err := r.takeOver(&n)
-	if err != nil {
+	n := note{Aside: strings.TrimPrefix(r.aside, r.path)}
+	if err := r.takeOver(&n, fresh); err != nil {
 		return err
 	}
-	defer held.release()
 	r.at("locked")
 	if err := r.write(n, fresh); err != nil {
 		return err
 	}
 	r.at("noted")
 	if !renamesOpenFiles { // then the system keeps who has it open from losing it
-		held.release()
+		r.release()
 	}
 	if err := r.clear(); err != nil {
 		return err
 	}
 	r.at("cleared")
 	if n.Old == "" {
-		if err := os.Rename(fresh, r.path); err != nil {
+		if err := r.appear(fresh); err != nil {
 			return err
 		}
 		r.at("swapped")
@@ -81,6 +81,20 @@ func (r *restore) swap(ctx context.Context, fresh string) error {
 	return r.syncBoth()
 }
 
+// appear gives the file at fresh the name that nothing has, unless somebody has made
+// a database there meanwhile.
+func (r *restore) appear(fresh string) error {
+	err := os.Link(fresh, r.path)
+	switch {
+	case err == nil:
+		r.at("linked")
+		return os.Remove(fresh)
+	case errors.Is(err, fs.ErrExist):
+		return &InUseError{Database: r.path}
+	}
+	return os.Rename(fresh, r.path) // a file system without hard links
+}
+
 // clear takes the sidecars aside.
 func (r *restore) clear() error {
 	for _, s := range sidecars {
@@ -104,55 +118,70 @@ func (r *restore) syncBoth() error {
 // it lost its name. He has waited for the lock since, so he has read nothing, but
 // once it is free he would go on with the old file, and make a log for it under the
 // name that is the new one's.
+//
+// Another may have opened the new one by then, and waits too. Once it is nobody's he
+// would make a log for it under the name that is the old one's again; so it is made
+// no database, which he is told at his first look.
 func (r *restore) undoIfUsed(ctx context.Context, old, fresh string) error {
-	use := r.unused(context.WithoutCancel(ctx), old, true) // half a change is none
+	own := 0
+	if r.held.old != nil {
+		own = 1
+	}
+	use := r.unused(context.WithoutCancel(ctx), old, own) // half a change is none
 	if use == nil {
 		return nil
 	}
 	var err error
 	if old == fresh {
 		_, err = r.exchange(fresh, r.path, "")
-	} else {
+	} else if err = os.Link(r.path, fresh); err == nil { // settle knows by its name that it was undone
 		err = os.Rename(old, r.path)
+	}
+	if err == nil {
+		err = os.Truncate(fresh, 1) // by its name: the close of a descriptor would drop the lock
 	}
 	return single(errors.Join(use, err, r.syncBoth()))
 }
 
-// hold is the old database, locked.
-type hold struct {
-	conn *sqlite.Conn // nil if there is none, or it can't be locked
+// hold are the old and the new database, locked; nil where there is none, or it can't be
+// locked.
+type hold struct{ old, fresh *sqlite.Conn }
+
+// release unlocks them. SQLite neither copies nor removes the log: see lockAll.
+func (r *restore) release() {
+	for _, c := range []*sqlite.Conn{r.held.old, r.held.fresh} {
+		if c != nil {
+			_ = c.Close() // nothing was written by it
+		}
+	}
+	r.held = hold{}
 }
 
-// release unlocks it. SQLite neither copies nor removes the log: see takeOver.
-func (h *hold) release() {
-	if h.conn != nil {
-		_ = h.conn.Close() // nothing was written by it
-		h.conn = nil
+// takeOver locks the old database so that nobody can begin to use it, brings its log
+// into it, and locks the new one, so that nobody can begin with that either before it is
+// to stay.
+func (r *restore) takeOver(n *note, fresh string) error {
+	info, err := os.Stat(r.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
 	}
-}
-
-// takeOver locks the old database so that nobody can begin to use it, and brings
-// its log into it.
-func (r *restore) takeOver(n *note) (*hold, error) {
-	h := new(hold)
-	if _, err := os.Stat(r.path); errors.Is(err, fs.ErrNotExist) {
-		return h, nil
-	} else if err != nil {
-		return h, err
-	}
-	var err error
-	h.conn, err = lockOld(r.path)
 	if err != nil {
-		h.release()
-		return h, r.inUse(err)
+		return err
 	}
-	id, info, err := dbfile.Identify(r.path)
+	if info.Size() > 0 { // of a database of no bytes SQLite deletes the log
+		if r.held.old, err = lockAll(r.path); err != nil {
+			return r.inUse(err)
+		}
+	}
+	id, about, err := dbfile.Identify(r.path)
 	if err != nil {
-		h.release()
-		return h, err
+		return err
 	}
-	n.Old, n.Size, n.ModTime = id.String(), info.Size, info.ModTime
-	return h, nil
+	n.Old, n.Size, n.ModTime = inode(id), about.Size, about.ModTime
+	if r.held.fresh, err = lockAll(fresh); err != nil {
+		return fmt.Errorf("lock %s: %w", fresh, err)
+	}
+	return nil
 }
 
 // inUse says of a lock what the first look couldn't see.
@@ -168,13 +197,13 @@ func (r *restore) inUse(err error) error {
 	return fmt.Errorf("lock %s: %w", r.path, err)
 }
 
-// lockOld locks a database with all that SQLite has against everybody: the
+// lockAll locks a database with all that SQLite has against everybody: the
 // exclusive mode, which every connection in WAL mode conflicts with, also an idle
 // one, and which keeps the index of the log in memory instead of the -shm. Then
 // the log is copied into the file and left as it is: with it or without, the file
 // is the same database. A database that is damaged can't be locked so; it is nil
 // then, and what keeps others away is that nobody was seen.
-func lockOld(path string) (*sqlite.Conn, error) {
+func lockAll(path string) (*sqlite.Conn, error) {
 	c, err := sqlite.Open(path, sqlite.OpenReadWrite)
 	if err != nil {
 		return nil, err
@@ -207,7 +236,7 @@ func (r *restore) write(n note, fresh string) error {
 	if err != nil {
 		return err
 	}
-	n.New = id.String()
+	n.New = inode(id)
 	text, err := json.Marshal(n)
 	if err != nil {
 		return err
@@ -270,9 +299,16 @@ func settle(path, work string) (did []string, err error) {
 	if err := json.Unmarshal(text, &n); err != nil {
 		return nil, fmt.Errorf("%s is no note of a restore: look at what is in %s, then remove it: %w", filepath.Join(work, noteName), work, err)
 	}
+	// A note that somebody else has written leads nowhere else.
+	if !strings.HasPrefix(n.Aside, asideEnding) || strings.ContainsAny(n.Aside, `/\`) {
+		return nil, fmt.Errorf("%s is no note of a restore: look at what is in %s, then remove it", filepath.Join(work, noteName), work)
+	}
+	n.Aside = path + n.Aside
 	switch identity(fresh) {
 	case n.New:
-		did, err = putBack(path, n)
+		if identity(path) != n.New { // else the new one has both names for a moment
+			did, err = putBack(path, n)
+		}
 	case "":
 	default: // the old one has changed places, and not got its name yet
 		err = os.Rename(fresh, n.Aside)
@@ -295,12 +331,16 @@ func settle(path, work string) (did []string, err error) {
 	return did, dbfile.SyncDir(work)
 }
 
+// inode tells the files of a restore apart. They are in one file system, whose number
+// may be another when the machine is up again.
+func inode(id dbfile.ID) string { return strconv.FormatUint(id.Ino, 16) }
+
 func identity(path string) string {
-	id, _, err := dbfile.Identify(path)
+	id, err := dbfile.Look(path)
 	if err != nil {
 		return ""
 	}
-	return id.String()
+	return inode(id)
 }
 
 // putBack undoes what was moved for a change that didn't come.
@@ -309,8 +349,8 @@ func putBack(path string, n note) (did []string, err error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	same := err == nil && id.String() == n.Old
-	unchanged := same && info.Size == n.Size && info.ModTime.Equal(n.ModTime) || n.Old == ""
+	same := err == nil && inode(id) == n.Old
+	unchanged := same && info.Size == n.Size && info.ModTime.Equal(n.ModTime) || n.Old == "" && errors.Is(err, fs.ErrNotExist)
 	did = append(did, fmt.Sprintf("a restore of %s was stopped before the change: the old database is in its place", path))
 	for _, s := range sidecars {
 		_, err := os.Lstat(path + s)
