@@ -137,7 +137,7 @@ func (cfg Config) Enough(dir string, bytes int64) error {
 		return nil
 	}
 	free, err := cfg.Free(dir)
-	if err != nil || free >= bytes+spare {
+	if err != nil || free-spare >= bytes {
 		return nil // a file system that can't tell may have it all the same
 	}
 	return fmt.Errorf("%w: it takes %d MiB in %s, which has %d MiB left, and %d MiB of these stay free for the log; name a directory on another volume",

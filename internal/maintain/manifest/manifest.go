@@ -236,7 +236,7 @@ func (m *Manifest) read(c *sqlite.Conn) (err error) {
 			if err != nil {
 				return err
 			}
-			m.Rows[name] = n
+			m.Rows[valid(name)] += n
 		}
 	}
 }
@@ -284,8 +284,12 @@ func (s sealed) encode() []byte {
 	return append(text, '\n')
 }
 
+// valid is what JSON keeps as it is: names of files and tables may be any bytes.
+func valid(name string) string { return strings.ToValidUTF8(name, "\ufffd") }
+
 // Encode returns the sealed JSON of a manifest.
 func (m Manifest) Encode() []byte {
+	m.Source, m.Destination = valid(m.Source), valid(m.Destination)
 	s := sealed{Manifest: m}
 	sum := sha256.Sum256(s.encode())
 	s.Seal = hex.EncodeToString(sum[:])

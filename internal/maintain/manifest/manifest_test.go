@@ -181,3 +181,22 @@ func TestPublishAndUndo(t *testing.T) {
 		t.Errorf("%s, %v", text, err)
 	}
 }
+
+// Names of files and tables are any bytes, and JSON has none but UTF-8.
+func TestNamesThatAreNoText(t *testing.T) {
+	c, err := sqlite.Open(filepath.Join(t.TempDir(), "app.db"), sqlite.OpenReadWrite|sqlite.OpenCreate)
+	must(t, err)
+	defer c.Close()
+	must(t, c.Exec("CREATE TABLE \"a\xff\"(x); INSERT INTO \"a\xff\" VALUES (1); CREATE TABLE \"a\xfe\"(x)"))
+	path := filepath.Join(t.TempDir(), "copy.db")
+	m, err := Take(t.Context(), c, path, cfg, func() {})
+	must(t, err)
+	m.Source, m.Destination = "/home/M\xfcller.db", "/backups/M\xfcller.db"
+	read, err := Decode(m.Encode())
+	must(t, err)
+	var got Manifest
+	must(t, Describe(t.Context(), path, &got, cfg))
+	if d := read.Differs(got); d != "" {
+		t.Error(d)
+	}
+}
