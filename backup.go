@@ -174,7 +174,20 @@ func (d *database) backupName(dst string, now time.Time) (string, error) {
 			return "", err
 		}
 	}
-	return dst, nil
+	return dst, notSidecar(dst)
+}
+
+// notSidecar refuses the name of a file that SQLite would take for a database's own, and
+// delete.
+func notSidecar(dst string) error {
+	for _, ending := range []string{"-wal", "-shm", "-journal", sidelock.Suffix} {
+		if database, ok := strings.CutSuffix(dst, ending); ok {
+			if _, err := os.Lstat(database); err == nil {
+				return newError("backup", ErrRefused, sqlite.ResultMisuse, dst+" is the name of a file that belongs to the database "+database, "name another file, or a directory")
+			}
+		}
+	}
+	return nil
 }
 
 // BackupName is how Backup names the copy of a database in a directory:
@@ -182,6 +195,9 @@ func (d *database) backupName(dst string, now time.Time) (string, error) {
 func BackupName(database string, taken time.Time) string {
 	base := filepath.Base(database)
 	ext := filepath.Ext(base)
+	if ext == base { // ".app"
+		ext = ""
+	}
 	return strings.TrimSuffix(base, ext) + "-" + taken.UTC().Format(BackupTime) + ".db"
 }
 

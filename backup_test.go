@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/holdfastdb/holdfast"
 	"github.com/holdfastdb/holdfast/internal/sqlite"
@@ -159,6 +160,18 @@ func TestBackupRefused(t *testing.T) {
 			}
 			wantOnly(t, dir, there...)
 		})
+	}
+	for _, ending := range []string{"-shm", "-journal", "-holdfast.lock"} { // also of another database
+		other := filepath.Join(t.TempDir(), "other")
+		if err := os.WriteFile(other, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if info, err := db.Backup(t.Context(), other+ending); !errors.Is(err, holdfast.ErrRefused) {
+			t.Errorf("%s: %+v, %v", ending, info, err)
+		}
+	}
+	if name := holdfast.BackupName("/home/.app", time.Unix(0, 0)); name != ".app-19700101T000000.000Z.db" {
+		t.Error(name)
 	}
 	reading := openAt(t, db.Path()+".copy")
 	must(t, reading, "CREATE TABLE t(a)")

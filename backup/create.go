@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/holdfastdb/holdfast"
@@ -60,6 +61,11 @@ func archiveName(dst, database string, format Format, now time.Time) (string, er
 	}
 	if fi, err := os.Stat(dst); err == nil && fi.IsDir() {
 		dst = filepath.Join(dst, holdfast.BackupName(database, now)+format.Extension())
+	}
+	for _, ending := range sidecars {
+		if database, ok := strings.CutSuffix(dst, ending); ok && notThere(database) != nil {
+			return "", fmt.Errorf("%w: %s is the name of a file that SQLite keeps for %s, and deletes; name another file, or a directory", holdfast.ErrRefused, dst, database)
+		}
 	}
 	return dst, notThere(dst)
 }

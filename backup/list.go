@@ -83,15 +83,19 @@ func parseName(name string, formats []Format) (e Entry, plain, ok bool) {
 
 // Prune removes the backups in dir of the database at path ([holdfast.DB.Path])
 // that r doesn't keep. They are told by its name, and plain copies also by its path:
-// archives of two databases of one name need two directories. It returns those that
-// it has removed, also with an error. A copy that this process has open is left alone.
+// archives of two databases of one name need two directories. One that is dated in the
+// future stays and doesn't count: a clock was wrong, and each new one would be older. It
+// returns those that it has removed, also with an error. A copy that this process has
+// open is left alone.
 func Prune(dir, path string, r Retention, formats ...Format) (removed []Entry, err error) {
 	entries, err := List(dir, formats...)
 	if err != nil {
 		return nil, err
 	}
-	name := DatabaseName(path)
-	entries = slices.DeleteFunc(entries, func(e Entry) bool { return e.Database != name || e.Source != "" && e.Source != path })
+	name, valid, now := DatabaseName(path), strings.ToValidUTF8(path, "\ufffd"), time.Now() // as a manifest has it
+	entries = slices.DeleteFunc(entries, func(e Entry) bool {
+		return e.Database != name || e.Source != "" && e.Source != valid || e.TakenAt.After(now)
+	})
 	_, drop := Retain(entries, r)
 	for _, e := range drop {
 		wal, shm, journal, _, _ := dbfile.Sidecars(e.Path)

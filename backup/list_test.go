@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/holdfastdb/holdfast"
 	"github.com/holdfastdb/holdfast/backup"
@@ -72,5 +73,27 @@ func TestBackupThatIsOpenHere(t *testing.T) {
 	must(t, db.Close())
 	if _, err := backup.Verify(t.Context(), backup.File(source), nil); !errors.Is(err, backup.ErrDamaged) || !errors.Is(err, holdfast.ErrCorrupt) {
 		t.Error(err)
+	}
+}
+
+// A clock that was wrong once must not cost each backup that is made since.
+func TestPruneAfterAWrongClock(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	db, err := holdfast.Open(t.Context(), filepath.Join(t.TempDir(), "app.db"))
+	must(t, err)
+	defer db.Close()
+	future := filepath.Join(dir, holdfast.BackupName(db.Path(), time.Now().AddDate(10, 0, 0)))
+	_, err = db.Backup(t.Context(), future)
+	must(t, err)
+	var made []backup.Info
+	for range 2 {
+		info, err := backup.Create(t.Context(), db, dir, nil, nil)
+		must(t, err)
+		made = append(made, info)
+	}
+	removed, err := backup.Prune(dir, db.Path(), backup.Retention{Last: 1})
+	if err != nil || len(removed) != 1 || removed[0].Path != made[0].Destination {
+		t.Errorf("%+v, %v", removed, err)
 	}
 }
