@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -313,14 +314,15 @@ func (a *app) checkBackups(ctx context.Context, files []string, identity string,
 		OK      bool          `json:"ok"`
 		Backups []checkAnswer `json:"backups"`
 	}{Schema: "holdfast.backup.check/v1", OK: true}
+	files = slices.DeleteFunc(slices.Clone(files), func(f string) bool { return strings.HasSuffix(f, backup.ManifestSuffix) }) // of a pattern like *.db*
+	if len(files) == 0 {
+		return exitcode.With(exitcode.Missing, errors.New("these are manifests, and no backups: name the files beside them"))
+	}
 	var lines []string
 	var rows [][]any
 	var failed error
 	progress, done := a.progress()
 	for _, file := range files {
-		if strings.HasSuffix(file, backup.ManifestSuffix) { // of a pattern like *.db*
-			continue
-		}
 		info, err := look(ctx, backup.Open(file, formats...), steps(progress))
 		done()
 		if ctx.Err() != nil {

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/holdfastdb/holdfast/backup"
@@ -28,7 +30,7 @@ func (a *app) restoreCommand() *cobra.Command {
 		Long: `Put a backup in the place of a database, or where none is.
 
 SOURCE is a plain copy or an archive, or a directory: then it is the newest verified backup
-of a database of that name in it. It is unpacked beside the database, compared with its
+in it that was taken of the database, or of one of that name where there is none. It is unpacked beside the database, compared with its
 manifest and checked by integrity_check before anything of the old database is touched.
 Then that is locked, its -wal, -shm and -journal are taken aside, and the two files change
 places. The old ones are kept as DATABASE-before-restore-TIME; remove them when you are
@@ -96,19 +98,43 @@ func restoreFailed(err error) error {
 	return cannotCreate(backupFailed(err))
 }
 
-// newestBackup finds the newest verified backup of a database of that name.
+// newestBackup finds the newest verified backup of the database at path: those that were
+// taken of it and archives, which don't say. Where there are none, as on another machine,
+// it is that of a database of its name, if all are of one.
 func newestBackup(dir, path string, formats []backup.Format) (string, error) {
 	entries, err := backup.List(dir, formats...)
 	if err != nil {
 		return "", err
 	}
-	name := backup.DatabaseName(path)
-	for _, e := range entries {
-		if e.Verified && e.Database == name {
-			return e.Path, nil
+	name, source := backup.DatabaseName(path), resolved(path)
+	entries = slices.DeleteFunc(entries, func(e backup.Entry) bool { return !e.Verified || e.Database != name })
+	if len(entries) == 0 {
+		return "", exitcode.With(exitcode.Missing, fmt.Errorf("%s has no verified backup of a database named %s; holdfast backup --list shows what is there", dir, name))
+	}
+	if slices.ContainsFunc(entries, func(e backup.Entry) bool { return e.Source == source }) {
+		entries = slices.DeleteFunc(entries, func(e backup.Entry) bool { return e.Source != source && e.Source != "" })
+	} else if first := slices.IndexFunc(entries, func(e backup.Entry) bool { return e.Source != "" }); first >= 0 {
+		for _, e := range entries[first:] {
+			if e.Source != "" && e.Source != entries[first].Source {
+				return "", exitcode.Usagef("%s has backups of %s and of %s: name the one to restore", dir, entries[first].Source, e.Source)
+			}
 		}
 	}
-	return "", exitcode.With(exitcode.Missing, fmt.Errorf("%s has no verified backup of a database named %s; holdfast backup --list shows what is there", dir, name))
+	return entries[0].Path, nil
+}
+
+// resolved is path as a manifest has it, as far as it is there.
+func resolved(path string) string {
+	if abs, err := filepath.Abs(path); err == nil {
+		path = abs
+	}
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		return real
+	}
+	if dir, err := filepath.EvalSymlinks(filepath.Dir(path)); err == nil {
+		return filepath.Join(dir, filepath.Base(path))
+	}
+	return path
 }
 
 func restoreLines(r backup.RestoreReport) (lines []string) {
