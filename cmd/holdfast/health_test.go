@@ -7,6 +7,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -45,6 +46,34 @@ func ended(t *testing.T, args ...string) (code int, out string) {
 	cmd.Stdout, cmd.Stderr = &both, &both
 	_ = cmd.Run()
 	return cmd.ProcessState.ExitCode(), both.String()
+}
+
+// A log whose -shm can't be created is not to be read, which is not to be missing.
+func TestHealthOfALogThatMayNotBeRead(t *testing.T) {
+	t.Parallel()
+	if os.Getuid() == 0 || runtime.GOOS == "windows" {
+		t.Skip("this user may create files everywhere")
+	}
+	path, _ := strangers(t, "PRAGMA journal_mode=WAL", "CREATE TABLE t(a)")
+	there := t.TempDir()
+	for _, suffix := range []string{"", "-wal"} {
+		content, err := os.ReadFile(path + suffix)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(there, "app.db"+suffix), content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Chmod(there, 0o500); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.Chmod(there, 0o700) })
+	for verb, want := range map[string]int{"health": 3, "verify": 77} {
+		if code, out := ended(t, verb, filepath.Join(there, "app.db")); code != want || !strings.Contains(out, "a log without its -shm") {
+			t.Errorf("%s: exit code %d: %s", verb, code, out)
+		}
+	}
 }
 
 // What keeps readers out is a finding, told soon, and no reason to fail.

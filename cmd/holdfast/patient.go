@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/holdfastdb/holdfast"
+	"github.com/holdfastdb/holdfast/cmd/holdfast/internal/exitcode"
 	"github.com/holdfastdb/holdfast/locks"
 )
 
@@ -79,6 +81,10 @@ func (p *patient) open(ctx context.Context) error {
 		}
 	}
 	p.db, err = holdfast.OpenConfig(ctx, cfg)
+	if e, ok := errors.AsType[*holdfast.Error](err); ok && e.Code == cantOpen && isThere(p.seen.Path+"-wal") && !isThere(p.seen.Path+"-shm") {
+		return exitcode.With(exitcode.Permission, fmt.Errorf("%s has a log without its -shm, and that can't be created in %s; run this as a user who may: %w",
+			p.seen.Path, filepath.Dir(p.seen.Path), err))
+	}
 	return err
 }
 
@@ -139,6 +145,7 @@ func ailing(path string, err error) (f holdfast.Finding, ok bool) {
 
 // See https://www.sqlite.org/rescode.html.
 const (
+	cantOpen         = 14  // SQLITE_CANTOPEN
 	notADatabase     = 26  // SQLITE_NOTADB
 	readOnlyRecovery = 264 // SQLITE_READONLY_RECOVERY
 )
