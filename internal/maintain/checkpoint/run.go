@@ -39,11 +39,7 @@ func (c *Checkpointer) run(ctx context.Context, now time.Time, quiet bool) (prog
 		return progress{}, nil
 	}
 	begun := c.commits()
-	passes := maxPasses
-	if c.over(c.known()) {
-		passes = 2 // there is no time to lose, but what stood for long is not for the pause
-	}
-	p, err := c.copyMost(ctx, passes)
+	p, err := c.copyMost(ctx)
 	if err == nil && c.worthAPause(p, quiet) {
 		p, err = c.catchUp(ctx, p, quiet)
 	}
@@ -87,10 +83,13 @@ const maxPasses = 6
 
 // copyMost copies the log off the write path, until little is left or somebody is
 // in the way.
-func (c *Checkpointer) copyMost(ctx context.Context, passes int) (progress, error) {
+func (c *Checkpointer) copyMost(ctx context.Context) (progress, error) {
 	c.cfg.Pool.Cool()
 	p, err := c.passive(ctx)
-	for pass := 1; err == nil && p.left() > fewFrames && pass < passes; pass++ {
+	for pass := 1; err == nil && p.left() > fewFrames && pass < maxPasses; pass++ {
+		if pass > 1 && c.over(p) {
+			break // there is no time to lose, but what stood for long is not for the pause
+		}
 		before := p.copied
 		if p, err = c.passive(ctx); p.copied == before {
 			p.stands = true
