@@ -106,7 +106,8 @@ func newestBackup(dir, path string, formats []backup.Format) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	name, source := backup.DatabaseName(path), resolved(path)
+	source := resolved(path)
+	name := backup.DatabaseName(source)
 	entries = slices.DeleteFunc(entries, func(e backup.Entry) bool { return !e.Verified || e.Database != name })
 	if len(entries) == 0 {
 		return "", exitcode.With(exitcode.Missing, fmt.Errorf("%s has no verified backup of a database named %s; holdfast backup --list shows what is there", dir, name))
