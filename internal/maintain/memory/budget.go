@@ -365,14 +365,18 @@ func (b *Budget) rebalance() {
 	}
 	even, least, ready := b.share()
 	goals := divide(ready, even, least, parts)
-	short, hungry := b.sum > b.limit(), slices.ContainsFunc(parts, part.hungry)
+	limit := b.limit()
+	short, hungry := b.sum > limit, slices.ContainsFunc(parts, part.hungry)
+	over := b.sum > limit-limit/besides // newcomers have found their part
 	for i, c := range caches {
 		goal := goals[i]
 		switch {
 		case !shared:
 			goal = even
 		case short: // at once, and whatever it is
-		case hungry:
+		case over && goal < parts[i].has:
+			goal = soften(parts[i], goal)
+		case over || hungry:
 			goal = settle(parts[i], goal, even)
 		default: // nobody needs what another would give up
 			goal = max(goal, parts[i].has)
@@ -386,13 +390,21 @@ func (b *Budget) rebalance() {
 	b.grow()
 }
 
-// settle keeps a cache from losing and winning the same bytes again and again: it loses a
-// quarter in a round, half if nobody uses it, and small changes are left alone.
-func settle(p part, goal, even int64) int64 {
+// soften bounds what a cache loses in a round: a quarter, half if nobody uses it.
+func soften(p part, goal int64) int64 {
 	if p.idle {
 		return max(goal, p.has/2)
 	}
-	goal = max(goal, p.has-p.has/4)
+	return max(goal, p.has-p.has/4)
+}
+
+// settle keeps a cache from losing and winning the same bytes again and again: small
+// changes are left alone.
+func settle(p part, goal, even int64) int64 {
+	goal = soften(p, goal)
+	if p.idle {
+		return goal
+	}
 	change := goal - p.has
 	if change < 0 {
 		change = -change

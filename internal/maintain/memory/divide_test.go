@@ -15,14 +15,17 @@ func TestDivide(t *testing.T) {
 		parts  []part
 		check  func(t *testing.T, got []int64)
 	}{
-		{"one that misses gets what the others don't want", 64 * mib, 16,
+		{
+			"one that misses gets what the others don't want", 64 * mib, 16,
 			[]part{{has: 4 * mib, peak: 4 * mib, hits: 900, evicted: 100}, {has: 4 * mib, peak: mib, hits: 50}, {has: 4 * mib, peak: 4 * mib, hits: 1, idle: true}},
 			func(t *testing.T, got []int64) {
 				if got[0] < 60*mib || got[1] < mib || got[2] != Least {
 					t.Error(got)
 				}
-			}},
-		{"equal needs, equal parts", 64 * mib, 4,
+			},
+		},
+		{
+			"equal needs, equal parts", 64 * mib, 4,
 			[]part{{4 * mib, 4 * mib, 100, 100, false}, {4 * mib, 4 * mib, 100, 100, false}, {9 * mib, 9 * mib, 100, 100, false}, {4 * mib, 4 * mib, 100, 100, false}},
 			func(t *testing.T, got []int64) {
 				for _, n := range got {
@@ -30,36 +33,45 @@ func TestDivide(t *testing.T) {
 						t.Error(got)
 					}
 				}
-			}},
-		{"a scan has an equal part and no more", 64 * mib, 8,
+			},
+		},
+		{
+			"a scan has an equal part and no more", 64 * mib, 8,
 			[]part{{8 * mib, 8 * mib, 0, 100000, false}, {8 * mib, 8 * mib, 5000, 5000, false}, {8 * mib, mib, 10, 0, true}},
 			func(t *testing.T, got []int64) {
 				if got[0] < 8*mib || got[1] < 2*got[0] {
 					t.Error(got)
 				}
-			}},
-		{"who came late has an equal part although the others use theirs", 64 * mib, 4,
+			},
+		},
+		{
+			"who came late has an equal part although the others use theirs", 64 * mib, 4,
 			[]part{{30 * mib, 30 * mib, 1000, 0, false}, {30 * mib, 30 * mib, 1000, 0, false}, {Least, Least, 1, 500, false}},
 			func(t *testing.T, got []int64) {
 				if got[2] < 16*mib || got[0] < 16*mib || got[1] < 16*mib {
 					t.Error(got)
 				}
-			}},
-		{"nobody misses, and nothing is given out for nothing", 64 * mib, 2,
+			},
+		},
+		{
+			"nobody misses, and nothing is given out for nothing", 64 * mib, 2,
 			[]part{{32 * mib, 2 * mib, 100, 0, false}, {32 * mib, mib, 100, 1, false}},
 			func(t *testing.T, got []int64) {
 				if got[0] > 3*mib || got[1] > 2*mib {
 					t.Error(got)
 				}
-			}},
-		{"more connections than there is room for", mib, 100, make([]part, 100),
+			},
+		},
+		{
+			"more connections than there is room for", mib, 100, make([]part, 100),
 			func(t *testing.T, got []int64) {
 				for _, n := range got {
 					if n != mib/100 {
 						t.Fatal(got)
 					}
 				}
-			}},
+			},
+		},
 	} {
 		t.Run(tc.name, func(t *testing.T) { tc.check(t, divide(tc.total, tc.total/int64(tc.places), Least, tc.parts)) })
 	}

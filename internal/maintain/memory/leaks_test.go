@@ -10,7 +10,7 @@ import (
 )
 
 func TestStatements(t *testing.T) {
-	leaking, healthy, growing := locks.Here(0, 4), locks.Here(0, 5), locks.Here(0, 6)
+	leaking, healthy, growing := locks.At([]uintptr{1}), locks.At([]uintptr{2}), locks.At([]uintptr{3})
 	var s Statements
 	now := time.Now()
 	counts := map[locks.Site]int64{}
