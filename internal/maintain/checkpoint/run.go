@@ -87,7 +87,7 @@ func (c *Checkpointer) copyMost(ctx context.Context) (progress, error) {
 	c.cfg.Pool.Cool()
 	p, err := c.passive(ctx)
 	for pass := 1; err == nil && p.left() > fewFrames && pass < maxPasses; pass++ {
-		if pass > 1 && c.over(p) {
+		if pass > 1 && p.log > tooFast*c.seenStep() {
 			break // there is no time to lose, but what stood for long is not for the pause
 		}
 		before := p.copied
@@ -106,10 +106,8 @@ func (c *Checkpointer) copyMost(ctx context.Context) (progress, error) {
 func (c *Checkpointer) worthAPause(p progress, quiet bool) bool {
 	switch {
 	case p.left() > fewFrames:
-		// A reader is in the way, or the writer is faster than the disk. That one
-		// has to be slowed down: on a busy disk a writer that syncs nothing filled
-		// the log three times as fast as it was copied.
-		return !p.stands && p.log >= 4*c.seenStep()
+		// A reader is in the way, or the writer is faster than the disk.
+		return !p.stands && p.log > tooFast*c.seenStep()
 	case p.left() > 0:
 		return !quiet
 	}
