@@ -110,6 +110,9 @@ func mutate(r *rand.Rand, b []byte, page int) []byte {
 			b = b[:at]
 		case 4: // two pages change places
 			n := len(b) / page
+			if n == 0 { // it was cut before
+				continue
+			}
 			i, j := r.IntN(n)*page, r.IntN(n)*page
 			one := append([]byte(nil), b[i:i+page]...)
 			copy(b[i:i+page], b[j:j+page])
