@@ -190,7 +190,7 @@ func TestOptimizeOfOneWhoOnlyReads(t *testing.T) {
 // Optimize ends with its context and with Close, and there is one at a time.
 func TestOptimizeEnds(t *testing.T) {
 	t.Parallel()
-	db := open(t)
+	db := open(t, unattended) // a checkpoint in the background waits for the writer, too
 	must(t, db, "CREATE TABLE t(a)")
 	must(t, db, "INSERT INTO t "+series(2000, "randomblob(3000)"))
 	must(t, db, "DELETE FROM t")
