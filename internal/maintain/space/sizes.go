@@ -27,15 +27,14 @@ func Sizes(ctx context.Context, cfg Config) (list []Size, partial bool, err erro
 	}
 	defer c.Close()
 	tables := map[string]string{}
-	if err := each(c, "SELECT name, tbl_name FROM main.sqlite_schema WHERE type = 'index'", func(s *sqlite.Stmt) bool {
+	if err := each(context.WithoutCancel(ctx), c, "SELECT name, tbl_name FROM main.sqlite_schema WHERE type = 'index'", func(s *sqlite.Stmt) bool {
 		tables[s.ColumnText(0)] = s.ColumnText(1)
 		return true
 	}); err != nil {
 		return nil, false, err
 	}
-	defer c.InterruptAfter(ctx)()
 	var last int64
-	err = each(c, "SELECT name, pageno, pagetype = 'leaf', pgsize, unused FROM dbstat('main')", func(s *sqlite.Stmt) bool {
+	err = each(ctx, c, "SELECT name, pageno, pagetype = 'leaf', pgsize, unused FROM dbstat('main')", func(s *sqlite.Stmt) bool {
 		if ctx.Err() != nil {
 			partial = true
 			return false
@@ -66,12 +65,15 @@ func Sizes(ctx context.Context, cfg Config) (list []Size, partial bool, err erro
 	return list, partial, err
 }
 
-// each calls fn with the rows of a query until it says no.
-func each(c *sqlite.Conn, sql string, fn func(*sqlite.Stmt) bool) (err error) {
+// each calls fn with the rows of a query until it says no. The end of ctx interrupts
+// the rows alone: a dbstat that is interrupted while it is made fails like one that the
+// engine lacks.
+func each(ctx context.Context, c *sqlite.Conn, sql string, fn func(*sqlite.Stmt) bool) (err error) {
 	s, _, err := c.Prepare(sql)
 	if err != nil {
 		return err
 	}
+	defer c.InterruptAfter(ctx)()
 	defer func() {
 		if e := s.Finalize(); err == nil {
 			err = e
