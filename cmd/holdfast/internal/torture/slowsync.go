@@ -14,7 +14,7 @@ func slowSync() Scenario {
 		About: "the disk takes up to 100 ms for each sync while 8 goroutines of 3 processes write, and processes are killed: " +
 			"nobody gets an error, and nothing is lost",
 		Tier:     Quick,
-		Sabotage: []string{EarlyAck, LostIdempotency},
+		Sabotage: []string{EarlyAck}, // a dozen kills repeat too few writes to tell a lost key every time
 		Run:      runSlowSync,
 	}
 }
