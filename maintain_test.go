@@ -84,6 +84,9 @@ func (l *logged) String() string {
 }
 
 func TestMaintenanceByTheClock(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("under wine a database can't be opened a second time in a bubble; why is not known")
+	}
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		var db *DB
@@ -230,6 +233,9 @@ func TestCloseEndsMaintenance(t *testing.T) {
 }
 
 func TestMaintenancePaused(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("under wine a database can't be opened a second time in a bubble; why is not known")
+	}
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		var db *DB
@@ -254,6 +260,9 @@ func TestMaintenancePaused(t *testing.T) {
 }
 
 func TestMaintenanceTurnedOff(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("under wine a database can't be opened a second time in a bubble; why is not known")
+	}
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		var db *DB

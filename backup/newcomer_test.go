@@ -112,6 +112,9 @@ func TestRestoreOverADeletedDatabase(t *testing.T) {
 
 // Where no database was, one may be made while the restore is under way.
 func TestRestoreMeetsANewDatabase(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("Restore is refused on Windows")
+	}
 	t.Parallel()
 	source := newBackup(t)
 	path := filepath.Join(t.TempDir(), "app.db")
@@ -130,6 +133,9 @@ func TestRestoreMeetsANewDatabase(t *testing.T) {
 
 // Or after one that was killed: then the log that lay there is another's.
 func TestNewDatabaseAfterAKill(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("Restore is refused on Windows")
+	}
 	t.Parallel()
 	source := newBackup(t)
 	path := filepath.Join(t.TempDir(), "app.db")
@@ -153,6 +159,9 @@ func TestNewDatabaseAfterAKill(t *testing.T) {
 
 // SQLite deletes the log of a database of no bytes, and it may be all there is.
 func TestRestoreKeepsTheLogOfAnEmptyFile(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("Restore is refused on Windows")
+	}
 	t.Parallel()
 	source := newBackup(t)
 	path := filepath.Join(t.TempDir(), "app.db")
@@ -172,6 +181,9 @@ func TestRestoreKeepsTheLogOfAnEmptyFile(t *testing.T) {
 
 // The number of a device may be another after the power cut.
 func TestAnotherDeviceNumber(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("Restore is refused on Windows")
+	}
 	t.Parallel()
 	source := newBackup(t)
 	for _, step := range []string{"cleared", "swapped"} {
@@ -234,6 +246,9 @@ func TestForeignDirectory(t *testing.T) {
 
 // The names that the old files would get are longer than the file system takes.
 func TestRestoreOfALongName(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("Restore is refused on Windows")
+	}
 	t.Parallel()
 	source := newBackup(t)
 	path := filepath.Join(t.TempDir(), string(bytes.Repeat([]byte("a"), 230)))

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -100,13 +101,20 @@ func (e *InUseError) Is(target error) bool { return target == holdfast.ErrBusy }
 // database is damaged so that its log can't be copied, a kill between taking that
 // log aside and the change leaves the damaged one without it; the next Restore puts
 // it back.) A failure, a full disk among them, leaves the old one.
+//
+// On Windows only a dry run is done, anything else is holdfast.ErrRefused: whether all of
+// this holds there has not been shown.
 func Restore(ctx context.Context, src Source, path string, o RestoreOptions) (RestoreReport, error) {
 	start := time.Now()
 	r := &restore{src: src, options: o, report: RestoreReport{
 		Schema: "holdfast.restore/v1", Source: src.Name(), DryRun: o.DryRun, Plan: []string{}, Kept: []string{}, Leftover: []string{},
 	}}
 	err := r.locate(path, start)
-	if err == nil {
+	switch {
+	case err == nil && runtime.GOOS == "windows" && !o.DryRun:
+		err = fmt.Errorf("%w: a restore has not been proven on Windows: with every program that uses the database closed, "+
+			"move it aside with its -wal and -shm, and copy the verified backup to its place", holdfast.ErrRefused)
+	case err == nil:
 		err = r.run(ctx)
 	}
 	r.report.DurationSeconds = time.Since(start).Seconds()

@@ -238,6 +238,9 @@ var steps = []string{
 // TestKilledAtEachStep kills a restore at each of its fault points, opens what is
 // left, and restores again.
 func TestKilledAtEachStep(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("Restore is refused on Windows")
+	}
 	t.Parallel()
 	source := newBackup(t)
 	for _, twoNames := range []bool{false, true} {
@@ -312,6 +315,9 @@ func links(path string) uint64 {
 }
 
 func TestRestoreReports(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("Restore is refused on Windows")
+	}
 	t.Parallel()
 	source := newBackup(t)
 	path := filepath.Join(t.TempDir(), "app.db")
@@ -389,6 +395,9 @@ func wantInUse(t *testing.T, err error, pid int) {
 }
 
 func TestRestoreOverALiveDatabase(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("Restore is refused on Windows")
+	}
 	t.Parallel()
 	source := newBackup(t)
 	for _, mode := range []string{"WAL", "DELETE"} {
@@ -455,6 +464,9 @@ func TestRestoreMeetsANewcomer(t *testing.T) {
 
 // A failure leaves the old database, and nothing beside it.
 func TestRestoreThatFails(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("Restore is refused on Windows")
+	}
 	t.Parallel()
 	source := newBackup(t)
 	whole, err := os.ReadFile(source)
@@ -507,6 +519,9 @@ func TestRestoreThatFails(t *testing.T) {
 
 // One at a time: the second would unpack over the first.
 func TestTwoRestores(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("Restore is refused on Windows")
+	}
 	t.Parallel()
 	source := newBackup(t)
 	path := filepath.Join(t.TempDir(), "app.db")
@@ -530,6 +545,9 @@ func TestTwoRestores(t *testing.T) {
 }
 
 func TestRestoreOfWhatHasNoManifest(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("Restore is refused on Windows")
+	}
 	t.Parallel()
 	src, path := filepath.Join(t.TempDir(), "b.db"), filepath.Join(t.TempDir(), "app.db")
 	c := openConn(t, src)
