@@ -278,11 +278,11 @@ var openings = []opening{
 	},
 	{
 		"backup/source.go readManifest os.ReadFile",
-		"a manifest, by a name that no database of SQLite's has",
+		"a manifest: that this process has no descriptor of it was looked at before",
 	},
 	{
 		"backup/source.go Unpack os.Open",
-		"a backup: that this process has no descriptor of it or its sidecars was looked at before; an archive is no database",
+		"a backup: that this process has no descriptor of it, and of a copy's sidecars, was looked at before",
 	},
 	{
 		"backup/source.go Unpack io.Copy",
@@ -346,7 +346,11 @@ var openings = []opening{
 	},
 	{
 		"backup/swap.go write os.OpenFile",
-		"the note of a restore, in its own directory",
+		"O_EXCL: the note of a restore, in its own directory",
+	},
+	{
+		"backup/swap.go write os.Remove",
+		"the note that a killed restore has not finished, in its own directory",
 	},
 	{
 		"backup/swap.go write os.Rename",
@@ -366,7 +370,7 @@ var openings = []opening{
 	},
 	{
 		"backup/swap.go settle os.ReadFile",
-		"the note of a restore, in its own directory",
+		"the note of a restore: that this process has no descriptor of it was looked at before",
 	},
 	{
 		"backup/swap.go settle os.Rename",

@@ -69,8 +69,8 @@ func (p plain) Name() string { return p.path }
 
 func (p plain) Unpack(ctx context.Context, into func(holdfast.BackupInfo) (io.Writer, error)) error {
 	wal, shm, journal, _, _ := dbfile.Sidecars(p.path)
-	if table.Own(p.path, wal, shm, journal) {
-		return fmt.Errorf("%s: %w; close it there", p.path, ErrOpenHere)
+	if err := notOpenHere(p.path, wal, shm, journal); err != nil {
+		return err
 	}
 	for _, sidecar := range []string{wal, journal} {
 		if fi, err := os.Stat(sidecar); err == nil && fi.Size() > 0 {
@@ -97,7 +97,19 @@ func (p plain) Unpack(ctx context.Context, into func(holdfast.BackupInfo) (io.Wr
 	return err
 }
 
+// notOpenHere fails if this process has one of the files open, by whatever name:
+// opening and closing it beside SQLite would drop the locks that it has on it.
+func notOpenHere(path string, sidecars ...string) error {
+	if table.Own(append(sidecars, path)...) {
+		return fmt.Errorf("%s: %w; close it there", path, ErrOpenHere)
+	}
+	return nil
+}
+
 func readManifest(path string) (holdfast.BackupInfo, error) {
+	if err := notOpenHere(path); err != nil {
+		return holdfast.BackupInfo{}, err
+	}
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return holdfast.BackupInfo{}, err
@@ -124,6 +136,9 @@ type packed struct {
 func (p packed) Name() string { return p.path }
 
 func (p packed) Unpack(ctx context.Context, into func(holdfast.BackupInfo) (io.Writer, error)) error {
+	if err := notOpenHere(p.path); err != nil {
+		return err
+	}
 	f, err := os.Open(p.path)
 	if err != nil {
 		return err

@@ -242,7 +242,11 @@ func (r *restore) write(n note, fresh string) error {
 		return err
 	}
 	path := filepath.Join(r.work, noteName)
-	f, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	// What lies there, a killed restore's or a link that somebody made, is not written to.
+	if err := os.Remove(path + ".new"); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	f, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}
@@ -284,6 +288,9 @@ func (r *restore) exchange(fresh, path, aside string) (old string, err error) {
 // leaves nothing of use in work.
 func settle(path, work string) (did []string, err error) {
 	fresh := filepath.Join(work, newName)
+	if err := notOpenHere(filepath.Join(work, noteName)); err != nil {
+		return nil, err
+	}
 	text, err := os.ReadFile(filepath.Join(work, noteName))
 	if errors.Is(err, fs.ErrNotExist) {
 		if _, err := os.Lstat(fresh); err == nil {
