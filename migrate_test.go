@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -582,27 +581,7 @@ func TestMigrator(t *testing.T) {
 // startMigrator starts a process, which waits.
 func startMigrator(ctx context.Context, t *testing.T, job migrator) *process {
 	t.Helper()
-	text, err := json.Marshal(job)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := &process{cmd: exec.CommandContext(ctx, os.Args[0], "-test.run=^TestMigrator$", "-test.v")}
-	p.cmd.Env = append(os.Environ(), migratorVariable+"="+string(text))
-	p.cmd.Stderr = &p.errs
-	p.cmd.WaitDelay = 10 * time.Second
-	out, err := p.cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	p.out = bufio.NewScanner(out)
-	if p.in, err = p.cmd.StdinPipe(); err != nil {
-		t.Fatal(err)
-	}
-	if err := p.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	p.waitFor(t, "ready")
-	return p
+	return startProcess(ctx, t, "TestMigrator", migratorVariable, job)
 }
 
 func TestThreeProcessesMigrateOnce(t *testing.T) {

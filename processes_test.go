@@ -78,7 +78,7 @@ func (w rowWriter) run(t *testing.T) {
 	}
 }
 
-// process is a rowWriter at work.
+// process is a test of this binary that runs as a process of its own.
 type process struct {
 	cmd  *exec.Cmd
 	in   io.WriteCloser
@@ -88,12 +88,19 @@ type process struct {
 
 func startRowWriter(ctx context.Context, t *testing.T, w rowWriter) *process {
 	t.Helper()
-	job, err := json.Marshal(w)
+	return startProcess(ctx, t, "TestRowWriter", rowWriterVariable, w)
+}
+
+// startProcess runs one test of this binary as a process, with its job in a variable
+// of the environment, and waits until it is ready.
+func startProcess(ctx context.Context, t *testing.T, test, variable string, job any) *process {
+	t.Helper()
+	text, err := json.Marshal(job)
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &process{cmd: exec.CommandContext(ctx, os.Args[0], "-test.run=^TestRowWriter$", "-test.v")}
-	p.cmd.Env = append(os.Environ(), rowWriterVariable+"="+string(job))
+	p := &process{cmd: exec.CommandContext(ctx, os.Args[0], "-test.run=^"+test+"$", "-test.v")}
+	p.cmd.Env = append(os.Environ(), variable+"="+string(text))
 	p.cmd.Stderr = &p.errs
 	p.cmd.WaitDelay = 10 * time.Second
 	out, err := p.cmd.StdoutPipe()

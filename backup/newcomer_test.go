@@ -112,9 +112,7 @@ func TestRestoreOverADeletedDatabase(t *testing.T) {
 
 // Where no database was, one may be made while the restore is under way.
 func TestRestoreMeetsANewDatabase(t *testing.T) {
-	if runtime.GOOS == "windows" {
-		t.Skip("Restore is refused on Windows")
-	}
+	needsRestore(t)
 	t.Parallel()
 	source := newBackup(t)
 	path := filepath.Join(t.TempDir(), "app.db")
@@ -133,9 +131,7 @@ func TestRestoreMeetsANewDatabase(t *testing.T) {
 
 // Or after one that was killed: then the log that lay there is another's.
 func TestNewDatabaseAfterAKill(t *testing.T) {
-	if runtime.GOOS == "windows" {
-		t.Skip("Restore is refused on Windows")
-	}
+	needsRestore(t)
 	t.Parallel()
 	source := newBackup(t)
 	path := filepath.Join(t.TempDir(), "app.db")
@@ -159,9 +155,7 @@ func TestNewDatabaseAfterAKill(t *testing.T) {
 
 // SQLite deletes the log of a database of no bytes, and it may be all there is.
 func TestRestoreKeepsTheLogOfAnEmptyFile(t *testing.T) {
-	if runtime.GOOS == "windows" {
-		t.Skip("Restore is refused on Windows")
-	}
+	needsRestore(t)
 	t.Parallel()
 	source := newBackup(t)
 	path := filepath.Join(t.TempDir(), "app.db")
@@ -181,9 +175,7 @@ func TestRestoreKeepsTheLogOfAnEmptyFile(t *testing.T) {
 
 // The number of a device may be another after the power cut.
 func TestAnotherDeviceNumber(t *testing.T) {
-	if runtime.GOOS == "windows" {
-		t.Skip("Restore is refused on Windows")
-	}
+	needsRestore(t)
 	t.Parallel()
 	source := newBackup(t)
 	for _, step := range []string{"cleared", "swapped"} {
@@ -246,9 +238,7 @@ func TestForeignDirectory(t *testing.T) {
 
 // The names that the old files would get are longer than the file system takes.
 func TestRestoreOfALongName(t *testing.T) {
-	if runtime.GOOS == "windows" {
-		t.Skip("Restore is refused on Windows")
-	}
+	needsRestore(t)
 	t.Parallel()
 	source := newBackup(t)
 	path := filepath.Join(t.TempDir(), string(bytes.Repeat([]byte("a"), 230)))
