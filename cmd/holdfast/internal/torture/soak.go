@@ -1,12 +1,14 @@
 package torture
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -21,6 +23,9 @@ const (
 	soakReaders = 4
 	soakRate    = 500 // writes a second, all writers together
 	soakSample  = 10 * time.Second
+
+	// Four readers, whoever measures, the writer, maintenance and its check.
+	soakConnections = soakReaders + 4
 )
 
 // What it may show. A slope says nothing before it was measured for soakSlopeTime;
@@ -57,6 +62,8 @@ type sample struct {
 	EngineBytes int64   `json:"engine_bytes"`
 	FileBytes   int64   `json:"file_bytes"`
 	WALBytes    int64   `json:"wal_bytes"`
+	CacheBytes  int64   `json:"cache_bytes"` // of the engine's pages
+	Connections int     `json:"connections"`
 	Descriptors int     `json:"descriptors"`
 	Goroutines  int     `json:"goroutines"`
 	Threads     int     `json:"threads"`
@@ -156,6 +163,8 @@ func (s *soaking) measured(text string) error {
 	s.t.Most("rss_highest_bytes", one.RSSBytes)
 	s.t.Figure("engine_bytes", one.EngineBytes)
 	s.t.Most("threads", int64(one.Threads))
+	s.t.Figure("cache_bytes", one.CacheBytes)
+	s.t.Most("connections", int64(one.Connections))
 	if warm := s.warm(); len(warm) > 2 {
 		s.t.Figure("rss_bytes_per_hour", int64(slope(warm, rss)))
 		s.t.Figure("engine_bytes_per_hour", int64(slope(warm, engine)))
@@ -163,9 +172,12 @@ func (s *soaking) measured(text string) error {
 	return s.log.Encode(one)
 }
 
-func rss(s sample) float64         { return float64(s.RSSBytes) }
-func engine(s sample) float64      { return float64(s.EngineBytes) }
-func descriptors(s sample) float64 { return float64(s.Descriptors) }
+func rss(s sample) float64    { return float64(s.RSSBytes) }
+func engine(s sample) float64 { return float64(s.EngineBytes) }
+
+// descriptors leaves out the file and the log of each connection: one reader more is
+// opened when as many reads coincide for the first time, which may take an hour.
+func descriptors(s sample) float64 { return float64(s.Descriptors - 2*s.Connections) }
 func goroutines(s sample) float64  { return float64(s.Goroutines) }
 
 // warm returns the samples after the warm-up.
@@ -196,6 +208,9 @@ func (s *soaking) judge(ctx context.Context) error {
 	}
 	if growth >= soakGrowth {
 		errs = append(errs, fmt.Errorf("memory grew by %.1f MiB", growth/(1<<20)))
+	}
+	if most := slices.MaxFunc(warm, func(a, b sample) int { return cmp.Compare(a.Connections, b.Connections) }).Connections; most > soakConnections {
+		errs = append(errs, fmt.Errorf("there were %d connections, of at most %d", most, soakConnections))
 	}
 	for what, of := range map[string]func(sample) float64{"descriptors": descriptors, "goroutines": goroutines} {
 		s.t.Figure(what, int64(of(last[len(last)-1])))

@@ -166,6 +166,10 @@ func (s *soakingChild) tellSample(word string, stats holdfast.Stats) error {
 		Seconds: time.Since(s.start).Seconds(), HeapBytes: int64(m.HeapAlloc), EngineBytes: stats.EngineBytes,
 		FileBytes: sizeOf(s.Path), WALBytes: sizeOf(s.Path + "-wal"),
 		Goroutines: runtime.NumGoroutine(), StackBytes: int64(m.StackSys), Reads: s.reads.Load(), Commits: stats.Writer.Groups,
+		Connections: len(stats.Memory.Connections),
+	}
+	for _, c := range stats.Memory.Connections {
+		one.CacheBytes += c.CacheBytes
 	}
 	var err, e error
 	one.RSSBytes, err = residentBytes()

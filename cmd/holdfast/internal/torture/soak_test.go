@@ -32,6 +32,7 @@ func TestSoakSeesWhatGrows(t *testing.T) {
 		"":                                 func(int, *sample) {},
 		"memory grows by 2.00 MiB an hour": func(i int, s *sample) { s.RSSBytes += int64(i) * 2 << 20 / 360 },
 		"more descriptors":                 func(i int, s *sample) { s.Descriptors += i / 60 },
+		"there were 11 connections":        func(i int, s *sample) { s.Descriptors, s.Connections = s.Descriptors+i/60*2, 6+i/60 },
 		"more goroutines":                  func(i int, s *sample) { s.Goroutines += i / 60 },
 	} {
 		trial := newTrial(soak(), *options(t), 1, t.TempDir())
