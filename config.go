@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"math/bits"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -33,6 +34,7 @@ type Config struct {
 	RetryLogic     RetryConfig       `json:"retry_logic" doc:"How Update and Batch redo a whole transaction that SQLite has rolled back. Waiting for a lock is database.busy_timeout's business, and a single statement is never retried."`
 	Writer         WriterConfig      `json:"writer" doc:"The one write connection and its queue."`
 	Maintenance    MaintenanceConfig `json:"maintenance" doc:"What is done for the database in the background: its log, statistics and space."`
+	Replication    ReplicationConfig `json:"replication" doc:"Copying the database continuously to somewhere else, by this process. It needs a program that imports the package replicate, as the command does."`
 	Limits         LimitsConfig      `json:"limits" doc:"What a statement may ask of the engine (https://sqlite.org/limits.html). A limit can be lowered, never raised past the most that the engine was built for."`
 
 	// Logger gets what Open and the background work have to say. Nil is silent.
@@ -112,6 +114,17 @@ type MaintenanceConfig struct {
 	VerifyInterval   time.Duration `json:"verify_interval" unit:"s" default:"off" min:"1s" off:"only when it is asked for" doc:"How often the whole database is checked. It is read to the end each time."`
 	WALLimit         int64         `json:"wal_limit" unit:"bytes" default:"64MiB" min:"1MiB" off:"no limit" doc:"A write-ahead log larger than this is too large. Readers that overlap, none of them long, are then held back for a moment (200 ms at most), so that the log can be begun anew; what no moment helps against, such as a read transaction that was left open, is reported with whoever it is."`
 	Windows          string        `json:"windows" default:"always" doc:"The hours in which optimize, vacuum and verify run: always, or such as \"02:00-05:00\" or \"Mon-Fri 01:00-04:00; Sat,Sun 00:00-08:00\". A window that ends before it begins ends on the next day. What is running when one ends is ended too."`
+}
+
+// ReplicationConfig says where the database is copied to continuously, and
+// whether writes wait for that.
+type ReplicationConfig struct {
+	Target        string        `json:"target" doc:"Where to: a directory, or the URL of one in an object store or on a server. Empty is nowhere. It never contains a password or a key: those come from the environment."`
+	Mode          string        `json:"mode" default:"ASYNC" values:"ASYNC|DURABLE" doc:"When a write is acknowledged. ASYNC: after its COMMIT; what is lost with this machine is what was committed since the last upload. DURABLE: after its upload, which it shares with the others that wait. Reads wait for nothing in either: they see what is committed here."`
+	Interval      time.Duration `json:"interval" unit:"s" default:"1s" min:"10ms" max:"1h" doc:"How often what was committed is uploaded. In DURABLE mode a write that waits is uploaded at once."`
+	LagLimit      time.Duration `json:"lag_limit" unit:"s" default:"1m" off:"no limit" doc:"Health warns when the oldest commit that is not yet at the target is older than this."`
+	UploadTimeout time.Duration `json:"upload_timeout" unit:"s" default:"30s" max:"1h" off:"only the caller's context ends the wait" doc:"In DURABLE mode, the longest that a write waits for its upload after its COMMIT. Then the answer is ErrOutcomeUnknown: it is committed here, and may not be at the target."`
+	CloseTimeout  time.Duration `json:"close_timeout" unit:"s" default:"30s" max:"1h" off:"as long as it takes" doc:"The longest that Close waits until what is left has been uploaded."`
 }
 
 // LimitsConfig bounds what one statement may ask of the engine.
@@ -239,12 +252,13 @@ var configRules = []struct {
 	{"`database.cache_size` wins over `database.memory_budget`. It is for each connection: a note gives the total when that is more than the budget. A budget that leaves a connection less than 64 KiB gets a note.", checkCache},
 	{"`database.synchronous` = OFF without `limits.allow_unsafe` is an error. EXTRA means FULL in WAL mode, and NORMAL without WAL can corrupt the file on power loss; both get a note.", checkSynchronous},
 	{"`database.page_size` that is no power of two, and `database.file_mode` that is not octal, withholds the file from its owner or grants more than reading and writing, are errors.", checkFile},
-	{"With `database.read_only` the keys of `writer` and `retry_logic`, `database.page_size`, `database.auto_vacuum`, `database.file_mode`, `database.control_socket`, `maintenance.checkpoints` and `maintenance.wal_limit` are ignored; a note lists those that were changed.", checkReadOnly},
+	{"With `database.read_only` the keys of `writer` and `retry_logic`, `database.page_size`, `database.auto_vacuum`, `database.file_mode`, `database.control_socket`, `maintenance.checkpoints`, `maintenance.wal_limit` and the keys of `replication` are ignored; a note lists those that were changed.", checkReadOnly},
 	{"`connection_pool.idle_timeout` above `connection_pool.connection_lifetime`, and `connection_pool.leak_threshold` above `connection_pool.max_lease_age`, never come true and get a note.", checkAges},
 	{"With `limits.untrusted_sql` the database is opened as with `database.read_only`, and limits that are not set get low values. `limits.untrusted_file` excludes `database.mmap_size`.", checkUntrusted},
 	{"If one of `connection_pool.read_ahead_rows` and `connection_pool.read_ahead_bytes` is off, nothing is read ahead and the other is ignored, with a note.", checkReadAhead},
 	{"`retry_logic.base_wait_time` above `retry_logic.max_wait_time` is an error. Without `exponential_backoff` the longest pause is never reached, and with `max_retries` off there are no pauses: keys that were changed in vain get a note.", checkRetry},
 	{"`maintenance.windows` and `maintenance.time_zone` that can't be read are errors. Without `maintenance.enabled` the other keys of the section are ignored, but for `maintenance.checkpoints` = EXTERNAL; a note lists those that were changed.", checkMaintenance},
+	{"`replication.target` needs `database.enable_wal_mode`, and one with a password or a key in it is an error. With a target `maintenance.checkpoints` is ignored: the log is the replication's. Without one the other keys of the section are. Both get a note, and so does a `replication.lag_limit` below `replication.interval`, which is exceeded all the time.", checkReplication},
 	{"`writer.join_threshold` above `writer.max_group_duration` gets a note: one such transaction outlasts its group. With `writer.max_group` = 1 nothing is shared, and both are ignored, with a note.", checkWriter},
 }
 
@@ -316,7 +330,7 @@ func checkReadOnly(c Config, f *configFindings) {
 	if c.Database.ReadOnly {
 		f.ignored("database.read_only is set", "writer.", "retry_logic.",
 			"database.page_size", "database.auto_vacuum", "database.file_mode", "database.control_socket",
-			"maintenance.checkpoints", "maintenance.wal_limit")
+			"maintenance.checkpoints", "maintenance.wal_limit", "replication.")
 	}
 }
 
@@ -344,6 +358,46 @@ func checkMaintenance(c Config, f *configFindings) {
 		keys = append(keys, "maintenance.checkpoints")
 	}
 	f.ignored("maintenance.enabled is off", keys...)
+}
+
+func checkReplication(c Config, f *configFindings) {
+	r := c.Replication
+	switch {
+	case c.Database.ReadOnly:
+		return // checkReadOnly says it
+	case r.Target == "":
+		f.ignored("without replication.target nothing is replicated", "replication.")
+		return
+	case !c.Database.EnableWALMode.Enabled():
+		f.fail("replication.target", " needs database.enable_wal_mode: replication ships the write-ahead log")
+	case hasSecret(r.Target):
+		// The text is not quoted: it is the secret.
+		f.fail("replication.target", " contains a password or a key: leave it to the environment, or to a key file")
+	}
+	f.ignored("with replication.target the log is the replication's", "maintenance.checkpoints")
+	if r.LagLimit > 0 && r.LagLimit < r.Interval {
+		f.note("replication.lag_limit = %s is shorter than replication.interval = %s: it is exceeded all the time",
+			config.FormatDuration(r.LagLimit), config.FormatDuration(r.Interval))
+	}
+}
+
+// hasSecret tells whether a target has in it what nobody may read in a log, a
+// list of processes or a configuration that is passed around.
+func hasSecret(target string) bool {
+	u, err := url.Parse(target)
+	if err != nil {
+		return strings.Contains(target, "://") && strings.Contains(target, "@") // not to be quoted either
+	}
+	if _, ok := u.User.Password(); ok {
+		return true
+	}
+	for key := range u.Query() {
+		key = strings.ToLower(key)
+		if strings.Contains(key, "secret") || strings.Contains(key, "password") || strings.Contains(key, "token") || strings.Contains(key, "access") {
+			return true
+		}
+	}
+	return false
 }
 
 func checkAges(c Config, f *configFindings) {

@@ -75,6 +75,10 @@ var (
 	ErrIO = errors.New("input/output error")
 	// ErrCannotOpen: the file could not be opened or created.
 	ErrCannotOpen = errors.New("cannot open")
+	// ErrNotReplicated: replication could not begin; or what is committed here may
+	// not be at replication.target, and then the error says so of which writes. The
+	// error of the replicator is there to unwrap.
+	ErrNotReplicated = errors.New("not replicated")
 	// ErrClosed: the database was closed.
 	ErrClosed = errors.New("closed")
 )
@@ -528,6 +532,13 @@ func redactPart(msg, value string) string {
 func newError(op string, kind error, code sqlite.ResultCode, text, next string) *Error {
 	e := &Error{Op: op, Attempts: 1, kind: kind, text: text, next: next}
 	e.setCode(code)
+	return e
+}
+
+// notReplicated is an error that err of the replicator is the reason for.
+func notReplicated(op string, kind error, text, next string, err error) *Error {
+	e := newError(op, kind, sqlite.ResultIOErr, text+": "+err.Error(), next)
+	e.err = fmt.Errorf("%w: %w", ErrNotReplicated, err)
 	return e
 }
 

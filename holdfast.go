@@ -24,10 +24,12 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
+	_ "embed" // the example of a configuration
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -142,6 +144,108 @@ func (db *DB) Path() string {
 // ask for their next row: called in such a loop, it waits for nothing but itself
 // and fails with ErrBusy, which names the place. Closing twice is harmless.
 func (db *DB) Close() error { return db.DB.Close() }
+
+// Replicator copies databases continuously to somewhere else. A package that can
+// do so registers one; package replicate is such a package.
+type Replicator interface {
+	// Replicate begins to copy a database. Open calls it, once for each file that
+	// the process has open for writing, when the file is proved and before anybody
+	// can write; an error fails Open. It must not open the file through this
+	// package, which would wait for itself. It may open the file, its -wal and its
+	// -shm itself: where that would drop the locks of the process, Open has
+	// refused before. ctx is that of Open: what goes on must not depend on it.
+	Replicate(ctx context.Context, of ReplicatedDatabase) (Replication, error)
+}
+
+// ReplicatedDatabase is what a Replicator is told.
+type ReplicatedDatabase struct {
+	Path     string            // absolute, links resolved
+	Config   ReplicationConfig // complete
+	Database DatabaseConfig    // complete: budgets and permissions, for what the replicator opens itself
+	Logger   *slog.Logger      // never nil
+}
+
+// Replication is one database that is being copied. Its methods are called by
+// several goroutines at once, except that nothing follows Close.
+type Replication interface {
+	// Await returns when everything that was committed before the call is at the
+	// target, or with an error that says it may not be: never nil in doubt. It must
+	// return soon after ctx has ended.
+	Await(ctx context.Context) error
+	// Checkpoint is DB.Checkpoint: the log is the replication's to begin anew.
+	// What it doesn't do for a mode is an error.
+	Checkpoint(ctx context.Context, mode CheckpointMode) (CheckpointResult, error)
+	// Stats is asked often, and waits for nobody.
+	Stats() ReplicationStats
+	// Close is called once, after the last write. It ships what is left, as long as
+	// ctx lets it, and leaves no goroutine and no file open behind in any case.
+	Close(ctx context.Context) error
+}
+
+// replicator is the one that was registered. It is package-level because it is
+// the program, by what it imports, that has one: as with database/sql's drivers.
+var replicator atomic.Pointer[Replicator]
+
+// RegisterReplicator makes r copy the databases that are opened from now on with
+// a replication.target. A program imports it with the package that calls this,
+// in its init. A second one, or nil, panics.
+func RegisterReplicator(r Replicator) {
+	if r == nil || !replicator.CompareAndSwap(nil, &r) {
+		panic("holdfast: RegisterReplicator was called twice, or with nil")
+	}
+}
+
+// startReplication hands a database that has just been opened to the replicator.
+func (d *database) startReplication(ctx context.Context) error {
+	c := d.cfg.Replication
+	if c.Target == "" || d.writer == nil {
+		return nil
+	}
+	refuse := func(text, next string) error {
+		return newError("open", ErrRefused, sqlite.ResultMisuse, text, next)
+	}
+	r := replicator.Load()
+	switch {
+	case d.memory != nil:
+		return refuse("a database in memory can't be replicated", "give it a file, or leave replication.target empty")
+	case d.profile.journalMode != "wal":
+		return refuse(d.path+" has no write-ahead log, which is what replication ships", "set database.enable_wal_mode to true")
+	case r == nil:
+		return refuse("replication.target is set, and nothing in this program replicates", `import _ "github.com/holdfastdb/holdfast/replicate"`)
+	case !locksSurviveReading():
+		return refuse("this process can't replicate "+d.path+" itself: whoever reads the file beside SQLite drops its locks here, and others write into running transactions",
+			"leave replication.target empty here and run `holdfast replicate` as a process of its own")
+	}
+	running, err := (*r).Replicate(ctx, ReplicatedDatabase{Path: d.path, Config: c, Database: d.cfg.Database, Logger: d.log})
+	if err != nil {
+		return notReplicated("open", ErrCannotOpen, "the replication of "+d.path+" can't begin", "look at replication.target and at the credentials in the environment", err)
+	}
+	d.replication = running
+	return nil
+}
+
+// locksSurviveReading tells whether a file of the database may be opened and
+// closed beside SQLite. With POSIX locks that drops all of them that the process
+// has on it; those of Windows belong to the handle, as OFD locks do.
+func locksSurviveReading() bool { return runtime.GOOS == "windows" || sqlite.OFDLocks() }
+
+// stopReplication ships what is left. It has a bound of its own: Close may have
+// spent its patience on statements, and the last writes are not to suffer for it.
+func (d *database) stopReplication() error {
+	if d.replication == nil {
+		return nil
+	}
+	ctx, cancel := context.Background(), func() {}
+	if limit := d.cfg.Replication.CloseTimeout; limit > 0 {
+		ctx, cancel = context.WithTimeout(ctx, limit)
+	}
+	defer cancel()
+	if err := d.replication.Close(ctx); err != nil {
+		return notReplicated("close", nil, "the last writes are in "+d.path+", and may not be at the target of its replication",
+			"open the database again: what is missing there is uploaded then", err)
+	}
+	return nil
+}
 
 // Complete reports whether sql ends where a statement ends: with a semicolon
 // that is part of no string, quoted name, comment or trigger body. A shell uses
@@ -425,41 +529,8 @@ func (c *Config) UnmarshalJSON(text []byte) error {
 // path and the number of readers.
 func ExampleConfig() []byte { return []byte(exampleConfig) }
 
-const exampleConfig = `{
-  "database": {
-    "path": "data/app.db",
-    "connection_timeout": 30,
-    "busy_timeout": 30000,
-    "enable_wal_mode": true,
-    "enable_foreign_keys": true,
-    "synchronous": "FULL",
-    "memory_budget": "64MiB"
-  },
-  "connection_pool": {
-    "min_connections": 1,
-    "max_connections": 10,
-    "connection_lifetime": 3600,
-    "idle_timeout": 300,
-    "health_check_interval": 60
-  },
-  "retry_logic": {
-    "max_retries": 5,
-    "base_wait_time": 0.1,
-    "max_wait_time": 5.0,
-    "exponential_backoff": true,
-    "jitter": true
-  },
-  "writer": {
-    "max_group": 256,
-    "max_group_duration": "20ms",
-    "join_threshold": "1ms",
-    "queue_limit": 100000,
-    "fair_lock": true,
-    "fence_interval": "1s",
-    "idempotency_retention": "168h"
-  }
-}
-`
+//go:embed docs/reference/example.json
+var exampleConfig string
 
 // ConfigReference is the reference page of the configuration, in Markdown, made
 // from the tags of Config.

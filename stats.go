@@ -40,6 +40,21 @@ type Stats struct {
 	Optimize    OptimizeStats    `json:"optimize"`
 	Maintenance MaintenanceStats `json:"maintenance"`
 	Memory      MemoryStats      `json:"memory"`
+	Replication ReplicationStats `json:"replication"`
+}
+
+// ReplicationStats is about the continuous copy that this process makes; the zero
+// value is that it makes none. Counts are since it was begun.
+type ReplicationStats struct {
+	Target       string    `json:"target"` // without anything secret
+	Mode         string    `json:"mode"`   // "ASYNC", "DURABLE"
+	Position     string    `json:"position"`
+	LagSeconds   float64   `json:"lag_seconds"`   // age of the oldest commit that is not at the target; 0 if all are
+	PendingBytes int64     `json:"pending_bytes"` // of the log, not yet at the target
+	Uploads      int64     `json:"uploads"`
+	Errors       int64     `json:"errors"`
+	LastUpload   time.Time `json:"last_upload"` // that succeeded
+	LastError    string    `json:"last_error"`  // since LastUpload; "" if there was none
 }
 
 // OptimizeStats is about DB.Optimize and what is done of it in the background.
@@ -153,6 +168,9 @@ func (d *database) stats() Stats {
 		},
 		Maintenance: d.maintenanceStats(),
 		Memory:      d.memoryStats(),
+	}
+	if d.replication != nil {
+		s.Replication = d.replication.Stats()
 	}
 	if d.writer != nil {
 		s.Writer.Queued = d.writer.Queued()
