@@ -471,7 +471,7 @@ func (m *migration) run(ctx context.Context, e *session.Engine, fn func(*sql.DB)
 	}
 	m.watch.Done()
 	m.fill()
-	return nil
+	return m.public(guard.Uploaded(ctx))
 }
 
 // config is what is looked after in this database.

@@ -437,8 +437,9 @@ func (d *database) buildRooms() {
 		MaxGroupTime: c.Writer.MaxGroupDuration,
 		JoinBelow:    c.Writer.JoinThreshold,
 		QueueLimit:   c.Writer.QueueLimit,
-		OnConnClose:  d.connClosed,
-		OnInversion:  d.reportInversion,
+		Await:        d.awaitUploads(), AwaitLimit: c.Replication.UploadTimeout,
+		OnConnClose: d.connClosed,
+		OnInversion: d.reportInversion,
 	}
 	if d.turn != nil && c.Writer.FairLock.Enabled() {
 		w.Turn = d.turn

@@ -42,7 +42,7 @@ var (
 	ErrRolledBack = errors.New("rolled back")
 	// ErrOutcomeUnknown: COMMIT was under way and nobody can tell whether it
 	// survives. Ask the database, or repeat the write with the IdempotencyKey
-	// that it had.
+	// that it had. With ErrNotReplicated it survives here, and perhaps nowhere else.
 	ErrOutcomeUnknown = errors.New("outcome unknown")
 	// ErrSelfDeadlock: a function given to Update wrote through the database
 	// handle, and waited for its own transaction; or two took two databases in
@@ -355,7 +355,13 @@ func (e *Error) classify(err error) {
 	var argument *session.ArgumentError
 	var config *ConfigError
 	var evicted *session.EvictedError
+	var upload *writer.UploadError
 	switch {
+	case errors.As(err, &upload):
+		e.kind, e.err = ErrOutcomeUnknown, fmt.Errorf("%w: %w", ErrNotReplicated, upload.Cause)
+		e.setCode(sqlite.ResultIOErr)
+		e.next = "DB.Stats().Replication tells when it is there; repeated with the IdempotencyKey it had, the write waits for that and isn't made twice"
+		return
 	case errors.As(err, &config):
 		e.kind, e.err = ErrRefused, err
 		e.setCode(sqlite.ResultMisuse)

@@ -229,6 +229,14 @@ func (d *database) startReplication(ctx context.Context) error {
 // has on it; those of Windows belong to the handle, as OFD locks do.
 func locksSurviveReading() bool { return runtime.GOOS == "windows" || sqlite.OFDLocks() }
 
+// awaitUploads is what each write waits for before it is acknowledged, or nil.
+func (d *database) awaitUploads() func(context.Context) error {
+	if c := d.cfg.Replication; c.Target == "" || c.Mode != "DURABLE" {
+		return nil
+	}
+	return func(ctx context.Context) error { return d.replication.Await(ctx) }
+}
+
 // stopReplication ships what is left. It has a bound of its own: Close may have
 // spent its patience on statements, and the last writes are not to suffer for it.
 func (d *database) stopReplication() error {
@@ -240,7 +248,7 @@ func (d *database) stopReplication() error {
 		ctx, cancel = context.WithTimeout(ctx, limit)
 	}
 	defer cancel()
-	if err := d.replication.Close(ctx); err != nil {
+	if err := d.writer.LastUpload(ctx, d.replication.Close); err != nil {
 		return notReplicated("close", nil, "the last writes are in "+d.path+", and may not be at the target of its replication",
 			"open the database again: what is missing there is uploaded then", err)
 	}

@@ -40,11 +40,11 @@ func (r *fakeReplicator) Replicate(_ context.Context, of holdfast.ReplicatedData
 type fakeTarget struct {
 	name    string
 	refusal error
-	await   func(context.Context) error
 	close   func(context.Context) error
 	stats   holdfast.ReplicationStats
 
 	mu     sync.Mutex // guards the rest
+	await  func(context.Context) error
 	begun  []holdfast.ReplicatedDatabase
 	asked  []holdfast.CheckpointMode
 	closed int
@@ -67,10 +67,20 @@ func newTarget(t *testing.T) *fakeTarget {
 func (f *fakeTarget) here(c *holdfast.Config) { c.Replication.Target = f.name }
 
 func (f *fakeTarget) Await(ctx context.Context) error {
-	if f.await == nil {
+	f.mu.Lock()
+	await := f.await
+	f.mu.Unlock()
+	if await == nil {
 		return nil
 	}
-	return f.await(ctx)
+	return await(ctx)
+}
+
+// uploads sets what an upload does from now on.
+func (f *fakeTarget) uploads(await func(context.Context) error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.await = await
 }
 
 func (f *fakeTarget) Checkpoint(_ context.Context, mode holdfast.CheckpointMode) (holdfast.CheckpointResult, error) {

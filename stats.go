@@ -125,6 +125,9 @@ type WriterStats struct {
 	Waits           int64   `json:"waits"`
 	WaitSeconds     float64 `json:"wait_seconds"`
 	UnknownOutcomes int64   `json:"unknown_outcomes"`
+	// Writes that waited for their upload after their COMMIT, and for how long.
+	UploadWaits       int64   `json:"upload_waits"`
+	UploadWaitSeconds float64 `json:"upload_wait_seconds"`
 	// Pairs of places, or more than two, that take this database and others in
 	// contradicting orders; each was logged once. See DB.Update.
 	LockOrderInversions int64 `json:"lock_order_inversions"`
@@ -154,6 +157,7 @@ func (d *database) stats() Stats {
 		Writer: WriterStats{
 			Groups: c.Groups.Load(), Units: c.GroupedUnits.Load(),
 			Waits: c.QueueWaits.Load(), WaitSeconds: c.QueueWaited().Seconds(), UnknownOutcomes: c.UnknownOutcomes.Load(),
+			UploadWaits: c.UploadWaits.Load(), UploadWaitSeconds: c.UploadWaited().Seconds(),
 			LockOrderInversions: c.LockOrderInversions.Load(),
 		},
 		WAL:                  d.walStats(),

@@ -104,6 +104,11 @@ func Optimistic() TxOption {
 // seen. Where writes look alike, inside of functions and outside, one in 64 is
 // looked at after the first few.
 //
+// In DURABLE mode (replication.mode) it returns when the transaction is at the
+// target, or with ErrOutcomeUnknown if nobody knows whether it is, and then it is
+// committed here for certain; it is the same with every other write. Reads see
+// what is committed here and wait for nothing.
+//
 // A transaction that was rolled back through no fault of its own (ErrRolledBack,
 // ErrConflict) is run again, up to retry_logic.max_retries times and within
 // busy_timeout, so fn must be safe to repeat. Update blocks in the write queue
@@ -151,7 +156,7 @@ func (o *writeOptions) context(ctx context.Context) context.Context {
 // repeatable tells whether running the transaction again is safe and may help.
 func (o *writeOptions) repeatable(err error) bool {
 	return errors.Is(err, ErrRolledBack) || errors.Is(err, ErrConflict) ||
-		o.key != "" && errors.Is(err, ErrOutcomeUnknown)
+		o.key != "" && errors.Is(err, ErrOutcomeUnknown) && !errors.Is(err, ErrNotReplicated) // which only waiting helps
 }
 
 // unsettled returns the error of an attempt and, if that or an earlier one may

@@ -108,6 +108,9 @@ func (b *Batch) Run(ctx context.Context, hooks Hooks) ([]Result, error) {
 		Atomic:   len(b.stmts) == 1 && hooks.Before == nil && hooks.After == nil,
 		Priority: priority(ctx), SQL: label, Run: b.work,
 	})
+	if err == nil {
+		err = w.Uploaded(ctx)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -20,7 +20,8 @@ type Conn struct {
 	inner *inner  // a transaction inside the Guard's, or nil
 
 	counters
-	unit *unit // for the next statement that goes to the writer
+	unit      *unit // for the next statement that goes to the writer
+	committed bool  // something, since a call was last acknowledged
 
 	bad atomic.Bool // must not go back to database/sql's pool; the evictor may say so
 
@@ -116,7 +117,7 @@ func (c *Conn) fail(ctx context.Context, op, sql string, args []driver.NamedValu
 // arguments from the first on.
 func (c *Conn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
 	r, err := c.exec(ctx, query, args)
-	if err != nil {
+	if err = c.uploaded(ctx, err); err != nil {
 		return nil, c.fail(ctx, "exec", query, args, err)
 	}
 	c.e.cfg.Counters.Succeeded.Add(1)
@@ -126,13 +127,25 @@ func (c *Conn) ExecContext(ctx context.Context, query string, args []driver.Name
 // QueryContext runs one statement and returns its rows.
 func (c *Conn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
 	r, err := c.query(ctx, query, args)
-	if err != nil {
+	if err = c.uploaded(ctx, err); err != nil {
 		return nil, c.fail(ctx, "query", query, args, err)
 	}
 	c.e.cfg.Counters.Succeeded.Add(1)
 	r.owner = c
 	c.unread.Add(1)
 	return r, nil
+}
+
+// uploaded is the last thing before a call is acknowledged: it waits until what
+// the call has committed is safe elsewhere, too, where that was asked for. Nothing
+// is held meanwhile but the session. After an error nothing is acknowledged.
+func (c *Conn) uploaded(ctx context.Context, err error) error {
+	committed := c.committed
+	c.committed = false
+	if err != nil || !committed {
+		return err
+	}
+	return c.e.cfg.Writer.Uploaded(ctx)
 }
 
 // Prepare is PrepareContext without a context.

@@ -129,6 +129,9 @@ func (g *Guard) Commit(ctx context.Context) error {
 	return err
 }
 
+// Uploaded waits until what was committed is safe elsewhere, as a session does.
+func (g *Guard) Uploaded(ctx context.Context) error { return g.Engine.cfg.Writer.Uploaded(ctx) }
+
 // Rollback ends the transaction; nothing of it is in the database. No statement
 // runs in the sessions afterwards.
 func (g *Guard) Rollback() error {

@@ -115,6 +115,7 @@ func (c *Conn) runPinned(ctx context.Context, s statement) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
+	c.committed = true
 	a.lastRowID = p.conn.LastInsertRowID()
 	a.total = p.conn.TotalChanges() - before
 	if s.v.dml {

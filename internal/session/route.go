@@ -313,6 +313,7 @@ func (c *Conn) runOnWriter(ctx context.Context, s statement) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
+	c.committed = true
 	c.note(s.v, a.result)
 	return a, nil
 }

@@ -252,7 +252,8 @@ func (d driverTx) Commit() error {
 	if d.t.c.tx != d.t {
 		return d.t.c.fail(context.Background(), "commit", "", nil, misplaced("cannot commit - no transaction is active"))
 	}
-	return d.t.c.fail(context.Background(), "commit", "", nil, d.t.c.endTx(d.t.ctx, true))
+	err := d.t.c.uploaded(d.t.ctx, d.t.c.endTx(d.t.ctx, true))
+	return d.t.c.fail(context.Background(), "commit", "", nil, err)
 }
 
 func (d driverTx) Rollback() error {
@@ -281,6 +282,7 @@ func (c *Conn) endTx(ctx context.Context, commit bool) error {
 		err = t.endWith(ctx, commit)
 		return err
 	}, sql.ErrTxDone)
+	c.committed = commit && err == nil && (t.write != nil || t.gate != nil)
 	return err
 }
 

@@ -21,6 +21,8 @@ type Counters struct {
 	Leaks                atomic.Int64
 	Evictions            atomic.Int64
 	UnknownOutcomes      atomic.Int64
+	UploadWaits          atomic.Int64 // writes that waited for their upload before they were acknowledged
+	uploadWaited         atomic.Int64 // ns
 	LockOrderInversions  atomic.Int64 // orders of databases found to contradict others
 	StatisticsMended     atomic.Int64 // tables whose statistics were written anew and kept
 	StatisticsReverted   atomic.Int64 // tables whose statistics were put back
@@ -34,6 +36,15 @@ func (c *Counters) AddQueueWait(d time.Duration) {
 	c.QueueWaits.Add(1)
 	c.queueWaited.Add(int64(d))
 }
+
+// AddUploadWait records one wait for an upload.
+func (c *Counters) AddUploadWait(d time.Duration) {
+	c.UploadWaits.Add(1)
+	c.uploadWaited.Add(int64(d))
+}
+
+// UploadWaited is the sum of all waits for uploads.
+func (c *Counters) UploadWaited() time.Duration { return time.Duration(c.uploadWaited.Load()) }
 
 // AddRelease records steps that gave pages back, the longest of which took d.
 func (c *Counters) AddRelease(pages, steps int64, d time.Duration) {

@@ -62,6 +62,13 @@ type Config struct {
 	JoinBelow    time.Duration // call sites that hold the writer for less may join groups
 	QueueLimit   int
 
+	// Await returns when everything that was committed before the call is safe
+	// elsewhere, or an error if it may not be; soon after its context has ended.
+	// Uploaded calls it, never twice at once. Nil: a write is safe when it is
+	// committed.
+	Await      func(ctx context.Context) error
+	AwaitLimit time.Duration // longest wait for it; 0 is none
+
 	// OnConnClose is told why the write connection was given up. May be nil.
 	OnConnClose func(reason string)
 	// OnInversion is told, once, of orders that contradict each other: what one
@@ -100,7 +107,8 @@ type Writer struct {
 	turnAgain time.Time // before then it is not asked for
 	closeErr  error     // of the connection, before idle is closed
 
-	spare spare
+	spare   spare
+	uploads *uploads // nil without Config.Await
 }
 
 // known is what experience has taught.
@@ -132,7 +140,7 @@ type spare struct {
 // New returns a writer. Nothing is opened until the first unit.
 func New(cfg Config) *Writer {
 	cfg.MaxGroup = max(cfg.MaxGroup, 1)
-	w := &Writer{cfg: cfg, idle: make(chan struct{}), known: known{
+	w := &Writer{cfg: cfg, idle: make(chan struct{}), uploads: newUploads(cfg), known: known{
 		sites: make(map[locks.Site]time.Duration), apart: make(map[string]int),
 	}}
 	if cfg.Graph != nil {
