@@ -497,7 +497,7 @@ func (d *database) setLimits(c *sqlite.Conn) {
 // only less fairly, so a failure is no reason not to open the database.
 func (d *database) openLockFile() {
 	if d.cfg.Database.ReadOnly || d.memory != nil || !sidelock.Supported() ||
-		!d.cfg.Writer.FairLock.Enabled() && !d.cfg.Database.ControlSocket.Enabled() && !d.cfg.Maintenance.Enabled.Enabled() {
+		!d.cfg.Writer.FairLock.Enabled() && !d.cfg.Database.ControlSocket.Enabled() && !d.cfg.Maintenance.Enabled.Enabled() && !d.replicated() {
 		return
 	}
 	_, _, _, path, _ := dbfile.Sidecars(d.path)

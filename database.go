@@ -488,7 +488,7 @@ func (d *database) engine(readOnly bool) *session.Engine {
 		cfg.Writer = nil
 	}
 	if d.checkpoints != nil {
-		cfg.Checkpoint = d.checkpoints.Exclude
+		cfg.Checkpoint = d.excludeCheckpoints
 	}
 	if d.control != nil {
 		cfg.Statements = &d.ran

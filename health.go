@@ -17,6 +17,7 @@ import (
 	"github.com/holdfastdb/holdfast/internal/locks"
 	"github.com/holdfastdb/holdfast/internal/maintain/integrity"
 	"github.com/holdfastdb/holdfast/internal/maintain/memory"
+	"github.com/holdfastdb/holdfast/internal/sidelock"
 	"github.com/holdfastdb/holdfast/internal/sqlite"
 )
 
@@ -403,9 +404,39 @@ func (d *database) vitals(ctx context.Context, now time.Time) integrity.Vitals {
 			break
 		}
 	}
+	v.Copy.Elsewhere, _ = d.durableElsewhere()
+	if d.replication != nil {
+		r := d.replication.Stats()
+		v.Copy = integrity.Shipping{
+			Target: r.Target, Durable: d.cfg.Replication.Mode == "DURABLE", Limit: max(d.cfg.Replication.LagLimit, 0), Pending: r.PendingBytes,
+			Lag: time.Duration(r.LagSeconds * float64(time.Second)), Uploaded: r.LastUpload, Error: r.LastError,
+		}
+	}
 	p := d.pool.Stats()
 	v.Readers = integrity.Crowd{InUse: p.InUse, Max: p.Max, Waiting: p.Waiting}
 	return v
+}
+
+// durableElsewhere is another process that acknowledges its writes after their
+// upload, while this one, which writes to the same file, doesn't.
+func (d *database) durableElsewhere() (pid int, ok bool) {
+	if d.turn == nil || d.writer == nil {
+		return 0, false
+	}
+	if pid, ok = d.turn.TakenBy(sidelock.Durable); !ok || pid == os.Getpid() {
+		return 0, false
+	}
+	return pid, true
+}
+
+// noteReplication says what a writer beside a durable replication doesn't get. It
+// is not refused: a repair by hand must be possible beside the service, and what
+// it writes is shipped as well, only later than it is acknowledged.
+func (d *database) noteReplication() {
+	if pid, ok := d.durableElsewhere(); ok {
+		d.log.Warn("holdfast: another process replicates this database and acknowledges its writes after their upload; those of this one are acknowledged after their COMMIT",
+			"path", d.path, "pid", pid, "next", "let that process write what must survive the loss of the machine")
+	}
 }
 
 // orDefault is d, or what it stands for where it is turned off.

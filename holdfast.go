@@ -40,6 +40,7 @@ import (
 	"github.com/holdfastdb/holdfast/internal/config"
 	"github.com/holdfastdb/holdfast/internal/locks"
 	"github.com/holdfastdb/holdfast/internal/session"
+	"github.com/holdfastdb/holdfast/internal/sidelock"
 	"github.com/holdfastdb/holdfast/internal/sqlite"
 )
 
@@ -163,6 +164,10 @@ type ReplicatedDatabase struct {
 	Config   ReplicationConfig // complete
 	Database DatabaseConfig    // complete: budgets and permissions, for what the replicator opens itself
 	Logger   *slog.Logger      // never nil
+	// Cool has the idle connections of this process give up the snapshots that they
+	// keep for the next read. Called before a checkpoint it makes the moment in
+	// which the log can be begun anew. It takes microseconds.
+	Cool func()
 }
 
 // Replication is one database that is being copied. Its methods are called by
@@ -178,7 +183,9 @@ type Replication interface {
 	// Stats is asked often, and waits for nobody.
 	Stats() ReplicationStats
 	// Close is called once, after the last write. It ships what is left, as long as
-	// ctx lets it, and leaves no goroutine and no file open behind in any case.
+	// ctx lets it, and leaves no goroutine and no file open behind in any case. The
+	// connections of this package are closed by then: with the last connection of
+	// all SQLite copies the log and removes it, so who reads it has one open.
 	Close(ctx context.Context) error
 }
 
@@ -198,7 +205,8 @@ func RegisterReplicator(r Replicator) {
 // startReplication hands a database that has just been opened to the replicator.
 func (d *database) startReplication(ctx context.Context) error {
 	c := d.cfg.Replication
-	if c.Target == "" || d.writer == nil {
+	if !d.replicated() {
+		d.noteReplication()
 		return nil
 	}
 	refuse := func(text, next string) error {
@@ -216,12 +224,50 @@ func (d *database) startReplication(ctx context.Context) error {
 		return refuse("this process can't replicate "+d.path+" itself: whoever reads the file beside SQLite drops its locks here, and others write into running transactions",
 			"leave replication.target empty here and run `holdfast replicate` as a process of its own")
 	}
-	running, err := (*r).Replicate(ctx, ReplicatedDatabase{Path: d.path, Config: c, Database: d.cfg.Database, Logger: d.log})
+	if err := d.takeReplication(ctx); err != nil {
+		return err
+	}
+	running, err := (*r).Replicate(ctx, ReplicatedDatabase{Path: d.path, Config: c, Database: d.cfg.Database, Logger: d.log, Cool: d.pool.Cool})
 	if err != nil {
 		return notReplicated("open", ErrCannotOpen, "the replication of "+d.path+" can't begin", "look at replication.target and at the credentials in the environment", err)
 	}
 	d.replication = running
 	return nil
+}
+
+// replicated tells whether this process replicates the database.
+func (d *database) replicated() bool {
+	return d.cfg.Replication.Target != "" && d.mainRole() == writing
+}
+
+// takeReplication waits, for connection_timeout at most, until no other process
+// replicates the database: two would write over each other at the target. The one
+// that restarts a service finds the other still shipping its last writes. The duty
+// ends with the lock file.
+func (d *database) takeReplication(ctx context.Context) error {
+	if d.turn == nil {
+		return nil
+	}
+	limited, cancel := ctx, func() {}
+	if limit := d.cfg.Database.ConnectionTimeout; limit > 0 {
+		limited, cancel = context.WithTimeout(ctx, limit)
+	}
+	defer cancel()
+	waited, err := d.turn.Take(limited, sidelock.Replication)
+	if err == nil && d.cfg.Replication.Mode == "DURABLE" {
+		_, err = d.turn.TryTake(sidelock.Durable)
+	}
+	if err == nil || ctx.Err() != nil || limited.Err() == nil {
+		return err
+	}
+	e := newError("open", ErrBusy, sqlite.ResultBusy, d.path+" is being replicated by another process",
+		"leave replication.target to one of them: what all others write is shipped by it, too")
+	e.Waited = waited
+	if pid, ok := d.turn.TakenBy(sidelock.Replication); ok {
+		e.Holder = &Holder{Kind: foreignKind, PID: pid}
+		e.text += fmt.Sprintf(" (pid %d)", pid)
+	}
+	return e
 }
 
 // locksSurviveReading tells whether a file of the database may be opened and

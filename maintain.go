@@ -284,7 +284,8 @@ type CheckpointResult struct {
 // error is an ErrBusy that names who is in the way, and so does the result, which
 // tells in any case what was achieved. ctx ends the waits and the work at once. A log
 // that Litestream or somebody else was given (maintenance.checkpoints) is copied by
-// PASSIVE only; the others give ErrRefused. On a handle that only reads it is
+// PASSIVE only; the others give ErrRefused. One that this process replicates
+// (replication.target) is the replication's, which makes the checkpoint. On a handle that only reads it is
 // ErrReadOnly. A database without a log has nothing to do. It is safe for concurrent
 // use: checkpoints take turns.
 func (db *DB) Checkpoint(ctx context.Context, mode CheckpointMode) (CheckpointResult, error) {
@@ -301,6 +302,8 @@ func (db *DB) Checkpoint(ctx context.Context, mode CheckpointMode) (CheckpointRe
 		return out, newError("checkpoint", ErrReadOnly, sqlite.ResultReadOnly, "the database is open read-only", "open the database without WithReadOnly")
 	case d.checkpoints == nil:
 		return out, nil
+	case d.replication != nil:
+		return d.replicationCheckpoint(ctx, mode)
 	}
 	sql := "PRAGMA wal_checkpoint(" + string(mode) + ")"
 	r, err := d.checkpoints.Checkpoint(ctx, engine, writer.Request{Site: site, SQL: sql, Budget: orNever(d.cfg.Database.BusyTimeout)})
@@ -318,6 +321,25 @@ func (db *DB) Checkpoint(ctx context.Context, mode CheckpointMode) (CheckpointRe
 		out.PinnedBy = d.pinHolder(*r.Pin, time.Now())
 	}
 	return out, d.fail("checkpoint", sql, site, nil, err)
+}
+
+// excludeCheckpoints is before PRAGMA wal_checkpoint.
+func (d *database) excludeCheckpoints(ctx context.Context) (over func(), err error) {
+	if d.replication != nil {
+		return nil, newError("exec", ErrRefused, sqlite.ResultMisuse, "the write-ahead log is the replication's to copy and to begin anew", "call DB.Checkpoint, which asks it")
+	}
+	return d.checkpoints.Exclude(ctx)
+}
+
+// replicationCheckpoint has the replication checkpoint.
+func (d *database) replicationCheckpoint(ctx context.Context, mode CheckpointMode) (CheckpointResult, error) {
+	d.pool.Cool()
+	out, err := d.replication.Checkpoint(ctx, mode)
+	out.Mode = mode
+	if err == nil || err == ctx.Err() {
+		return out, err
+	}
+	return out, notReplicated("checkpoint", nil, "the replication of "+d.path+" made no checkpoint of mode "+string(mode), "DB.Stats().Replication tells how it is", err)
 }
 
 // orNever is a budget for the rooms, to which 0 is their own default.
@@ -351,6 +373,10 @@ func (d *database) watchLog() {
 	if d.writer == nil || d.profile.journalMode != "wal" {
 		return
 	}
+	owner := checkpoint.Owner(slices.Index(owners, d.cfg.Maintenance.Checkpoints))
+	if d.replicated() {
+		owner = checkpoint.External
+	}
 	wal, shm, _, _, _ := dbfile.Sidecars(d.path)
 	d.checkpoints = checkpoint.New(checkpoint.Config{
 		Open:   func(ctx context.Context) (*sqlite.Conn, error) { return d.connectAs(ctx, writing, memory.Maintenance) },
@@ -376,7 +402,7 @@ func (d *database) watchLog() {
 		},
 		Litestream: d.litestream,
 		OnEvent:    d.reportLog,
-		Owner:      checkpoint.Owner(slices.Index(owners, d.cfg.Maintenance.Checkpoints)),
+		Owner:      owner,
 		Limit:      max(d.cfg.Maintenance.WALLimit, 0),
 		Keep:       d.cfg.Database.JournalSizeLimit < 0,
 	})
@@ -429,7 +455,7 @@ func (d *database) checkpointItself(c *sqlite.Conn) error {
 			if d.checkpoints != nil { // else it is being opened
 				d.checkpoints.Committed(frames)
 			}
-		case frames < autocheckpoint || main && m.Checkpoints == "EXTERNAL":
+		case frames < autocheckpoint || main && (m.Checkpoints == "EXTERNAL" || d.replicated()):
 		default:
 			d.pool.Cool()
 			_, _, _ = c.WALCheckpoint(schema, sqlite.CheckpointPassive) // as in SQLite: the commit is done, and the next one tries again
@@ -455,8 +481,11 @@ func (d *database) reportLog(e checkpoint.Event) {
 	case checkpoint.Emptied:
 		d.log.Info("holdfast: the log can be emptied again", about...)
 	case checkpoint.HandedOver:
-		d.log.Warn("holdfast: the log is above maintenance.wal_limit, and who was given it does not empty it", append(about,
-			"next", "see whether Litestream runs; if it no longer replicates this database, remove its directory beside it or set maintenance.checkpoints to OWN")...)
+		next := "see whether Litestream runs; if it no longer replicates this database, remove its directory beside it or set maintenance.checkpoints to OWN"
+		if d.replication != nil {
+			next = "DB.Stats().Replication tells what keeps the replication from emptying it; holdfast locks tells who reads in it"
+		}
+		d.log.Warn("holdfast: the log is above maintenance.wal_limit, and who was given it does not empty it", append(about, "next", next)...)
 	case checkpoint.Stands:
 		msg := "holdfast: the log can't be emptied"
 		if e.Over {

@@ -460,7 +460,10 @@ func (d *database) spaceConfig() space.Config {
 // copyLog copies the log, because a file gets shorter only with the end of a
 // checkpoint. Where that can't be reached now, the next one does.
 func (d *database) copyLog(ctx context.Context) error {
-	if d.checkpoints != nil {
+	switch {
+	case d.replication != nil:
+		_, _ = d.replication.Checkpoint(ctx, CheckpointPassive)
+	case d.checkpoints != nil:
 		_, _ = d.checkpoints.Checkpoint(ctx, sqlite.CheckpointPassive, writer.Request{Budget: orNever(d.cfg.Database.BusyTimeout)})
 	}
 	return ctx.Err()

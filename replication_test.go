@@ -3,6 +3,7 @@ package holdfast_test
 import (
 	"context"
 	"errors"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -43,11 +44,13 @@ type fakeTarget struct {
 	close   func(context.Context) error
 	stats   holdfast.ReplicationStats
 
-	mu     sync.Mutex // guards the rest
-	await  func(context.Context) error
-	begun  []holdfast.ReplicatedDatabase
-	asked  []holdfast.CheckpointMode
-	closed int
+	mu    sync.Mutex // guards the rest
+	await func(context.Context) error
+	begun []holdfast.ReplicatedDatabase
+	asked []holdfast.CheckpointMode
+
+	checkpointing error // what a checkpoint fails with
+	closed        int
 }
 
 func newTarget(t *testing.T) *fakeTarget {
@@ -87,7 +90,7 @@ func (f *fakeTarget) Checkpoint(_ context.Context, mode holdfast.CheckpointMode)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.asked = append(f.asked, mode)
-	return holdfast.CheckpointResult{Mode: mode, LogFrames: 7, CopiedFrames: 7}, nil
+	return holdfast.CheckpointResult{Mode: mode, LogFrames: 7, CopiedFrames: 7}, f.checkpointing
 }
 
 func (f *fakeTarget) Stats() holdfast.ReplicationStats { return f.stats }
@@ -255,4 +258,157 @@ func TestReplicationConfig(t *testing.T) {
 			t.Errorf("%s: %q", c.name, said)
 		}
 	}
+}
+
+// The log of a replicated database is the replication's: nothing here begins it
+// anew, and what asks for a checkpoint asks the replication.
+func TestCheckpointsAreTheReplications(t *testing.T) {
+	t.Parallel()
+	for name, maintained := range map[string]holdfast.Switch{"maintained": holdfast.On, "unattended": holdfast.Off} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			target := newTarget(t)
+			db := open(t, target.here, func(c *holdfast.Config) { c.Maintenance.Enabled = maintained })
+			must(t, db, "CREATE TABLE t(a)")
+			before := logBytes(t, db)
+			for range 1500 {
+				must(t, db, "INSERT INTO t VALUES (zeroblob(3000))")
+			}
+			if n := logBytes(t, db) - before; n < 1500*4096 {
+				t.Errorf("the log has grown by %d bytes: somebody has begun it anew", n)
+			}
+			must(t, db, "DELETE FROM t WHERE rowid % 2")
+			if s := db.Stats().WAL; s.Checkpoints != 0 || s.Restarts != 0 || maintained == holdfast.On && !s.HandedOver {
+				t.Errorf("%+v", s)
+			}
+			r, err := db.Checkpoint(t.Context(), holdfast.CheckpointTruncate)
+			if err != nil || r.Mode != holdfast.CheckpointTruncate || r.LogFrames != 7 {
+				t.Errorf("Checkpoint: %+v, %v", r, err)
+			}
+			if _, err := db.Exec("PRAGMA wal_checkpoint(TRUNCATE)"); !errors.Is(err, holdfast.ErrRefused) || !strings.Contains(err.Error(), "DB.Checkpoint") {
+				t.Errorf("as text: %v", err)
+			}
+			if r, err := db.Optimize(t.Context()); err != nil || r.Space.PagesReleased == 0 {
+				t.Errorf("Optimize: %+v, %v", r.Space, err)
+			}
+			if _, err := db.Optimize(t.Context(), holdfast.WithVacuum()); err != nil {
+				t.Errorf("VACUUM: %v", err)
+			}
+			if _, err := db.Backup(t.Context(), t.TempDir()); err != nil {
+				t.Errorf("Backup: %v", err)
+			}
+			target.mu.Lock()
+			defer target.mu.Unlock()
+			if len(target.asked) < 3 || target.asked[0] != holdfast.CheckpointTruncate || target.asked[1] != holdfast.CheckpointPassive {
+				t.Errorf("the replication was asked for %v", target.asked)
+			}
+			if s := db.Stats().WAL; s.Checkpoints != 0 || s.Restarts != 0 {
+				t.Errorf("%+v", s)
+			}
+		})
+	}
+}
+
+func logBytes(t *testing.T, db *holdfast.DB) int64 {
+	t.Helper()
+	info, err := os.Stat(db.Path() + "-wal")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info.Size()
+}
+
+// A checkpoint that the replication doesn't make is an error that says whose it is.
+func TestCheckpointThatTheReplicationRefuses(t *testing.T) {
+	t.Parallel()
+	target := newTarget(t)
+	db := open(t, target.here)
+	no := errors.New("not while a snapshot is made")
+	target.mu.Lock()
+	target.checkpointing = no
+	target.mu.Unlock()
+	if _, err := db.Checkpoint(t.Context(), holdfast.CheckpointFull); !errors.Is(err, no) || !errors.Is(err, holdfast.ErrNotReplicated) || !strings.Contains(err.Error(), "FULL") {
+		t.Error(err)
+	}
+}
+
+// Health says when the copy is behind, in the words of the replication.
+func TestHealthOfAReplication(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		set   func(*holdfast.Config)
+		stats holdfast.ReplicationStats
+		want  string // status and finding
+	}{
+		"well":    {func(*holdfast.Config) {}, holdfast.ReplicationStats{LagSeconds: 59}, "ok"},
+		"behind":  {func(*holdfast.Config) {}, holdfast.ReplicationStats{LagSeconds: 61, PendingBytes: 4711}, "warning replication-behind"},
+		"failing": {func(*holdfast.Config) {}, holdfast.ReplicationStats{LastError: "no route"}, "warning replication-failing"},
+		"durable": {func(c *holdfast.Config) { c.Replication.Mode = "DURABLE" }, holdfast.ReplicationStats{LagSeconds: 61}, "critical replication-behind"},
+		"no limit": {
+			func(c *holdfast.Config) { c.Replication.LagLimit = -1 }, holdfast.ReplicationStats{LagSeconds: 1e6}, "ok",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			target := newTarget(t)
+			target.stats = c.stats
+			target.stats.Target = "s3://bucket/app"
+			db := open(t, target.here, c.set)
+			h, err := db.Health(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := h.Status
+			for _, f := range h.Findings {
+				if strings.HasPrefix(f.ID, "replication") {
+					got += " " + f.ID
+					if !strings.Contains(f.Evidence, "s3://bucket/app") || f.Fix == "" {
+						t.Errorf("%+v", f)
+					}
+				}
+			}
+			if got != c.want {
+				t.Errorf("%s, want %s: %+v", got, c.want, h.Findings)
+			}
+			if h.ConnectionStats.Replication != target.stats {
+				t.Errorf("%+v", h.ConnectionStats.Replication)
+			}
+		})
+	}
+}
+
+// A replicator reads the file, its -wal and its -shm beside SQLite. Where Open lets
+// it, no lock of this process goes with that: another process can tell.
+func TestReplicatorsMayReadTheFiles(t *testing.T) {
+	t.Parallel()
+	target := newTarget(t)
+	db := open(t, target.here)
+	must(t, db, "CREATE TABLE t(a)")
+	other := startOutsider(t)
+	tx, err := db.Begin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	must(t, tx, "INSERT INTO t VALUES (1)")
+	for range 100 {
+		for _, suffix := range []string{"", "-wal", "-shm"} {
+			f, err := os.Open(db.Path() + suffix)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := f.Read(make([]byte, 32)); err != nil && suffix != "-shm" { // on Windows some of it is locked
+				t.Errorf("%s: %v", suffix, err)
+			}
+			if err := f.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := other.ask("probe", db.Path()); got != lockIsHeld {
+			t.Fatalf("another process could write into our transaction: %s", got)
+		}
+	}
+	if err := tx.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	other.wants("probe", db.Path(), lockIsFree)
 }

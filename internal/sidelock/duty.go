@@ -15,6 +15,8 @@ type Duty int
 const (
 	Migration   Duty = iota // changes the schema
 	Maintenance             // looks after log, statistics and space
+	Replication             // copies everything to somewhere else
+	Durable                 // and acknowledges its own writes after that
 	duties
 )
 

@@ -45,6 +45,19 @@ type Vitals struct {
 	Failures Failures
 	Verified *Verdict
 	Bugs     []string // of the engine
+	Copy     Shipping
+}
+
+// Shipping is how a continuous copy elsewhere is.
+type Shipping struct {
+	Target    string
+	Durable   bool // writes wait for it
+	Lag       time.Duration
+	Limit     time.Duration // from when on that is too much; 0 if never
+	Pending   int64         // bytes of the log that are not there
+	Uploaded  time.Time     // last; zero if never
+	Error     string        // since then
+	Elsewhere int           // the process that makes it durably while this one, which writes too, doesn't wait for it; 0 if none does
 }
 
 // Holding is who has something, and for how long.
@@ -83,6 +96,7 @@ func Judge(v Vitals) []Finding {
 	j.damage()
 	j.space()
 	j.writer()
+	j.copied()
 	j.readers()
 	j.log()
 	j.rest()
@@ -208,6 +222,33 @@ func (j *judge) log() {
 	if v.LogLimit > 0 && v.LogBytes > 2*v.LogLimit {
 		j.add(Warning, "log-large", "The log is more than twice as large as its limit",
 			fmt.Sprintf("%d MiB, and %s is %d MiB", v.LogBytes>>20, v.LogKey, v.LogLimit>>20), "holdfast locks "+v.Path+" says who reads in it")
+	}
+}
+
+// copied is about what is lost together with this machine.
+func (j *judge) copied() {
+	c := j.v.Copy
+	last := "nothing was uploaded to " + c.Target + " yet"
+	if !c.Uploaded.IsZero() {
+		last = "the last upload to " + c.Target + " was at " + c.Uploaded.UTC().Format(time.RFC3339)
+	}
+	if c.Error != "" {
+		last += "; since then: " + c.Error
+	}
+	fix := "see that the target can be reached, has room, and takes the credentials in the environment; until then the log grows"
+	switch {
+	case c.Limit > 0 && c.Lag >= c.Limit && c.Durable:
+		j.add(Critical, "replication-behind", "Writes are not acknowledged, because they don't reach the target of the replication",
+			fmt.Sprintf("the oldest has waited for %s, %d bytes are pending; %s", c.Lag.Round(time.Second), c.Pending, last), fix)
+	case c.Limit > 0 && c.Lag >= c.Limit:
+		j.add(Warning, "replication-behind", "The replication is behind, and what is not at its target is lost with this machine",
+			fmt.Sprintf("by %s and %d bytes; %s", c.Lag.Round(time.Second), c.Pending, last), fix)
+	case c.Error != "":
+		j.add(Warning, "replication-failing", "An upload of the replication has failed, and none has succeeded since", last, fix)
+	}
+	if c.Elsewhere != 0 {
+		j.add(Warning, "replication-elsewhere", "Another process acknowledges its writes when they are at the target of its replication, and this one doesn't",
+			fmt.Sprintf("pid %d replicates %s", c.Elsewhere, j.v.Path), "let that process write what must survive the loss of the machine")
 	}
 }
 
