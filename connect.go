@@ -492,6 +492,13 @@ func (d *database) setLimits(c *sqlite.Conn) {
 	}
 }
 
+func (d *database) connClosed(reason string) {
+	if reason == "unclean" || reason == "check" {
+		d.counters.ConnectionsDiscarded.Add(1)
+		d.log.Warn("holdfast: a connection was given up", "path", d.path, "reason", reason)
+	}
+}
+
 // openLockFile opens the lock that makes processes take turns, and tells which
 // of them has which control socket and who does maintenance. Without it they still exclude each other,
 // only less fairly, so a failure is no reason not to open the database.

@@ -167,16 +167,21 @@ func (d *database) register() (shared *database, wait <-chan struct{}, err error
 
 // begin opens a database that has just been registered.
 func (d *database) begin(ctx context.Context) error {
-	err := d.open(ctx)
-	if err != nil {
-		_ = d.close(ctx) // the error that matters is the one of open
-	} else {
-		d.startWatch()
-		d.startControl()
-		d.startMaintenance(d.tasks())
+	begun := false
+	defer func() { // also when a replicator panics: others wait for d to be settled
+		if !begun {
+			_ = d.close(ctx) // the error that matters is the one of open
+		}
+		d.settle(begun)
+	}()
+	if err := d.open(ctx); err != nil {
+		return err
 	}
-	d.settle(err == nil)
-	return err
+	d.startWatch()
+	d.startControl()
+	d.startMaintenance(d.tasks())
+	begun = true
+	return nil
 }
 
 // settle lets those go on who wait for d to be opened or closed.
@@ -445,13 +450,6 @@ func (d *database) buildRooms() {
 		w.Turn = d.turn
 	}
 	d.writer = writer.New(w)
-}
-
-func (d *database) connClosed(reason string) {
-	if reason == "unclean" || reason == "check" {
-		d.counters.ConnectionsDiscarded.Add(1)
-		d.log.Warn("holdfast: a connection was given up", "path", d.path, "reason", reason)
-	}
 }
 
 // engine makes the sessions of one handle, which may only read although the

@@ -171,7 +171,7 @@ type ReplicatedDatabase struct {
 }
 
 // Replication is one database that is being copied. Its methods are called by
-// several goroutines at once, except that nothing follows Close.
+// several goroutines at once. Nothing but Stats is called after Close has been.
 type Replication interface {
 	// Await returns when everything that was committed before the call is at the
 	// target, or with an error that says it may not be: never nil in doubt. It must

@@ -302,7 +302,7 @@ func (db *DB) Checkpoint(ctx context.Context, mode CheckpointMode) (CheckpointRe
 		return out, newError("checkpoint", ErrReadOnly, sqlite.ResultReadOnly, "the database is open read-only", "open the database without WithReadOnly")
 	case d.checkpoints == nil:
 		return out, nil
-	case d.replication != nil:
+	case d.replication != nil && !db.h.closed.Load(): // else the room says so
 		return d.replicationCheckpoint(ctx, mode)
 	}
 	sql := "PRAGMA wal_checkpoint(" + string(mode) + ")"

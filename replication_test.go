@@ -33,6 +33,9 @@ func (r *fakeReplicator) Replicate(_ context.Context, of holdfast.ReplicatedData
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.begun = append(t.begun, of)
+	if t.panics {
+		panic("a replicator's mistake")
+	}
 	return t, t.refusal
 }
 
@@ -41,6 +44,7 @@ func (r *fakeReplicator) Replicate(_ context.Context, of holdfast.ReplicatedData
 type fakeTarget struct {
 	name    string
 	refusal error
+	panics  bool
 	close   func(context.Context) error
 	stats   holdfast.ReplicationStats
 
@@ -137,6 +141,9 @@ func TestReplicationLastsAsLongAsTheDatabase(t *testing.T) {
 	if err := second.Close(); err != nil {
 		t.Error(err)
 	}
+	if other, err := holdfast.Open(t.Context(), db.Path(), target.durable); !errors.Is(err, holdfast.ErrRefused) || !strings.Contains(err.Error(), "replication.mode") {
+		t.Errorf("another mode beside it: %v, %v", other, err)
+	}
 	if begun, closed := target.counts(); begun != 1 || closed != 0 {
 		t.Errorf("begun %d times, closed %d times beside an open handle", begun, closed)
 	}
@@ -147,6 +154,12 @@ func TestReplicationLastsAsLongAsTheDatabase(t *testing.T) {
 	check(t, db)
 	if err := db.Close(); err != nil {
 		t.Error(err)
+	}
+	if _, err := db.Checkpoint(t.Context(), holdfast.CheckpointPassive); !errors.Is(err, holdfast.ErrClosed) {
+		t.Errorf("Checkpoint after Close: %v", err)
+	}
+	if got := db.Stats().Replication; got != target.stats {
+		t.Errorf("Stats after Close: %+v", got)
 	}
 	if _, closed := target.counts(); closed != 1 || last == nil {
 		t.Errorf("closed %d times; a write meanwhile: %v", closed, last)
@@ -208,6 +221,23 @@ func TestReplicationThatCannotBegin(t *testing.T) {
 	}
 	target.close = nil
 	_ = openAt(t, path) // without a target: that the copy lags behind is no lock
+}
+
+// A replicator that panics takes nobody else with it: the file is free.
+func TestReplicatorThatPanics(t *testing.T) {
+	t.Parallel()
+	target := newTarget(t)
+	target.panics = true
+	path := filepath.Join(t.TempDir(), "app.db")
+	func() {
+		defer func() {
+			if v := recover(); v != "a replicator's mistake" {
+				t.Errorf("panicked with %v", v)
+			}
+		}()
+		_, _ = holdfast.Open(t.Context(), path, target.here)
+	}()
+	must(t, openAt(t, path), "CREATE TABLE t(a)")
 }
 
 func TestReplicationConfig(t *testing.T) {
