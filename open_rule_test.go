@@ -53,6 +53,14 @@ type opening struct {
 
 var openings = []opening{
 	{
+		"backup/salvage/image.go openFile os.Open",
+		"the damaged database, its log and its journal, or the one that the schema is taken from: open has looked before that this process has none of them open",
+	},
+	{
+		"backup/salvage/salvage.go into os.Rename",
+		"the new database, which this call has made and closed, to a name that is free",
+	},
+	{
 		"holdfast.go read os.Open",
 		"the configuration: refuseDatabase has looked before whether it is open here or a sidecar of what is, at its name, its size and its neighbours",
 	},
