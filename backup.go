@@ -106,6 +106,10 @@ func (db *DB) Backup(ctx context.Context, dst string, opts ...BackupOption) (Bac
 	case ctx.Err() != nil:
 		return BackupInfo{}, ctx.Err()
 	}
+	var damage *manifest.DamagedError
+	if errors.As(err, &damage) {
+		db.h.d.condemn("backup", damage.Problems)
+	}
 	return BackupInfo{}, db.h.d.fail("backup", "", locks.Site{}, nil, backupError(dst, err))
 }
 

@@ -96,6 +96,7 @@ type WriterConfig struct {
 	QueueLimit           int           `json:"queue_limit" default:"100000" off:"no limit" doc:"The most units that may wait for the writer; one more gets ErrQueueFull at once."`
 	FairLock             Switch        `json:"fair_lock" default:"true" doc:"Take turns with other Holdfast processes by a lock file beside the database."`
 	FenceInterval        time.Duration `json:"fence_interval" unit:"s" default:"1s" off:"only before each group" doc:"How often the file is compared with the one that was opened, besides before each group."`
+	WriteWhenDamaged     bool          `json:"write_when_damaged" default:"false" doc:"Go on writing a database that was found to be damaged. What is written may be lost with it, and makes the damage worse. False stops all writes with ErrFenced; reads go on."`
 	IdempotencyRetention time.Duration `json:"idempotency_retention" unit:"s" default:"168h" off:"kept for ever" doc:"How long the key of an idempotent write is remembered."`
 	SlowHolder           time.Duration `json:"slow_holder" unit:"s" default:"1s" off:"nothing is reported" doc:"A write transaction that was open for this long is reported when it ends, with its call site, first and last statement and outcome. Results and read transactions are after connection_pool.leak_threshold."`
 	MaxTransactionAge    time.Duration `json:"max_transaction_age" unit:"s" default:"off" off:"a transaction is never ended" doc:"A write transaction open for longer is rolled back with ErrEvicted."`

@@ -136,7 +136,10 @@ func (d *database) openedLog(c *sqlite.Conn) (gone, what string) {
 	if c.LogOpen() {
 		d.logFiles.Opened()
 		c.OnClose(func() {
-			if d.logFiles.Closing() {
+			switch last := d.logFiles.Closing(); {
+			case d.isDamaged(): // the log is evidence
+				_, _ = c.DBConfig(sqlite.DBConfigNoCkptOnClose, true)
+			case last:
 				bringIn(c)
 			}
 		})

@@ -17,6 +17,7 @@ import (
 	"github.com/holdfastdb/holdfast/internal/dbfile"
 	"github.com/holdfastdb/holdfast/internal/locks"
 	"github.com/holdfastdb/holdfast/internal/maintain/checkpoint"
+	"github.com/holdfastdb/holdfast/internal/maintain/integrity"
 	"github.com/holdfastdb/holdfast/internal/maintain/memory"
 	"github.com/holdfastdb/holdfast/internal/maintain/schedule"
 	"github.com/holdfastdb/holdfast/internal/pool"
@@ -66,6 +67,7 @@ type upkeep struct {
 	care        *schedule.Scheduler
 	replication Replication // nil without a target
 	health      health
+	quarantine  *integrity.Quarantine // nil without a file that this process writes
 	optimizer   optimizer
 	caches      pageCaches
 }
@@ -279,6 +281,9 @@ func (d *database) close(ctx context.Context) error {
 	if first := d.takeFirst(); first != nil {
 		errs = append(errs, first.Close())
 	}
+	if d.quarantine != nil {
+		d.quarantine.Close()
+	}
 	errs = append(errs, d.unfinished(d.health.close(ctx)))
 	if d.checkpoints != nil { // its connection must not be the last: see bringIn
 		errs = append(errs, d.checkpoints.Close())
@@ -414,6 +419,7 @@ func (d *database) open(ctx context.Context) error {
 func (d *database) buildRooms() {
 	c := d.cfg
 	d.careFor()
+	d.guardAgainstDamage()
 	d.pool = pool.New(pool.Config{
 		Open:       func(ctx context.Context) (*sqlite.Conn, error) { return d.take(ctx, reading) },
 		Check:      func(conn *sqlite.Conn) error { _, err := conn.QueryInt64("PRAGMA schema_version"); return err },
@@ -433,7 +439,7 @@ func (d *database) buildRooms() {
 	}
 	w := writer.Config{
 		Open:         func(ctx context.Context) (*sqlite.Conn, error) { return d.take(ctx, writing) },
-		Fence:        d.fence,
+		Fence:        d.mayWrite,
 		Counters:     &d.counters,
 		Graph:        &opened.waits,
 		Name:         d.path,
@@ -466,7 +472,8 @@ func (d *database) engine(readOnly bool) *session.Engine {
 		Counters:       &d.counters,
 		OpenPinned:     func(ctx context.Context) (*sqlite.Conn, error) { return d.connectAs(ctx, own, memory.Session) },
 		Visit:          func(c *sqlite.Conn) { d.caches.Visit(c, memory.Session) },
-		Fence:          d.fence,
+		Fence:          d.mayWrite,
+		Moved:          d.fence,
 		Sidecar:        isSidecar,
 		Private:        d.private,
 		Fail:           d.fail,

@@ -54,7 +54,9 @@ var (
 	// can't be written.
 	ErrReadOnly = errors.New("read-only")
 	// ErrFenced: the path no longer names the file that was opened, or the -wal
-	// or -shm beside it was removed or replaced. Nothing is acknowledged any more.
+	// or -shm beside it was removed or replaced, or the database is damaged (then it
+	// is ErrCorrupt too, and reads go on). Nothing is acknowledged any more; of a write
+	// that was under way just then the outcome is unknown.
 	ErrFenced = errors.New("fenced")
 	// ErrEvicted: a transaction or result was ended because it was held longer
 	// than allowed.
@@ -190,6 +192,7 @@ var failures = []failure{
 	{session.ErrTxLost, ErrRolledBack, sqlite.ResultAbortRollback, "run the transaction again"},
 	{errFencedFile, ErrFenced, sqlite.ResultReadOnlyDBMoved, "close this handle; before anybody opens a file that took the name, move the old -wal and -shm away, for they belong to the old file"},
 	{errFencedLog, ErrFenced, sqlite.ResultReadOnlyDBMoved, "close this handle before anybody else opens the database: if nobody else has it, what the log holds goes into the file with it"},
+	{integrity.ErrDamaged, ErrFenced, sqlite.ResultCorrupt, "restore a verified backup (holdfast restore), and copy what it doesn't have with holdfast salvage; DB.Health says where the files as they were are kept"},
 	{dbfile.ErrUnreadable, ErrCannotOpen, sqlite.ResultCantOpen, ""},
 	{dbfile.ErrReadOnly, ErrReadOnly, sqlite.ResultReadOnly, ""},
 	{dbfile.ErrNetworkFS, ErrRefused, sqlite.ResultCantOpen, ""},
@@ -244,10 +247,13 @@ func (d *database) fail(op, text string, site locks.Site, args []driver.NamedVal
 	if !errors.As(out, &e) {
 		return out
 	}
+	var engine *sqlite.Error
+	if errors.As(err, &engine) && e.kind != ErrFenced {
+		d.suspect(op, text, engine)
+	}
 	if d.health.note(e); e.kind != ErrBusy {
 		return out
 	}
-	var engine *sqlite.Error
 	if e.Holder == nil && !(errors.As(err, &engine) && busy.Classify(engine.Code) == busy.Wait) {
 		return out // nobody, or a pool
 	}
@@ -399,6 +405,9 @@ func (e *Error) classify(err error) {
 			break
 		}
 	}
+	if errors.Is(err, integrity.ErrDamaged) {
+		e.err = ErrCorrupt
+	}
 	for _, cause := range []error{context.Canceled, context.DeadlineExceeded, fs.ErrNotExist, fs.ErrPermission} {
 		if errors.Is(err, cause) {
 			e.err = cause
@@ -439,7 +448,7 @@ func (e *Error) engineMeaning(code sqlite.ResultCode) {
 	case sqlite.ResultIOErr:
 		e.kind, e.next = ErrIO, "look at the kernel log and the volume before writing again"
 	case sqlite.ResultCorrupt:
-		e.kind, e.next = ErrCorrupt, "stop writing, keep the file with its -wal and -shm, and restore a checked backup"
+		e.kind, e.next = ErrCorrupt, "stop writing, keep the file with its -wal and -shm, and restore a checked backup; holdfast salvage copies what can be read"
 	case sqlite.ResultNotADB:
 		e.kind, e.next = ErrCorrupt, "the file is no SQLite database, or it is encrypted: check the path"
 	case sqlite.ResultCantOpen:

@@ -220,8 +220,12 @@ func (d *database) verify(ctx context.Context, r integrity.Request) (VerifyRepor
 		d.log.Warn("holdfast: rows refer to missing ones", "path", d.path, "rows", report.Orphans, "first", report.Problems[0],
 			"next", "PRAGMA foreign_key_check lists them: delete them, or add what they refer to")
 	}
+	d.condemn("verify", verdict.Problems)
 	if verdict.Full && len(verdict.Problems) == 0 {
 		d.health.failures.Absolve(verdict.At)
+		if d.quarantine != nil {
+			d.quarantine.Absolve(verdict.At.Add(-verdict.Duration))
+		}
 	}
 	return *report, nil
 }
@@ -325,7 +329,7 @@ func (d *database) examine(ctx context.Context) (Health, error) {
 		PageCount: v.Seen.Pages, PageSize: v.Seen.PageSize, IntegrityCheck: "unknown", ThreadingInfo: d.health.engine(),
 		ConnectionStats: d.allStats(), LastCheck: start.UTC(), Findings: []Finding{}, LastVerified: verifyReport(v.Verified),
 		File: FileHealth{
-			Path: v.Path, Fenced: v.Fenced != nil, JournalMode: v.Seen.JournalMode, FreePages: v.Seen.FreePages,
+			Path: v.Path, Fenced: v.Fenced != nil || d.isDamaged() && !v.WriteOn, JournalMode: v.Seen.JournalMode, FreePages: v.Seen.FreePages,
 			SchemaVersion: v.Seen.SchemaVersion, UserVersion: v.Seen.UserVersion, ApplicationID: v.Seen.ApplicationID, Statistics: v.Seen.Statistics,
 		},
 		WAL:    LogHealth{v.LogBytes, v.Seen.LogFrames, v.Seen.CopiedFrames},
@@ -379,6 +383,12 @@ func (d *database) vitals(ctx context.Context, now time.Time) integrity.Vitals {
 		v.Fenced = err
 	}
 	v.Seen, v.NotSeen = d.health.observer.Look(ctx, integrity.Patience{Known: lookBound, Unknown: firstLook})
+	if v.NotSeen != nil {
+		d.suspect("health", "", v.NotSeen)
+	}
+	if d.quarantine != nil {
+		v.Damage, v.WriteOn = d.quarantine.Found(), d.cfg.Writer.WriteWhenDamaged
+	}
 	v.UnderWay = d.health.observer.UnderWay()
 	wal, _, _, _, _ := dbfile.Sidecars(d.path)
 	if info, err := os.Stat(wal); err == nil { // not Identify: see dbfile.SameFile

@@ -380,7 +380,7 @@ func (d *database) watchLog() {
 	wal, shm, _, _, _ := dbfile.Sidecars(d.path)
 	d.checkpoints = checkpoint.New(checkpoint.Config{
 		Open:   func(ctx context.Context) (*sqlite.Conn, error) { return d.connectAs(ctx, writing, memory.Maintenance) },
-		Fence:  d.fence,
+		Fence:  d.mayWrite,
 		Pool:   d.pool,
 		Writer: d.writer,
 		Size: func() int64 {
@@ -476,6 +476,7 @@ func (d *database) reportLog(e checkpoint.Event) {
 	about := []any{"path", d.path, "bytes", e.Bytes, "limit", d.cfg.Maintenance.WALLimit, "frames", e.Frames, "copied", e.Copied, "for", e.Stood.Round(time.Millisecond)}
 	switch e.Kind {
 	case checkpoint.Failed:
+		d.suspect("checkpoint", "", e.Err)
 		d.log.Error("holdfast: a checkpoint failed", "path", d.path, "bytes", e.Bytes, "error", e.Err,
 			"next", "look at the volume of the database; what was committed is in the log, which grows until a checkpoint succeeds")
 	case checkpoint.Emptied:

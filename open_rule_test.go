@@ -53,6 +53,22 @@ type opening struct {
 
 var openings = []opening{
 	{
+		"internal/maintain/integrity/evidence.go copyAll os.RemoveAll",
+		"the directory of copies that this call has just made",
+	},
+	{
+		"internal/maintain/integrity/evidence.go copyRaw os.OpenFile",
+		"O_EXCL, in a new directory: the descriptor exists only if the file did not",
+	},
+	{
+		"internal/maintain/integrity/evidence.go writeNew os.OpenFile",
+		"O_EXCL: the descriptor exists only if the file did not",
+	},
+	{
+		"internal/maintain/integrity/evidence.go earlier os.ReadFile",
+		"finding.json, in a directory that this package has made",
+	},
+	{
 		"backup/salvage/image.go openFile os.Open",
 		"the damaged database, its log and its journal, or the one that the schema is taken from: open has looked before that this process has none of them open",
 	},

@@ -35,6 +35,7 @@ type Stats struct {
 	Leaks                int64       `json:"leaks"`
 	Evictions            int64       `json:"evictions"`
 	Fenced               bool        `json:"fenced"`       // now
+	Damaged              bool        `json:"damaged"`      // the file is, as far as is known
 	EngineBytes          int64       `json:"engine_bytes"` // memory that SQLite has now, for all databases of the process
 
 	Optimize    OptimizeStats    `json:"optimize"`
@@ -164,7 +165,8 @@ func (d *database) stats() Stats {
 		ConnectionsDiscarded: c.ConnectionsDiscarded.Load(),
 		Leaks:                c.Leaks.Load(),
 		Evictions:            c.Evictions.Load(),
-		Fenced:               d.fenced.Load(),
+		Fenced:               d.fenced.Load() || d.isDamaged() && !d.cfg.Writer.WriteWhenDamaged,
+		Damaged:              d.isDamaged(),
 		EngineBytes:          sqlite.MemoryUsed(),
 		Optimize: OptimizeStats{
 			TablesMended: c.StatisticsMended.Load(), TablesReverted: c.StatisticsReverted.Load(),

@@ -8,10 +8,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/holdfastdb/holdfast/internal/busy"
+	"github.com/holdfastdb/holdfast/internal/dbfile"
 	"github.com/holdfastdb/holdfast/internal/locks"
+	"github.com/holdfastdb/holdfast/internal/maintain/integrity"
+	"github.com/holdfastdb/holdfast/internal/maintain/memory"
 	"github.com/holdfastdb/holdfast/internal/session"
 	"github.com/holdfastdb/holdfast/internal/sqlite"
 	"github.com/holdfastdb/holdfast/internal/writer"
@@ -491,4 +495,75 @@ func (db *DB) recordKey(ctx context.Context, tx *sql.Tx, key string) error {
 	}
 	_, err := tx.ExecContext(ctx, insertKey, key, nil, nil, now.UnixNano())
 	return err
+}
+
+// guardAgainstDamage sets up what stops the writes of a damaged database.
+func (d *database) guardAgainstDamage() {
+	if d.memory != nil || d.name.Immutable || d.cfg.Database.ReadOnly {
+		return
+	}
+	d.quarantine = integrity.NewQuarantine(integrity.QuarantineConfig{
+		Open: func(ctx context.Context) (*sqlite.Conn, error) { return d.connectAs(ctx, reading, memory.Check) },
+		Bare: func() (*sqlite.Conn, error) { return d.profile.probe.Open(d.path, sqlite.OpenReadWrite) },
+		Exclude: func(ctx context.Context) (func(), error) {
+			if d.checkpoints == nil {
+				return func() {}, nil
+			}
+			return d.checkpoints.Exclude(ctx)
+		},
+		Identity: d.identity, Free: freeBytes, Path: d.path, WriteOn: d.cfg.Writer.WriteWhenDamaged,
+		OnFound: func(found integrity.Damage) {
+			d.log.Error("holdfast: the database is damaged", "path", d.path, "met_by", found.Op, "evidence", found.Evidence, "writes_stop", !d.cfg.Writer.WriteWhenDamaged,
+				"next", "restore a verified backup (holdfast restore); holdfast salvage copies what can be read")
+		},
+		OnKept: func(found integrity.Damage) {
+			if found.NotKept != "" {
+				d.log.Error("holdfast: the files of the damaged database could not be kept", "path", d.path, "reason", found.NotKept)
+				return
+			}
+			d.log.Warn("holdfast: the files of the damaged database are kept as they were", "path", d.path, "directory", found.Kept)
+		},
+	})
+	d.quarantine.Remember()
+}
+
+// identity names the file and the state that it was last written in. A restore, a copy
+// in its place and a repair make it another one, also where the inode is the same.
+func (d *database) identity() string {
+	info, err := os.Stat(d.path)
+	if err != nil {
+		return ""
+	}
+	id, _, err := dbfile.Identify(d.path)
+	if err != nil {
+		return ""
+	}
+	return fmt.Sprintf("%s:%d:%d", id, info.Size(), info.ModTime().UnixNano())
+}
+
+// mayWrite is nil while what is written may be acknowledged.
+func (d *database) mayWrite() error {
+	if d.quarantine != nil {
+		if err := d.quarantine.Err(); err != nil {
+			return err
+		}
+	}
+	return d.fence()
+}
+
+func (d *database) isDamaged() bool { return d.quarantine != nil && d.quarantine.Found() != nil }
+
+// suspect has an error looked into that may mean damage. It returns when that is
+// clear, and until then no write is acknowledged.
+func (d *database) suspect(op, sql string, err error) {
+	if d.quarantine != nil {
+		d.quarantine.Suspect(op, sql, err)
+	}
+}
+
+// condemn takes what a check of the whole database has found.
+func (d *database) condemn(op string, problems []string) {
+	if d.quarantine != nil {
+		d.quarantine.Condemn(op, problems)
+	}
 }

@@ -180,8 +180,8 @@ var texts = map[string]bilingual{
 		text{"Für temporäre Dateien ist weniger Platz, als VACUUM brauchte", "{1} frei unter {0}, die Datenbank hat {2}", "vor VACUUM SQLITE_TMPDIR setzen"},
 	},
 	"corrupt": {
-		text{"The database is corrupt", "{0}", "stop all writers, copy the files away, restore a backup; what is left can be read with sqlite3 {db} .recover"},
-		text{"Die Datenbank ist beschädigt", "{0}", "alle Schreiber anhalten, Dateien wegkopieren, eine Sicherung zurückholen; den Rest liest sqlite3 {db} .recover"},
+		text{"The database is corrupt", "{0}", "stop all writers, restore a verified backup (holdfast restore); holdfast salvage {db} NEW.db copies what can be read"},
+		text{"Die Datenbank ist beschädigt", "{0}", "alle Schreiber anhalten, eine geprüfte Sicherung zurückholen (holdfast restore); holdfast salvage {db} NEU.db kopiert, was lesbar ist"},
 	},
 	"check-skipped": {
 		text{"The database is too large for a check in passing", "{0} pages", "holdfast query {db} 'PRAGMA quick_check', on a copy if it is in use"},

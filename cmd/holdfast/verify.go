@@ -143,7 +143,7 @@ func verifyText(v verifyAnswer) string {
 		b.WriteString(output.Visible(problem) + "\n")
 	}
 	if damaged {
-		b.WriteString("stop writing, keep the file with its -wal and -shm, and restore a checked backup\n")
+		b.WriteString("stop writing, keep the file with its -wal and -shm, and restore a checked backup; holdfast salvage copies what can be read\n")
 	}
 	return b.String()
 }

@@ -93,8 +93,8 @@ func (c *Conn) Ping(ctx context.Context) error {
 		_, err := r.QueryInt64("PRAGMA schema_version")
 		return err
 	})
-	if err == nil && c.e.cfg.Fence != nil {
-		err = c.e.cfg.Fence()
+	if err == nil && c.e.cfg.Moved != nil {
+		err = c.e.cfg.Moved()
 	}
 	return c.fail(ctx, "ping", "", nil, err)
 }

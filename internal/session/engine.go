@@ -68,8 +68,9 @@ type Config struct {
 	// Visit is told of such a connection each time that it has been used, by its user.
 	// It must be quick.
 	Visit func(*sqlite.Conn)
-	// Fence is nil while the path still names the file that is open.
-	Fence func() error
+	// Fence is nil while what is written may be acknowledged, Moved while the path still
+	// names the file that is open: a file that may not be written any more can be read.
+	Fence, Moved func() error
 	// Sidecar tells whether a name leads to the log, the shared memory, the
 	// journal or the lock file of a database that this process has open.
 	Sidecar func(name string) bool

@@ -3,6 +3,7 @@ package integrity
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
 	"time"
 
 	"github.com/holdfastdb/holdfast/internal/sqlite"
@@ -44,6 +45,8 @@ type Vitals struct {
 	Readers  Crowd
 	Failures Failures
 	Verified *Verdict
+	Damage   *Damage  // nil while none is known
+	WriteOn  bool     // though there is
 	Bugs     []string // of the engine
 	Copy     Shipping
 }
@@ -139,6 +142,7 @@ func (j *judge) file() {
 	case code == sqlite.ResultReadOnlyRollback, code == sqlite.ResultReadOnlyRecovery:
 		j.add(Warning, "crash-left", "A writer crashed, and what it left has to be played back before anybody can read", v.NotSeen.Error(),
 			"open the database once for writing: holdfast exec "+v.Path+" 'SELECT 1'")
+	case damaged(v.NotSeen) && v.Damage != nil: // said below
 	case damaged(v.NotSeen):
 		j.add(Critical, "corrupt", "The database is damaged", v.NotSeen.Error(), j.rescue())
 	default:
@@ -148,12 +152,39 @@ func (j *judge) file() {
 
 // rescue is what to do about a damage.
 func (j *judge) rescue() string {
-	return "stop writing, keep " + j.v.Path + " with its -wal and -shm, and restore a checked backup"
+	if d := j.v.Damage; d != nil {
+		from := d.Kept
+		if from == "" {
+			from = j.v.Path
+		} else {
+			from = filepath.Join(from, filepath.Base(j.v.Path))
+		}
+		return "holdfast restore a verified backup over " + j.v.Path + ", and holdfast salvage " + from + " NEW.db for what it doesn't have; see docs/operator/corruption.md"
+	}
+	return "stop writing, keep " + j.v.Path + " with its -wal and -shm, and restore a checked backup; holdfast salvage copies what can be read"
 }
 
 func (j *judge) damage() {
 	v, f := j.v, j.v.Failures
+	if d := v.Damage; d != nil {
+		summary := "The database is damaged, and is not written any more"
+		if v.WriteOn {
+			summary = "The database is damaged, and is written all the same (writer.write_when_damaged)"
+		}
+		kept := "copies of its files are being made"
+		switch {
+		case d.Kept != "":
+			kept = "its files as they were are in " + d.Kept
+		case d.NotKept != "":
+			kept = "its files could not be kept: " + d.NotKept
+		}
+		if v.Verified != nil && len(v.Verified.Problems) > 0 {
+			kept += fmt.Sprintf("; the last verification has found %d problems", len(v.Verified.Problems))
+		}
+		j.add(Critical, "corrupt", summary, fmt.Sprintf("%s, met by %s at %s; %s", d.Evidence, d.Op, d.At.UTC().Format(time.RFC3339), kept), j.rescue())
+	}
 	switch {
+	case v.Damage != nil: // said
 	case v.Verified != nil && len(v.Verified.Problems) > 0:
 		j.add(Critical, "corrupt", "The last verification has found damage",
 			fmt.Sprintf("%s: %d problems, the first: %s", v.Verified.At.UTC().Format(time.RFC3339), len(v.Verified.Problems), v.Verified.Problems[0]), j.rescue())
@@ -163,7 +194,7 @@ func (j *judge) damage() {
 			"holdfast query "+v.Path+" 'PRAGMA foreign_key_check'; delete them, or add what they refer to")
 	}
 	switch {
-	case v.Verified != nil && len(v.Verified.Problems) > 0: // said
+	case v.Verified != nil && len(v.Verified.Problems) > 0, v.Damage != nil: // said
 	case !f.Corrupt.At.IsZero():
 		j.add(Critical, "corrupt", "A statement met damage", f.Corrupt.String(), "holdfast verify "+v.Path+" --level full; until it is ok, "+j.rescue())
 	}

@@ -1,0 +1,368 @@
+package holdfast_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/holdfastdb/holdfast"
+	"github.com/holdfastdb/holdfast/backup/salvage"
+)
+
+// sick makes a database of so many MB with tables t, u and an attached-to-be neighbour,
+// damages a leaf of t, and returns its path and how many rows t has and had on that page.
+func sick(t *testing.T, mb int) (path string, rows, lost int64) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "app.db")
+	db := openAt(t, path)
+	must(t, db, "CREATE TABLE t(id INTEGER PRIMARY KEY, name TEXT, data BLOB)")
+	must(t, db, "CREATE TABLE u(id INTEGER PRIMARY KEY, v TEXT)")
+	rows = int64(mb) * 4000
+	must(t, db, fmt.Sprintf("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<%d) INSERT INTO t SELECT i, 'name '||i, randomblob(220) FROM n", rows))
+	var page int64
+	if err := db.QueryRowContext(t.Context(), "SELECT pageno, ncell FROM dbstat WHERE name='t' AND pagetype='leaf' ORDER BY path LIMIT 1 OFFSET "+strconv.FormatInt(rows/40, 10)).Scan(&page, &lost); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	overwritePage(t, path, page)
+	return path, rows, lost
+}
+
+// overwritePage puts noise where a page was, in a file that nobody has open.
+func overwritePage(t *testing.T, path string, page int64) {
+	t.Helper()
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = f.WriteAt([]byte(strings.Repeat("\x77noise..", 4096/8)), (page-1)*4096)
+	if err := errors.Join(err, f.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// openSick is openAt without the proof that the database is sound at the end.
+func openSick(t *testing.T, path string, options ...holdfast.Option) *holdfast.DB {
+	t.Helper()
+	db, err := holdfast.Open(t.Context(), path, options...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return db
+}
+
+// evidence waits for the copies of the files and returns their directory.
+func evidence(t *testing.T, db *holdfast.DB) string {
+	t.Helper()
+	deadline := time.After(20 * time.Second)
+	for {
+		if dirs, _ := filepath.Glob(db.Path() + "-holdfast.corrupt-*/finding.json"); len(dirs) > 0 {
+			return filepath.Dir(dirs[0])
+		}
+		select {
+		case <-deadline:
+			t.Fatal("the files were not kept")
+		case <-time.After(5 * time.Millisecond): // nothing notifies of it but the log
+		}
+	}
+}
+
+func finding(t *testing.T, db *holdfast.DB, id string) holdfast.Finding {
+	t.Helper()
+	h, err := db.Health(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range h.Findings {
+		if f.ID == id {
+			return f
+		}
+	}
+	return holdfast.Finding{}
+}
+
+func largeMB() int {
+	if n, err := strconv.Atoi(os.Getenv("HOLDFAST_TEST_LARGE_MB")); err == nil {
+		return n
+	}
+	return 4
+}
+
+// A page is overwritten while writers are at work: from the moment that somebody was
+// told of it, nobody has a write acknowledged. The files are kept, and salvage brings
+// back what is not on that page, every acknowledged row included.
+func TestDamageStopsWrites(t *testing.T) {
+	t.Parallel()
+	path, rows, lost := sick(t, largeMB())
+	var log lines
+	db := openSick(t, path, holdfast.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
+
+	var told atomic.Int64 // when the first reader was told, in ns; 0 before
+	var after, acknowledged atomic.Int64
+	var enough sync.Once
+	busy := make(chan struct{})
+	var writers sync.WaitGroup
+	stopped := make(chan error, 8)
+	for range 8 {
+		writers.Go(func() {
+			for {
+				_, err := db.ExecContext(t.Context(), "INSERT INTO u(v) VALUES('acknowledged')")
+				now := time.Now().UnixNano()
+				if err != nil {
+					stopped <- err
+					return
+				}
+				if at := told.Load(); at != 0 && now > at {
+					after.Add(1)
+				}
+				if acknowledged.Add(1) > 500 {
+					enough.Do(func() { close(busy) })
+				}
+			}
+		})
+	}
+	<-busy
+	var sum int64
+	err := db.QueryRowContext(t.Context(), "SELECT sum(length(data)) FROM t").Scan(&sum)
+	told.Store(time.Now().UnixNano())
+	if !errors.Is(err, holdfast.ErrCorrupt) {
+		t.Fatalf("the reader: %v", err)
+	}
+	writers.Wait()
+	took := time.Duration(time.Now().UnixNano() - told.Load())
+	close(stopped)
+	for err := range stopped {
+		var e *holdfast.Error
+		if !errors.Is(err, holdfast.ErrFenced) || !errors.Is(err, holdfast.ErrCorrupt) || !errors.As(err, &e) || e.Code != 11 {
+			t.Errorf("a writer: %v", err)
+		}
+	}
+	t.Logf("%d acknowledged, %d of them after the discovery; the last writer was told %s after it", acknowledged.Load(), after.Load(), took)
+	if after.Load() > 0 {
+		t.Errorf("%d writes were acknowledged after the discovery", after.Load())
+	}
+
+	// Reads go on where they can, and everybody can see what is the matter.
+	var n int64
+	if err := db.QueryRowContext(t.Context(), "SELECT count(*) FROM u").Scan(&n); err != nil || n < acknowledged.Load() {
+		t.Errorf("u has %d rows of %d, %v", n, acknowledged.Load(), err)
+	}
+	if err := db.PingContext(t.Context()); err != nil {
+		t.Errorf("ping: %v", err)
+	}
+	if err := db.Update(t.Context(), func(tx *sql.Tx) error { return nil }); !errors.Is(err, holdfast.ErrFenced) {
+		t.Errorf("Update: %v", err)
+	}
+	if _, err := db.Checkpoint(t.Context(), holdfast.CheckpointTruncate); !errors.Is(err, holdfast.ErrFenced) {
+		t.Errorf("Checkpoint: %v", err)
+	}
+	kept := evidence(t, db)
+	db2 := db.Stats()
+	if f := finding(t, db, "corrupt"); f.Severity != "critical" || !strings.Contains(f.Fix, "holdfast salvage") || !db2.Fenced || !db2.Damaged {
+		t.Errorf("finding %+v, fenced %v, damaged %v", f, db2.Fenced, db2.Damaged)
+	}
+	if got := strings.Count(log.String(), "the database is damaged"); got != 1 {
+		t.Errorf("logged %d times:\n%s", got, log.String())
+	}
+	if runtime.GOOS != "windows" {
+		if info, err := os.Stat(kept); err != nil || info.Mode().Perm() != 0o700 {
+			t.Errorf("%s: %v, %v", kept, info, err)
+		}
+	}
+
+	// Closing leaves the log where it is, and opening again changes nothing.
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, ending := range []string{"", "-wal"} {
+		now, err := os.ReadFile(path + ending)
+		if err != nil {
+			t.Fatal(err)
+		}
+		then, err := os.ReadFile(filepath.Join(kept, filepath.Base(path)+ending))
+		if err != nil || len(then) == 0 || string(now) != string(then) {
+			t.Errorf("%q is not as it was: %d bytes, kept %d, %v", ending, len(now), len(then), err)
+		}
+	}
+	again := openSick(t, path)
+	if _, err := again.ExecContext(t.Context(), "INSERT INTO u(v) VALUES('x')"); !errors.Is(err, holdfast.ErrFenced) {
+		t.Errorf("after opening again: %v", err)
+	}
+	if err := again.Close(); err != nil {
+		t.Fatal(err)
+	}
+
+	dst := filepath.Join(t.TempDir(), "salvaged.db")
+	report, err := salvage.Run(t.Context(), filepath.Join(kept, filepath.Base(path)), dst, salvage.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := openAt(t, dst)
+	var got int64
+	if err := out.QueryRowContext(t.Context(), "SELECT (SELECT count(*) FROM t), (SELECT count(*) FROM u)").Scan(&got, &n); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("salvaged %d of the %d rows on other pages, %d of u; %d said to be lost, in %.2f s", got, rows-lost, n, report.RowsLost, report.DurationSeconds)
+	if got != rows-lost || n < acknowledged.Load() || report.RowsLost < lost-2 || report.RowsLost > lost+2 {
+		t.Errorf("%+v", report)
+	}
+}
+
+// lines is a log that several goroutines write.
+type lines struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// Whoever meets the damage, writes stop: a writer, a check, a backup, Health.
+func TestDamageMetBy(t *testing.T) {
+	t.Parallel()
+	for what, meet := range map[string]func(context.Context, *holdfast.DB) error{
+		"a write": func(ctx context.Context, db *holdfast.DB) error {
+			_, err := db.ExecContext(ctx, "UPDATE t SET name='x'")
+			return err
+		},
+		"a verify": func(ctx context.Context, db *holdfast.DB) error {
+			_, err := db.Verify(ctx, holdfast.VerifyQuick)
+			return err
+		},
+		"a backup": func(ctx context.Context, db *holdfast.DB) error {
+			_, err := db.Backup(ctx, db.Path()+".copy")
+			return err
+		},
+		"a loop": func(ctx context.Context, db *holdfast.DB) error {
+			for _, err := range db.Rows(ctx, "SELECT data FROM t") {
+				if err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			path, _, _ := sick(t, 1)
+			db := openSick(t, path)
+			err := meet(t.Context(), db)
+			if what != "a verify" && !errors.Is(err, holdfast.ErrCorrupt) {
+				t.Errorf("%v", err)
+			}
+			if _, err := db.ExecContext(t.Context(), "INSERT INTO u(v) VALUES('x')"); !errors.Is(err, holdfast.ErrFenced) {
+				t.Errorf("the next write: %v", err)
+			}
+			evidence(t, db)
+		})
+	}
+	t.Run("health", func(t *testing.T) {
+		t.Parallel()
+		path, _, _ := sick(t, 1)
+		db := openSick(t, path)
+		must(t, db, "INSERT INTO u(v) VALUES('x')")
+		if f := finding(t, db, "corrupt"); f.ID != "" {
+			t.Errorf("nobody has met it yet: %+v", f)
+		}
+	})
+}
+
+// What looks like damage and isn't this file's doesn't stop anybody.
+func TestDamageElsewhere(t *testing.T) {
+	t.Parallel()
+	other, _, _ := sick(t, 1)
+	path := filepath.Join(t.TempDir(), "app.db")
+	db := openAt(t, path)
+	must(t, db, "CREATE TABLE t(id INTEGER PRIMARY KEY, name TEXT, data BLOB)")
+	must(t, db, "CREATE VIRTUAL TABLE docs USING fts5(body)")
+	must(t, db, "INSERT INTO docs VALUES('the quick brown fox')")
+	ask := func(c *sql.Conn, text string) error {
+		_, err := c.ExecContext(t.Context(), text)
+		return err
+	}
+	for what, meet := range map[string]func(c *sql.Conn) error{
+		"attached": func(c *sql.Conn) error {
+			return errors.Join(ask(c, "ATTACH '"+other+"' AS other"), ask(c, "UPDATE other.t SET name='x'"))
+		},
+		"no database attached": func(c *sql.Conn) error {
+			text := filepath.Join(t.TempDir(), "text")
+			if err := os.WriteFile(text, []byte(strings.Repeat("no database", 1000)), 0o600); err != nil {
+				return err
+			}
+			return ask(c, "ATTACH '"+text+"' AS text")
+		},
+		"full-text index": func(c *sql.Conn) error {
+			if err := ask(c, "UPDATE docs_data SET block=x'00' WHERE id>10"); err != nil {
+				return err
+			}
+			return ask(c, "INSERT INTO docs(docs) VALUES('integrity-check')")
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			c, err := db.Conn(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = meet(c)
+			if !errors.Is(err, holdfast.ErrCorrupt) {
+				t.Errorf("it is meant to be met: %v", err)
+			}
+			_ = c.Close()
+			if _, err := db.ExecContext(t.Context(), "INSERT INTO t(name) VALUES('x')"); err != nil {
+				t.Errorf("the next write: %v", err)
+			}
+			if s := db.Stats(); s.Fenced || s.Damaged {
+				t.Errorf("fenced %v, damaged %v", s.Fenced, s.Damaged)
+			}
+		})
+	}
+	must(t, db, "INSERT INTO docs(docs) VALUES('rebuild')")
+}
+
+// Who says so goes on writing, and is told all the same.
+func TestDamageWrittenOn(t *testing.T) {
+	t.Parallel()
+	path, _, _ := sick(t, 1)
+	cfg := holdfast.DefaultConfig()
+	cfg.Database.Path, cfg.Writer.WriteWhenDamaged = path, true
+	db, err := holdfast.OpenConfig(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.ExecContext(t.Context(), "UPDATE t SET name='x'"); !errors.Is(err, holdfast.ErrCorrupt) {
+		t.Errorf("%v", err)
+	}
+	must(t, db, "INSERT INTO u(v) VALUES('x')")
+	evidence(t, db)
+	if f := finding(t, db, "corrupt"); f.Severity != "critical" || db.Stats().Fenced || !db.Stats().Damaged {
+		t.Errorf("%+v", f)
+	}
+}
