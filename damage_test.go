@@ -18,11 +18,21 @@ import (
 
 	"github.com/holdfastdb/holdfast"
 	"github.com/holdfastdb/holdfast/backup/salvage"
+	"github.com/holdfastdb/holdfast/holdfasttest"
+	"github.com/holdfastdb/holdfast/internal/sqlite"
 )
 
-// sick makes a database of so many MB with tables t, u and an attached-to-be neighbour,
-// damages a leaf of t, and returns its path and how many rows t has and had on that page.
+// sick makes a database of so many MB with tables t and u, damages a leaf of t, and
+// returns its path and how many rows t has and had on that page.
 func sick(t *testing.T, mb int) (path string, rows, lost int64) {
+	t.Helper()
+	path, rows, page, lost := sound(t, mb)
+	overwritePage(t, path, page)
+	return path, rows, lost
+}
+
+// sound makes the same without the damage, and tells the page.
+func sound(t *testing.T, mb int) (path string, rows, page, lost int64) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), "app.db")
 	db := openAt(t, path)
@@ -30,15 +40,13 @@ func sick(t *testing.T, mb int) (path string, rows, lost int64) {
 	must(t, db, "CREATE TABLE u(id INTEGER PRIMARY KEY, v TEXT)")
 	rows = int64(mb) * 4000
 	must(t, db, fmt.Sprintf("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<%d) INSERT INTO t SELECT i, 'name '||i, randomblob(220) FROM n", rows))
-	var page int64
 	if err := db.QueryRowContext(t.Context(), "SELECT pageno, ncell FROM dbstat WHERE name='t' AND pagetype='leaf' ORDER BY path LIMIT 1 OFFSET "+strconv.FormatInt(rows/40, 10)).Scan(&page, &lost); err != nil {
 		t.Fatal(err)
 	}
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
 	}
-	overwritePage(t, path, page)
-	return path, rows, lost
+	return path, rows, page, lost
 }
 
 // overwritePage puts noise where a page was, in a file that nobody has open.
@@ -318,6 +326,10 @@ func TestDamageElsewhere(t *testing.T) {
 			}
 			return ask(c, "ATTACH '"+text+"' AS text")
 		},
+		"temporary": func(c *sql.Conn) error {
+			return errors.Join(ask(c, "CREATE TEMP TABLE t2(a)"), ask(c, "CREATE VIRTUAL TABLE temp.d2 USING fts5(b)"), ask(c, "INSERT INTO d2 VALUES('x')"),
+				ask(c, "UPDATE d2_data SET block=x'00' WHERE id>10"), ask(c, "INSERT INTO d2(d2) VALUES('integrity-check')"))
+		},
 		"full-text index": func(c *sql.Conn) error {
 			if err := ask(c, "UPDATE docs_data SET block=x'00' WHERE id>10"); err != nil {
 				return err
@@ -365,4 +377,108 @@ func TestDamageWrittenOn(t *testing.T) {
 	if f := finding(t, db, "corrupt"); f.Severity != "critical" || db.Stats().Fenced || !db.Stats().Damaged {
 		t.Errorf("%+v", f)
 	}
+}
+
+// An index that differs from its table is met by a DELETE (SQLITE_CORRUPT_INDEX). It can be
+// made anew, and a quick check that finds as many entries as rows says nothing; a full one
+// does.
+func TestDamageOfAnIndex(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "app.db")
+	c, err := sqlite.Open(path, sqlite.OpenReadWrite|sqlite.OpenCreate)
+	if err == nil {
+		err = c.Exec("CREATE TABLE t(id INTEGER PRIMARY KEY, v TEXT); CREATE INDEX t_v ON t(v); INSERT INTO t VALUES(1,'a'),(2,'b');" +
+			"PRAGMA writable_schema=ON; CREATE TABLE other(id INTEGER PRIMARY KEY, v TEXT); CREATE INDEX other_v ON other(v); INSERT INTO other VALUES(7,'x'),(8,'y');" +
+			"UPDATE sqlite_schema SET rootpage=8-rootpage WHERE name IN ('t_v', 'other_v')") // 3 and 5 change places
+		if n, e := c.QueryInt64("SELECT sum(rootpage) FROM sqlite_schema WHERE name LIKE '%_v'"); n != 8 {
+			err = errors.Join(err, e, fmt.Errorf("the roots are others: %d", n))
+		}
+	}
+	if err := errors.Join(err, c.Close()); err != nil {
+		t.Fatal(err)
+	}
+	db := openSick(t, path)
+	_, err = db.ExecContext(t.Context(), "DELETE FROM t WHERE id=1")
+	var e *holdfast.Error
+	if !errors.As(err, &e) || e.ExtendedCode != 779 {
+		t.Errorf("%v", err)
+	}
+	must(t, db, "INSERT INTO t VALUES(3,'c')")
+	if _, err := db.Verify(t.Context(), holdfast.VerifyFull); err != nil {
+		t.Error(err)
+	}
+	if _, err := db.ExecContext(t.Context(), "INSERT INTO t VALUES(4,'d')"); !errors.Is(err, holdfast.ErrFenced) {
+		t.Errorf("after a full check: %v", err)
+	}
+	evidence(t, db)
+}
+
+// A disk that is away, once or for a while, is no damage: its errors are told as they are.
+func TestDamageOfADiskThatIsAway(t *testing.T) {
+	t.Parallel()
+	for _, sticky := range []bool{false, true} {
+		path, _, _, _ := sound(t, 1)
+		disk := holdfasttest.NewDisk()
+		db, err := holdfast.Open(disk.Context(t.Context()), path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		must(t, db, "INSERT INTO u(v) VALUES('x')")
+		fault := disk.Inject(holdfasttest.Fault{Kind: holdfasttest.IOErr, Op: holdfasttest.Read, File: holdfasttest.Database, Sticky: sticky})
+		_, err = db.ExecContext(t.Context(), "SELECT max(length(data)) FROM t WHERE id<1000")
+		if !errors.Is(err, holdfast.ErrIO) || fault.Strikes() == 0 {
+			t.Errorf("sticky %v: %v", sticky, err)
+		}
+		disk.Heal()
+		if s := db.Stats(); s.Damaged || s.Fenced {
+			t.Errorf("sticky %v: fenced", sticky)
+		}
+		if err := errors.Join(db.Close(), disk.Close()); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// Another file in the place of the damaged one is written again, and a program that is
+// restarted again and again keeps three copies.
+func TestDamageAndRestore(t *testing.T) {
+	t.Parallel()
+	path, _, _ := sick(t, 1)
+	for i := range 5 {
+		db := openSick(t, path)
+		_, _ = db.ExecContext(t.Context(), "UPDATE t SET name='x'")
+		if !db.Stats().Fenced {
+			t.Errorf("round %d: not fenced", i)
+		}
+		for keeping := true; keeping; {
+			f := finding(t, db, "corrupt")
+			if keeping = strings.Contains(f.Evidence, "are being made"); keeping {
+				<-time.After(time.Millisecond) // nothing notifies of it but the log
+			}
+		}
+		if err := db.Close(); err != nil {
+			t.Fatal(err)
+		}
+		now := time.Now().Add(time.Duration(i) * time.Second)
+		if err := os.Chtimes(path, now, now); err != nil { // as if somebody had written it
+			t.Fatal(err)
+		}
+	}
+	if dirs, err := filepath.Glob(path + "-holdfast.corrupt-*"); err != nil || len(dirs) != 3 {
+		t.Errorf("kept %v, %v", dirs, err)
+	}
+	dst := filepath.Join(t.TempDir(), "salvaged.db")
+	if _, err := salvage.Run(t.Context(), path, dst, salvage.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, ending := range []string{"-wal", "-shm"} {
+		if err := os.Remove(path + ending); err != nil && !errors.Is(err, os.ErrNotExist) {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Rename(dst, path); err != nil {
+		t.Fatal(err)
+	}
+	db := openAt(t, path)
+	must(t, db, "INSERT INTO u(v) VALUES('x')")
 }

@@ -261,7 +261,7 @@ func (s *salvage) rebuild(t *table, missing map[int64][]any) error {
 	for id, row := range missing {
 		whole, known := true, false
 		for k, v := range row {
-			if v != (any)(unknown{}) {
+			if v != any(unknown{}) {
 				known = true
 				continue
 			}

@@ -191,11 +191,14 @@ func (q *Quarantine) Absolve(began time.Time) {
 	}
 }
 
-// Close ends what is being kept and waits for it.
+// Close ends a second look and what is being kept, and waits for them.
 func (q *Quarantine) Close() {
 	q.cancel()
 	q.mu.Lock()
 	q.closed = true
 	q.mu.Unlock()
+	if under := q.looking.Load(); under != nil {
+		<-*under
+	}
 	q.all.Wait()
 }

@@ -54,7 +54,7 @@ type secondLook struct {
 func (l secondLook) look(ctx context.Context) (evidence string, is bool) {
 	c, err := l.cfg.Open(ctx)
 	if err != nil {
-		return l.judge(err)
+		return l.judgeFirst(err)
 	}
 	defer c.Close()
 	var h busy.Handler
@@ -62,7 +62,7 @@ func (l secondLook) look(ctx context.Context) (evidence string, is bool) {
 	c.SetBusyHandler(h.Busy)
 	c.SetProgressHandler(1000, func() bool { return ctx.Err() != nil })
 	if _, err := c.QueryInt64("SELECT count(*) FROM main.sqlite_schema"); err != nil {
-		return l.judge(err)
+		return l.judgeFirst(err)
 	}
 	tables, alone := l.tables(c)
 	for _, t := range tables {
@@ -83,6 +83,15 @@ func (l secondLook) undecided(evidence string, is, alone bool) (string, bool) {
 		return l.code.String() + " in a statement that has to do with this file alone", true
 	}
 	return evidence, is
+}
+
+// judgeFirst takes an error of the first pages. A disk that doesn't give these either is
+// away as a whole: writes fail by themselves until it is back.
+func (l secondLook) judgeFirst(err error) (string, bool) {
+	if sqlite.Code(err).Primary() == sqlite.ResultIOErr {
+		return "", false
+	}
+	return l.judge(err)
 }
 
 // judge takes an error of the second look.
