@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 )
 
 // Kinds of pages of trees.
@@ -22,6 +23,7 @@ type node struct {
 	page  []byte
 	ptrs  []byte // two bytes for each cell
 	right uint32 // of an interior page, the last child
+	doubt bool   // it says that it has more cells than there is room for
 }
 
 var errNoTree = errors.New("it is no page of a tree")
@@ -46,39 +48,67 @@ func (im *image) node(n uint32) (*node, error) {
 		return nil, errNoTree
 	}
 	cells := int(binary.BigEndian.Uint16(b[at+3:]))
-	from := at + head
-	if from+2*cells > im.usable {
-		return nil, fmt.Errorf("%w: it would have %d rows", errNoTree, cells)
+	from, to := at+head, im.usable
+	if start := int(binary.BigEndian.Uint16(b[at+5:])); start >= from && start < to {
+		to = start
+	}
+	if from+2*cells > to {
+		d.doubt, cells = true, (to-from)/2
 	}
 	d.ptrs = b[from : from+2*cells]
+	if d.doubt {
+		d.ptrs = d.ptrs[:2*d.ascending()]
+		if d.cells() == 0 {
+			return nil, fmt.Errorf("%w: it has no rows where it says", errNoTree)
+		}
+	}
 	return d, nil
+}
+
+// ascending is how many cells from the first on can be read, and have rowids that rise.
+// What is behind them was never a cell, or is one no more.
+func (d *node) ascending() int {
+	last := int64(math.MinInt64)
+	for i := range d.cells() {
+		if !d.good(i) {
+			return i
+		}
+		c, _ := d.cell(i)
+		if !d.index() && i > 0 && c.rowid <= last {
+			return i
+		}
+		last = c.rowid
+	}
+	return d.cells()
 }
 
 func (d *node) cells() int     { return len(d.ptrs) / 2 }
 func (d *node) interior() bool { return d.kind == tableInterior || d.kind == indexInterior }
 func (d *node) index() bool    { return d.kind == indexInterior || d.kind == indexLeaf }
 
-// plausible tells whether all cells of a page that nothing refers to can be read.
+// plausible tells whether half of the cells of a page that nothing refers to can be
+// read, or more: the page itself may be damaged.
 func (d *node) plausible() bool {
-	if d.cells() == 0 {
+	good := 0
+	for i := range d.cells() {
+		if d.good(i) {
+			good++
+		}
+	}
+	return good > 0 && 2*good >= d.cells()
+}
+
+// good tells whether a cell looks like one.
+func (d *node) good(i int) bool {
+	c, err := d.cell(i)
+	if err != nil {
 		return false
 	}
-	for i := range d.cells() {
-		c, err := d.cell(i)
-		if err != nil {
-			return false
-		}
-		if d.kind == tableInterior {
-			if c.child == 0 || c.child > d.im.pages {
-				return false
-			}
-			continue
-		}
-		if n, w := varint(c.local); w == 0 || int(n) < w || n > c.size {
-			return false
-		}
+	if d.kind == tableInterior {
+		return c.child > 0 && c.child <= d.im.pages
 	}
-	return true
+	n, w := varint(c.local)
+	return w > 0 && int(n) >= w && n <= c.size
 }
 
 // cell is one entry of a page.

@@ -28,6 +28,9 @@ func (s *salvage) gatherOrphans() error {
 			continue
 		}
 		whose, sure := s.byMap(n)
+		if sure && (whose.table == nil) != d.index() && (whose.table == nil || whose.table.tree.index != d.index()) {
+			sure = false // the page has changed places with another
+		}
 		if !sure && !s.noList {
 			whose, sure = s.byRows(d)
 		}
@@ -138,6 +141,9 @@ func (s *salvage) fits(t *table, d *node) bool {
 	gaps := t.gaps()
 	last := int64(math.MinInt64)
 	for i := range d.cells() {
+		if !d.good(i) {
+			continue
+		}
 		c, err := d.cell(i)
 		if err != nil || !d.index() && (!inside(gaps, c.rowid) || i > 0 && c.rowid <= last) {
 			return false

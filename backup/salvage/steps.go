@@ -130,6 +130,8 @@ func (s *salvage) copyTables() error {
 			s.damage(t, h.page)
 			if !h.row {
 				t.report.problem(fmt.Sprintf("page %d can't be read: %v", h.page, h.why))
+			} else if h.doubt {
+				t.report.problem(fmt.Sprintf("page %d: %v", h.page, h.why))
 			} else if h.depth > 0 {
 				t.report.problem(fmt.Sprintf("page %d has a row that can't be read: %v", h.page, h.why))
 			}
@@ -331,6 +333,7 @@ func (s *salvage) estimate(t *table) error {
 			}
 		}
 		switch {
+		case h.doubt:
 		case h.row:
 			lost++
 		case h.depth >= t.tree.depth && (t.tree.depth > 0 || t.report.FromOrphans == 0):

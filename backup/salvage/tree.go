@@ -23,6 +23,7 @@ type hole struct {
 	page   uint32
 	in     uint32 // the page that refers to it, or has the row
 	row    bool   // one row and not a page
+	doubt  bool   // nothing that is known: how many rows the page has is damaged
 	depth  int
 	lo, hi int64 // of a table: which rowids it had, lo itself not among them
 	why    error
@@ -44,6 +45,8 @@ type walker struct {
 func newWalker(ctx context.Context, im *image, tell func(done, total int)) *walker {
 	return &walker{ctx: ctx, im: im, tell: tell, stamp: make([]uint32, im.pages+1), used: make([]bool, im.pages+1)}
 }
+
+var errDoubt = errors.New("how many rows it has is damaged; some of them may be gone, or be back though they were deleted")
 
 // maxDepth is more than SQLite's own trees can have.
 const maxDepth = 24
@@ -74,10 +77,12 @@ func (w *walker) visit(t *tree, n, from uint32, depth int, lo, hi int64) error {
 		miss(errors.New("the tree is too deep"))
 		return nil
 	}
-	w.stamp[n], w.used[n] = w.now, true
+	w.stamp[n] = w.now
 	d, err := w.im.node(n)
-	if err == nil && d.index() != t.index {
+	if err == nil && d.index() != t.index { // and may be missing there
 		err = errors.New("it is of a tree of another kind")
+	} else {
+		w.used[n] = true
 	}
 	if err != nil {
 		miss(err)
@@ -94,6 +99,9 @@ func (w *walker) visit(t *tree, n, from uint32, depth int, lo, hi int64) error {
 
 func (w *walker) cells(t *tree, d *node, depth int, lo, hi int64) error {
 	from := lo
+	if d.doubt {
+		t.holes = append(t.holes, hole{page: d.no, in: d.no, row: true, doubt: true, lo: lo, hi: hi, why: errDoubt})
+	}
 	for i := range d.cells() {
 		c, err := d.cell(i)
 		if err != nil {
