@@ -30,12 +30,16 @@ var errUploadLate = errors.New("the upload took longer than replication.upload_t
 // elsewhere, which is at once if there is no Config.Await. It is for whoever is
 // about to acknowledge a write, and has given the baton back: the next group
 // commits meanwhile. ctx ends this wait and nobody else's. An error is an
-// *UploadError.
+// *UploadError, or the fence's: an upload takes long enough for somebody to have
+// found the file damaged or gone since the look after COMMIT.
 func (w *Writer) Uploaded(ctx context.Context) error {
 	if w.uploads == nil {
 		return nil
 	}
-	return w.uploads.wait(ctx)
+	if err := w.uploads.wait(ctx); err != nil {
+		return err
+	}
+	return w.cfg.Fence()
 }
 
 // LastUpload has last upload what is left, when the one that is under way has
