@@ -128,7 +128,7 @@ func writeDurably(t *testing.T, dir string) {
 					return
 				}
 				mu.Lock()
-				fmt.Fprintln(out, "ack "+id)
+				_, _ = fmt.Fprintln(out, "ack "+id)
 				_ = out.Flush()
 				mu.Unlock()
 			}
