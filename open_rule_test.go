@@ -313,7 +313,7 @@ var openings = []opening{
 		"from a backup to what the caller made for it",
 	},
 	{
-		"backup/create.go pack os.Rename",
+		"backup/create.go publish os.Rename",
 		"an archive in a directory of its own, to a name that is nobody's",
 	},
 	{
@@ -323,6 +323,14 @@ var openings = []opening{
 	{
 		"backup/create.go writeArchive os.OpenFile",
 		"O_EXCL: an archive in a directory of its own",
+	},
+	{
+		"backup/remote.go put os.Open",
+		"a copy or an archive of it in a directory of its own, after its connection was closed",
+	},
+	{
+		"backup/remote.go Unpack io.Copy",
+		"from a store, which is no file system, to what the caller made for it",
 	},
 	{
 		"backup/list.go Prune os.Remove",

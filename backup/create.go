@@ -46,7 +46,10 @@ func Create(ctx context.Context, db *holdfast.DB, dst string, format Format, pro
 	if err != nil {
 		return Info{}, err
 	}
-	info, err := pack(ctx, db, work, dst, format, progress, options)
+	packed, info, err := pack(ctx, db, work, dst, format, progress, options)
+	if err == nil {
+		err = publish(packed, dst)
+	}
 	if err = single(errors.Join(err, work.Remove())); err != nil {
 		return Info{}, err
 	}
@@ -81,36 +84,47 @@ func notThere(path string) error {
 	return err
 }
 
-// pack makes the copy and the archive of it, proves that, and gives it its name.
-func pack(ctx context.Context, db *holdfast.DB, work *sidelock.Dir, dst string, format Format, progress func(Progress), options []holdfast.BackupOption) (info Info, err error) {
-	copied, packed := work.Path("copy.db"), work.Path("archive")
+const copyName = "copy.db"
+
+// pack makes the copy in work, and the archive of it, and proves that.
+func pack(ctx context.Context, db *holdfast.DB, work *sidelock.Dir, dst string, format Format, progress func(Progress),
+	options []holdfast.BackupOption,
+) (packed string, info Info, err error) {
+	copied, packed := work.Path(copyName), work.Path("archive")
 	if info.BackupInfo, err = db.Backup(ctx, copied, options...); err != nil {
-		return info, err
+		return packed, info, err
 	}
 	info.Destination = dst
+	if err := enough(filepath.Dir(packed), info.Bytes, freeBytes); err != nil {
+		return packed, info, err
+	}
 	if err := writeArchive(ctx, packed, copied, format, info.BackupInfo, progress); err != nil {
-		return info, err
+		return packed, info, err
 	}
 	proven, err := Verify(ctx, Packed(packed, format), progress)
 	switch {
 	case err != nil:
-		return info, fmt.Errorf("the archive can't be read back: %w", err)
+		return packed, info, fmt.Errorf("the archive can't be read back: %w", err)
 	case proven.SHA256 != info.SHA256:
-		return info, fmt.Errorf("%w: the archive holds another database", ErrDamaged)
+		return packed, info, fmt.Errorf("%w: the archive holds another database", ErrDamaged)
 	}
 	fi, err := os.Stat(packed)
-	if err != nil {
-		return info, err
+	if err == nil {
+		info.ArchiveBytes = fi.Size()
 	}
-	info.ArchiveBytes = fi.Size()
-	// A name that somebody has taken meanwhile is not taken from him.
+	return packed, info, err
+}
+
+// publish gives an archive its name. One that somebody has taken meanwhile is not taken
+// from him.
+func publish(packed, dst string) error {
 	if err := notThere(dst); err != nil {
-		return info, err
+		return err
 	}
 	if err := os.Rename(packed, dst); err != nil {
-		return info, err
+		return err
 	}
-	return info, dbfile.SyncDir(filepath.Dir(dst))
+	return dbfile.SyncDir(filepath.Dir(dst))
 }
 
 func writeArchive(ctx context.Context, path, database string, format Format, info holdfast.BackupInfo, progress func(Progress)) (err error) {

@@ -40,6 +40,10 @@ func TestVolumeFull(t *testing.T) {
 	if info, err := db.Backup(t.Context(), dir); !errors.Is(err, holdfast.ErrDiskFull) || info.Verified {
 		t.Errorf("%+v, %v", info, err)
 	}
+	store := newShelf()
+	if info, err := backup.Remote(store, dir).Create(t.Context(), db, nil, nil); !errors.Is(err, holdfast.ErrDiskFull) || info.Verified || len(store.files) > 0 {
+		t.Errorf("%+v, %v, %q", info, err, store.names())
+	}
 	files, err := os.ReadDir(dir)
 	must(t, err)
 	if len(files) != 3 {

@@ -9,6 +9,9 @@
 // missing. It is the only safe way: a copy that is laid over a database whose -wal
 // stays beside it is mixed with what that log holds, and no check tells.
 //
+// A [Target] is where they are kept: a [Directory], or by [Remote] a [Store] such as
+// a bucket, with the same promises.
+//
 // Package backup/archive, a module of its own, has the compressed and encrypted
-// format.
+// format, and replicate/objects, another one, stores in S3 and behind SFTP.
 package backup

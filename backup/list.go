@@ -26,6 +26,8 @@ type Entry struct {
 	// a plain copy besides has its manifest, which agrees with its size. [Verify]
 	// reads it.
 	Verified bool `json:"verified"`
+
+	name string // of the file, in a Store
 }
 
 // List finds the backups in a directory that have the names that Create and
@@ -59,18 +61,19 @@ func List(dir string, formats ...Format) ([]Entry, error) {
 		}
 		entries = append(entries, e)
 	}
-	slices.SortStableFunc(entries, func(a, b Entry) int { return b.TakenAt.Compare(a.TakenAt) })
+	newestFirst(entries)
 	return entries, nil
+}
+
+func newestFirst(entries []Entry) {
+	slices.SortStableFunc(entries, func(a, b Entry) int { return b.TakenAt.Compare(a.TakenAt) })
 }
 
 // parseName reads "app-20261127T172548.123Z.db" and what a format appends.
 func parseName(name string, formats []Format) (e Entry, plain, ok bool) {
 	plain = strings.HasSuffix(name, ".db")
-	for _, f := range formats {
-		if base, found := strings.CutSuffix(name, f.Extension()); found {
-			name = base
-			break
-		}
+	if f := formatOf(name, formats); f != nil {
+		name = strings.TrimSuffix(name, f.Extension())
 	}
 	name, ok = strings.CutSuffix(name, ".db")
 	dash := strings.LastIndexByte(name, '-')
@@ -92,12 +95,7 @@ func Prune(dir, path string, r Retention, formats ...Format) (removed []Entry, e
 	if err != nil {
 		return nil, err
 	}
-	name, valid, now := DatabaseName(path), strings.ToValidUTF8(path, "\ufffd"), time.Now() // as a manifest has it
-	entries = slices.DeleteFunc(entries, func(e Entry) bool {
-		return e.Database != name || e.Source != "" && e.Source != valid || e.TakenAt.After(now)
-	})
-	_, drop := Retain(entries, r)
-	for _, e := range drop {
+	for _, e := range expired(entries, path, r) {
 		wal, shm, journal, _, _ := dbfile.Sidecars(e.Path)
 		if table.Own(e.Path, wal, shm, journal) {
 			continue
@@ -115,6 +113,17 @@ func Prune(dir, path string, r Retention, formats ...Format) (removed []Entry, e
 		err = dbfile.SyncDir(dir)
 	}
 	return removed, err
+}
+
+// expired are the backups of the database at path that r doesn't keep.
+func expired(entries []Entry, path string, r Retention) []Entry {
+	name, valid, now := DatabaseName(path), strings.ToValidUTF8(path, "\ufffd"), time.Now() // as a manifest has it
+	own := slices.DeleteFunc(slices.Clone(entries), func(e Entry) bool {
+		// Names in a Store are text, too.
+		return e.Database != name && e.Database != strings.ToValidUTF8(name, "\ufffd") || e.Source != "" && e.Source != valid || e.TakenAt.After(now)
+	})
+	_, drop := Retain(own, r)
+	return drop
 }
 
 // DatabaseName is the [Entry.Database] of a database's backups.

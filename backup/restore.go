@@ -340,21 +340,20 @@ func (r *restore) unpack(ctx context.Context, path string) (info holdfast.Backup
 
 // accept looks at the manifest, and whether there is room.
 func (r *restore) accept(info holdfast.BackupInfo) error {
-	bytes := info.Bytes
-	if info.Schema == "" {
-		if !r.options.WithoutManifest {
-			return fmt.Errorf("%w: %s%s is missing, so nobody can tell whether it is whole; restore it as one that has none, if you trust it",
-				ErrNoManifest, r.src.Name(), manifest.Suffix)
-		}
-		if fi, err := os.Stat(r.src.Name()); err == nil {
-			bytes = fi.Size()
-		}
+	if info.Schema == "" && !r.options.WithoutManifest {
+		return fmt.Errorf("%w: the %s of %s is missing, so nobody can tell whether it is whole; restore it as one that has none, if you trust it",
+			ErrNoManifest, manifest.Suffix, r.src.Name())
 	}
-	cfg := copy.Config{Free: freeBytes}
+	free := freeBytes
 	if r.options.free != nil {
-		cfg.Free = r.options.free
+		free = r.options.free
 	}
-	if err := cfg.Enough(filepath.Dir(r.path), bytes); err != nil {
+	return enough(filepath.Dir(r.path), info.Bytes, free)
+}
+
+// enough is holdfast.ErrDiskFull if there is no room for so much in dir.
+func enough(dir string, bytes int64, free func(dir string) (int64, error)) error {
+	if err := (copy.Config{Free: free}).Enough(dir, bytes); err != nil {
 		return fmt.Errorf("%w: %w", holdfast.ErrDiskFull, err)
 	}
 	return nil

@@ -27,7 +27,7 @@ type Source interface {
 	// writes the bytes of the database to what into returns. It fails if ctx ends,
 	// and if what it reads is not to the letter what was written; that it succeeds
 	// says nothing about the bytes of the database, which the caller compares. info
-	// is empty (Schema is "") if nothing was written down. An error of into's is
+	// has no Schema, and at most Bytes, if nothing was written down. An error of into's is
 	// returned as it is.
 	Unpack(ctx context.Context, into func(info holdfast.BackupInfo) (io.Writer, error)) error
 }
@@ -89,6 +89,13 @@ func (p plain) Unpack(ctx context.Context, into func(holdfast.BackupInfo) (io.Wr
 		return err
 	}
 	defer f.Close()
+	if info.Schema == "" {
+		fi, err := f.Stat()
+		if err != nil {
+			return err
+		}
+		info.Bytes = fi.Size()
+	}
 	w, err := into(info)
 	if err != nil {
 		return err
@@ -144,10 +151,14 @@ func (p packed) Unpack(ctx context.Context, into func(holdfast.BackupInfo) (io.W
 		return err
 	}
 	defer f.Close()
-	in := &reader{ctx, f, nil}
+	return unpack(&reader{ctx, f, nil}, p.path, p.format, into)
+}
+
+// unpack reads an archive of that name.
+func unpack(in *reader, name string, format Format, into func(holdfast.BackupInfo) (io.Writer, error)) error {
 	out := new(writer)
-	err = p.format.Unpack(in, func(text []byte) (io.Writer, error) {
-		info, err := decode(p.path, text)
+	err := format.Unpack(in, func(text []byte) (io.Writer, error) {
+		info, err := decode(name, text)
 		if err == nil {
 			out.w, out.err = into(info)
 			err = out.err
@@ -162,18 +173,26 @@ func (p packed) Unpack(ctx context.Context, into func(holdfast.BackupInfo) (io.W
 	case out.err != nil:
 		return out.err
 	}
-	return fmt.Errorf("%w: %s: %w", ErrDamaged, p.path, err)
+	return fmt.Errorf("%w: %s: %w", ErrDamaged, name, err)
 }
 
 // Open is the Source at path: an archive in one of the formats, by the end of its
 // name, or a plain copy.
 func Open(path string, formats ...Format) Source {
-	for _, f := range formats {
-		if strings.HasSuffix(filepath.Base(path), f.Extension()) {
-			return Packed(path, f)
-		}
+	if f := formatOf(filepath.Base(path), formats); f != nil {
+		return Packed(path, f)
 	}
 	return File(path)
+}
+
+// formatOf is the format that a name ends in, or nil.
+func formatOf(name string, formats []Format) Format {
+	for _, f := range formats {
+		if strings.HasSuffix(name, f.Extension()) {
+			return f
+		}
+	}
+	return nil
 }
 
 // reader ends with its context, and remembers what it failed by: a Format can't be
@@ -211,7 +230,7 @@ func (w *writer) Write(p []byte) (n int, err error) {
 
 // Progress is how far something is. Total is 0 if it is not known.
 type Progress struct {
-	Phase       string // "copy", "check", "hash", "pack", "unpack" or "verify"
+	Phase       string // "copy", "check", "hash", "pack", "unpack", "verify" or "upload"
 	Done, Total int64  // bytes; pages of "copy" and "check"
 }
 
@@ -258,7 +277,7 @@ func (s *sum) Write(p []byte) (int, error) {
 func (s *sum) compare(name string) error {
 	switch got := hex.EncodeToString(s.hash.Sum(nil)); {
 	case s.info.Schema == "":
-		return fmt.Errorf("%w: there is no %s%s, so nobody can tell whether it is whole", ErrNoManifest, name, manifest.Suffix)
+		return fmt.Errorf("%w: the %s of %s is missing, so nobody can tell whether it is whole", ErrNoManifest, manifest.Suffix, name)
 	case s.n != s.info.Bytes:
 		return fmt.Errorf("%w: %s has %d bytes of the database, and %d were written; take another backup", ErrDamaged, name, s.n, s.info.Bytes)
 	case got != s.info.SHA256:
