@@ -119,7 +119,7 @@ golden: ## Rewrite the files that tests compare with; then look at git diff
 cross: ## go vet for every platform, without cgo
 	@for target in $(TARGETS); do \
 		start=$$SECONDS; \
-		for module in . cmd/holdfast; do \
+		for module in . replicate cmd/holdfast; do \
 			(cd $$module && CGO_ENABLED=0 GOOS=$${target%/*} GOARCH=$${target#*/} go vet ./...); \
 		done; \
 		echo "$$target: $$((SECONDS - start)) s"; \
