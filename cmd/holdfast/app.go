@@ -120,7 +120,7 @@ Exit codes:
    64  the command line, the SQL text or its arguments can't be run at all
    65  the file is damaged, or no database
    66  the file is missing
-   69  the engine can't be used
+   69  the engine can't be used, or a server can't be reached
    73  the file can't be created
    74  reading or writing failed, the disk is full, or an outcome is unknown
    75  busy, or out of time: try again

@@ -16,6 +16,7 @@ import (
 	"github.com/holdfastdb/holdfast/backup/archive"
 	"github.com/holdfastdb/holdfast/cmd/holdfast/internal/exitcode"
 	"github.com/holdfastdb/holdfast/cmd/holdfast/internal/output"
+	"github.com/holdfastdb/holdfast/replicate/objects"
 	"github.com/spf13/cobra"
 )
 
@@ -25,6 +26,7 @@ type backupRequest struct {
 	recipients []string
 	identity   string // file
 	keep       string
+	scratch    string
 	vacuum     bool
 	references bool
 	list       bool
@@ -35,7 +37,7 @@ type backupRequest struct {
 func (a *app) backupCommand() *cobra.Command {
 	var r backupRequest
 	cmd := &cobra.Command{
-		Use:   "backup DATABASE DESTINATION | backup --list DIRECTORY | backup --check|--drill FILE...",
+		Use:   "backup DATABASE DESTINATION | backup --list PLACE | backup --check|--drill BACKUP...",
 		Short: "Back a database up while it is in use, and prove the backup",
 		Long: `Back a database up while it is in use, by any program, and prove the backup: it is
 opened, read by integrity_check, hashed and flushed before it gets its name. What has
@@ -48,18 +50,35 @@ pages, rows of each table. With --compress it is an archive (.tar.zst), with
 --encrypt-to one that only the owners of those age keys can read (.tar.zst.age); the
 manifest is inside. Archives are unpacked again and compared before they get their names.
 
---keep removes older backups of the database from the directory, after a new one was made:
+Or DESTINATION is a place elsewhere, and the file is named likewise:
+
+  s3://BUCKET/PREFIX?endpoint=https://HOST&region=REGION
+      Amazon S3, or another server at the endpoint. Credentials are found as AWS's own
+      programs find them: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or the
+      role of the machine. path-style=false puts the bucket into the name of the endpoint.
+  sftp://USER@HOST:PORT/DIRECTORY?key=FILE&known-hosts=FILE
+      The key is that of the file, or of the agent, or of ~/.ssh. The host must be in the
+      file of known hosts, ~/.ssh/known_hosts by default. /~/DIRECTORY is in the home.
+
+It is made and proven beside the database, or in the directory of --scratch, uploaded, and
+compared with what the server has received before it gets its name there. A URL names one
+backup if it ends in .db or has .db. in its last part; a URL holds no password.
+
+--keep removes older backups of the database from there, after a new one was made:
 last=3,hourly=24,daily=7,weekly=4,monthly=12, or some of these, in UTC; a backup that any
 of them wants is kept. The newest verified backup is never removed, and what isn't
 verified neither. Archives of two databases of one name need two directories.
 
---list shows the backups in a directory. --check reads backups to their ends, and says by
+--list shows the backups that are there. --check reads backups to their ends, and says by
 its exit code whether each byte is what it was. --drill restores them, one after the other,
-to a directory beside them that is gone afterwards, and checks what comes out.
+to a directory beside them (those of URLs: in that for temporary files) that is gone
+afterwards, and checks what comes out. Both take a directory, or a place, for all in it.
 
 A volume without room for the copy, and 64 MiB besides, is refused before it is filled.`,
 		Example: `  holdfast backup app.db /backups --keep last=3,daily=7,weekly=4
   holdfast backup app.db /backups --encrypt-to age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p
+  holdfast backup app.db 's3://backups/app?region=eu-central-1' --compress --keep daily=7,weekly=4
+  holdfast backup app.db sftp://backup@nas/volume1/app
   holdfast backup --check /backups/*.db
   holdfast backup --list /backups --json | jq '.backups[0].path'`,
 		Args: func(cmd *cobra.Command, args []string) error {
@@ -78,7 +97,7 @@ A volume without room for the copy, and 64 MiB besides, is refused before it is 
 			defer cancel()
 			switch {
 			case r.list:
-				return a.listBackups(args[0])
+				return a.listBackups(ctx, args[0])
 			case r.check:
 				return a.checkBackups(ctx, args, r.identity, backup.Verify)
 			case r.drill:
@@ -97,9 +116,10 @@ func (r *backupRequest) flags(cmd *cobra.Command) {
 	f.StringArrayVar(&r.recipients, "encrypt-to", nil, "make an archive that this `recipient` can read, a public key of age; may be repeated")
 	f.StringVar(&r.identity, "identity", "", "read encrypted archives with the age keys in this `file`")
 	f.StringVar(&r.keep, "keep", "", "remove older backups by these `rules`, such as last=3,daily=7")
+	f.StringVar(&r.scratch, "scratch", "", "make the backup of a URL in this `directory`; default beside the database")
 	f.BoolVar(&r.vacuum, "vacuum", false, "copy by VACUUM INTO: without unused pages, in order")
 	f.BoolVar(&r.references, "references", false, "check foreign keys too")
-	f.BoolVar(&r.list, "list", false, "list the backups in a directory")
+	f.BoolVar(&r.list, "list", false, "list the backups in a directory or at a URL")
 	f.BoolVar(&r.check, "check", false, "read backups and compare them with their manifests")
 	f.BoolVar(&r.drill, "drill", false, "restore backups beside them, check what comes out, and remove it")
 }
@@ -111,7 +131,12 @@ type backupAnswer struct {
 }
 
 func (a *app) backup(ctx context.Context, path, dst string, r backupRequest) error {
-	retention, format, err := r.settle(dst)
+	where, err := openPlace(ctx, dst)
+	if err != nil {
+		return err
+	}
+	defer where.close()
+	retention, format, err := r.settle(where)
 	if err != nil {
 		return err
 	}
@@ -128,14 +153,17 @@ func (a *app) backup(ctx context.Context, path, dst string, r backupRequest) err
 		options = append(options, holdfast.BackupReferences())
 	}
 	progress, done := a.progress()
-	info, err := backup.Create(ctx, db, dst, format, steps(progress), options...)
+	info, err := where.create(ctx, db, r.scratch, format, steps(progress), options)
 	done()
 	if err != nil {
 		return backupFailed(err)
 	}
 	answer := backupAnswer{Info: info, Removed: []string{}}
 	if !retention.All() {
-		removed, e := backup.Prune(filepath.Dir(info.Destination), db.Path(), retention, formats()...)
+		if where.store == nil {
+			where.path = filepath.Dir(info.Destination) // absolute
+		}
+		removed, e := where.target(r.scratch).Prune(ctx, db.Path(), retention, formats()...)
 		for _, old := range removed {
 			answer.Removed = append(answer.Removed, old.Path)
 		}
@@ -147,10 +175,15 @@ func (a *app) backup(ctx context.Context, path, dst string, r backupRequest) err
 }
 
 // settle checks the command line before anything is opened.
-func (r backupRequest) settle(dst string) (retention backup.Retention, format backup.Format, err error) {
-	info, err := os.Stat(dst)
-	isDirectory := err == nil && info.IsDir()
-	if err != nil {
+func (r backupRequest) settle(where place) (retention backup.Retention, format backup.Format, err error) {
+	dst := where.path
+	if where.file != "" {
+		return retention, nil, exitcode.Usagef("%s names one backup: end it in a slash if that is the place for backups, which get names by themselves", dst)
+	}
+	if where.store == nil && r.scratch != "" {
+		return retention, nil, exitcode.Usagef("--scratch is for URLs: into a directory, backups are made there")
+	}
+	if !where.many() {
 		if parent, err := os.Stat(filepath.Dir(dst)); err != nil || !parent.IsDir() {
 			return retention, nil, exitcode.With(exitcode.CantCreate, fmt.Errorf("the directory of %s does not exist; create it first", dst))
 		}
@@ -159,7 +192,7 @@ func (r backupRequest) settle(dst string) (retention backup.Retention, format ba
 		if retention, err = backup.ParseRetention(r.keep); err != nil {
 			return retention, nil, exitcode.Usagef("--keep: %w", err)
 		}
-		if !isDirectory {
+		if !where.many() {
 			return retention, nil, exitcode.Usagef("--keep needs a directory, and %s is none: name one", dst)
 		}
 	}
@@ -204,8 +237,12 @@ func backupFailed(err error) error {
 	switch {
 	case errors.Is(err, fs.ErrExist):
 		return exitcode.With(exitcode.CantCreate, err)
-	case errors.Is(err, backup.ErrEncrypted):
+	case errors.Is(err, backup.ErrEncrypted), errors.Is(err, objects.ErrHostKey):
 		return exitcode.With(exitcode.Permission, err)
+	case errors.Is(err, objects.ErrURL):
+		return exitcode.With(exitcode.Usage, err)
+	case errors.Is(err, objects.ErrUnreachable):
+		return exitcode.With(exitcode.Unavailable, err)
 	case errors.Is(err, backup.ErrOpenHere):
 		return exitcode.With(exitcode.Busy, err)
 	}
@@ -270,10 +307,18 @@ func (a *app) printLines(lines []string) error {
 	return nil
 }
 
-func (a *app) listBackups(dir string) error {
-	entries, err := backup.List(dir, formats()...)
+func (a *app) listBackups(ctx context.Context, name string) error {
+	where, err := openPlace(ctx, name)
 	if err != nil {
 		return err
+	}
+	defer where.close()
+	if where.file != "" {
+		return exitcode.Usagef("%s names one backup: name the place where it is", name)
+	}
+	entries, err := where.target("").List(ctx, formats()...)
+	if err != nil {
+		return backupFailed(err)
 	}
 	answer := struct {
 		Schema  string         `json:"schema"`
@@ -296,9 +341,9 @@ type checkAnswer struct {
 	SHA256  string    `json:"sha256"`
 }
 
-// drill restores a backup in the directory where it lies.
+// drill restores a backup in the directory where it lies, or of temporary files.
 func drill(ctx context.Context, src backup.Source, progress func(backup.Progress)) (holdfast.BackupInfo, error) {
-	return backup.Drill(ctx, src, filepath.Dir(src.Name()), progress)
+	return backup.Drill(ctx, src, scratchOf(src.Name()), progress)
 }
 
 // checkBackups looks at one backup after the other by look.
@@ -322,8 +367,14 @@ func (a *app) checkBackups(ctx context.Context, files []string, identity string,
 	var rows [][]any
 	var failed error
 	progress, done := a.progress()
-	for _, file := range files {
-		info, err := look(ctx, backup.Open(file, formats...), steps(progress))
+	sources, end, err := sourcesOf(ctx, files, formats)
+	if err != nil {
+		return err
+	}
+	defer end()
+	for _, src := range sources {
+		file := src.Name()
+		info, err := look(ctx, src, steps(progress))
 		done()
 		if ctx.Err() != nil {
 			return ctx.Err()

@@ -1,12 +1,15 @@
 package main
 
 import (
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
 
+	"github.com/johannesboyne/gofakes3"
+	"github.com/johannesboyne/gofakes3/backend/s3mem"
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
@@ -21,6 +24,7 @@ func TestGuide(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	server := bucket(t, "backups")
 	var script strings.Builder
 	commands, inside := 0, false
 	for line := range strings.Lines(string(text)) {
@@ -30,11 +34,14 @@ func TestGuide(t *testing.T) {
 			inside = line == "```sh"
 		case inside:
 			commands++
+			line = strings.ReplaceAll(line, "https://s3.example.com", server)
 			script.WriteString("exec sh -ec '" + strings.ReplaceAll(line, "'", "''") + "'\n")
 			for command, want := range map[string]string{
 				`holdfast query empty-machine`: "sugar",
 				`holdfast query shop.db`:       "2",
 				`holdfast query drill`:         "2",
+				`holdfast query elsewhere`:     "2",
+				`holdfast verify`:              "^ok: s3://",
 				`holdfast backup --check`:      "ok",
 			} {
 				if strings.HasPrefix(line, command) {
@@ -50,5 +57,26 @@ func TestGuide(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "guide.txtar"), []byte(script.String()), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	testscript.Run(t, testscript.Params{Dir: dir, RequireExplicitExec: true})
+	testscript.Run(t, testscript.Params{Dir: dir, RequireExplicitExec: true, Setup: func(env *testscript.Env) error { credentials(env); return nil }})
+}
+
+// bucket is the URL of a server of S3 that has one, and no other.
+func bucket(t *testing.T, name string) string {
+	t.Helper()
+	backend := s3mem.New()
+	if err := backend.CreateBucket(name); err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(gofakes3.New(backend).Server())
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
+// credentials are some for the server, which takes all.
+func credentials(env *testscript.Env) {
+	for name, value := range map[string]string{
+		"AWS_ACCESS_KEY_ID": "AKIDOFTHETESTS", "AWS_SECRET_ACCESS_KEY": "the-secret-of-the-tests", "AWS_EC2_METADATA_DISABLED": "true", "AWS_MAX_ATTEMPTS": "1",
+	} {
+		env.Setenv(name, value)
+	}
 }

@@ -32,6 +32,7 @@ func TestScript(t *testing.T) {
 	if err := json.Unmarshal(out, &goEnv); err != nil {
 		t.Fatal(err)
 	}
+	server := bucket(t, "backups")
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
@@ -42,6 +43,8 @@ func TestScript(t *testing.T) {
 			for _, name := range []string{"GOCACHE", "GOMODCACHE"} { // a script has no home to find them in
 				env.Setenv(name, goEnv[name])
 			}
+			env.Setenv("S3", server)
+			credentials(env)
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){

@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"github.com/holdfastdb/holdfast/backup"
@@ -30,8 +28,10 @@ func (a *app) restoreCommand() *cobra.Command {
 		Long: `Put a backup in the place of a database, or where none is.
 
 SOURCE is a plain copy or an archive, or a directory: then it is the newest verified backup
-in it that was taken of the database, or of one of that name where there is none. It is unpacked beside the database, compared with its
-manifest and checked by integrity_check before anything of the old database is touched.
+in it that was taken of the database, or of one of that name where there is none. All of
+these may be URLs of a bucket or an SFTP server (see "holdfast help backup"). It is unpacked
+beside the database, compared with its manifest and checked by integrity_check before
+anything of the old database is touched.
 Then that is locked, its -wal, -shm and -journal are taken aside, and the two files change
 places. The old ones are kept as DATABASE-before-restore-TIME; remove them when you are
 content.
@@ -45,6 +45,7 @@ A file without a manifest is refused, as nothing tells whether it is whole.
 --without-manifest accepts it, if integrity_check does.`,
 		Example: `  holdfast restore /backups app.db
   holdfast restore /backups/app-20261127T172548.123Z.db app.db --dry-run
+  holdfast restore 's3://backups/app?region=eu-central-1' app.db
   holdfast restore app.db.tar.zst.age app.db --identity key.txt --json`,
 		Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error { return a.restore(cmd.Context(), args[0], args[1], r) },
@@ -63,13 +64,13 @@ func (a *app) restore(ctx context.Context, source, path string, r restoreRequest
 	if err != nil {
 		return err
 	}
-	if fi, err := os.Stat(source); err == nil && fi.IsDir() {
-		if source, err = newestBackup(source, path, formats); err != nil {
-			return err
-		}
+	src, end, err := openSource(ctx, source, path, formats)
+	if err != nil {
+		return err
 	}
+	defer end()
 	progress, done := a.progress()
-	report, err := backup.Restore(ctx, backup.Open(source, formats...), path, backup.RestoreOptions{
+	report, err := backup.Restore(ctx, src, path, backup.RestoreOptions{
 		WithoutManifest: r.withoutManifest, DryRun: r.dryRun,
 		Progress: steps(progress),
 	})
@@ -96,32 +97,6 @@ func restoreFailed(err error) error {
 		return exitcode.With(exitcode.Busy, err)
 	}
 	return cannotCreate(backupFailed(err))
-}
-
-// newestBackup finds the newest verified backup of the database at path: those that were
-// taken of it and archives, which don't say. Where there are none, as on another machine,
-// it is that of a database of its name, if all are of one.
-func newestBackup(dir, path string, formats []backup.Format) (string, error) {
-	entries, err := backup.List(dir, formats...)
-	if err != nil {
-		return "", err
-	}
-	source := resolved(path)
-	name := backup.DatabaseName(source)
-	entries = slices.DeleteFunc(entries, func(e backup.Entry) bool { return !e.Verified || e.Database != name })
-	if len(entries) == 0 {
-		return "", exitcode.With(exitcode.Missing, fmt.Errorf("%s has no verified backup of a database named %s; holdfast backup --list shows what is there", dir, name))
-	}
-	if slices.ContainsFunc(entries, func(e backup.Entry) bool { return e.Source == source }) {
-		entries = slices.DeleteFunc(entries, func(e backup.Entry) bool { return e.Source != source && e.Source != "" })
-	} else if first := slices.IndexFunc(entries, func(e backup.Entry) bool { return e.Source != "" }); first >= 0 {
-		for _, e := range entries[first:] {
-			if e.Source != "" && e.Source != entries[first].Source {
-				return "", exitcode.Usagef("%s has backups of %s and of %s: name the one to restore", dir, entries[first].Source, e.Source)
-			}
-		}
-	}
-	return entries[0].Path, nil
 }
 
 // resolved is path as a manifest has it, as far as it is there.

@@ -10,6 +10,7 @@ import (
 	"github.com/holdfastdb/holdfast"
 	"github.com/holdfastdb/holdfast/cmd/holdfast/internal/exitcode"
 	"github.com/holdfastdb/holdfast/cmd/holdfast/internal/output"
+	"github.com/holdfastdb/holdfast/replicate/objects"
 	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
 )
@@ -40,6 +41,10 @@ database itself is read, as with --in-place, and the answer says so. A database 
 can't be committed to while it is copied, or, with --in-place, while it is checked. One that
 nobody has open is read itself, without locks; if somebody opens it, the check is repeated.
 
+A backup in a bucket or behind SFTP is named by its URL (see "holdfast help backup"): quick
+reads it and compares each byte with its manifest, full also restores it to --directory (by
+default that for temporary files), checks it there, and removes it.
+
 On a terminal a bar on standard error shows how far it is. Interrupting it leaves nothing.
 
 Exit codes:
@@ -68,6 +73,9 @@ Other codes are those of "holdfast help".`,
 			}
 			ctx, cancel := a.within(cmd.Context())
 			defer cancel()
+			if objects.IsURL(args[0]) {
+				return a.verifyStored(ctx, args[0], level, r.directory)
+			}
 			return a.verify(ctx, args[0], level, options)
 		},
 	}
@@ -109,6 +117,10 @@ func (a *app) verify(ctx context.Context, path string, level holdfast.VerifyLeve
 	} else if err != nil {
 		return err
 	}
+	return a.printVerify(answer)
+}
+
+func (a *app) printVerify(answer verifyAnswer) error {
 	if a.format == output.Table {
 		if _, err := a.out.WriteString(verifyText(answer)); err != nil {
 			return &output.WriteError{Err: err}

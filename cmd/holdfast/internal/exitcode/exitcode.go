@@ -18,7 +18,7 @@ const (
 	Usage       = 64 // the command line, the SQL text or its arguments can't be run at all
 	BadData     = 65 // the file is damaged, or no database
 	Missing     = 66 // the file isn't there
-	Unavailable = 69 // the engine can't be used
+	Unavailable = 69 // the engine can't be used, or a server can't be reached
 	CantCreate  = 73 // the file could not be created
 	IO          = 74 // reading or writing failed, or the disk is full
 	Busy        = 75 // a lock or the time ran out: try again
