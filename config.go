@@ -120,12 +120,16 @@ type MaintenanceConfig struct {
 // ReplicationConfig says where the database is copied to continuously, and
 // whether writes wait for that.
 type ReplicationConfig struct {
-	Target        string        `json:"target" doc:"Where to: a directory, or the URL of one in an object store or on a server. Empty is nowhere. It never contains a password or a key: those come from the environment."`
-	Mode          string        `json:"mode" default:"ASYNC" values:"ASYNC|DURABLE" doc:"When a write is acknowledged. ASYNC: after its COMMIT; what is lost with this machine is what was committed since the last upload. DURABLE: after its upload, which it shares with the others that wait. Reads wait for nothing in either: they see what is committed here."`
-	Interval      time.Duration `json:"interval" unit:"s" default:"1s" min:"10ms" max:"1h" doc:"How often what was committed is uploaded. In DURABLE mode a write that waits is uploaded at once."`
-	LagLimit      time.Duration `json:"lag_limit" unit:"s" default:"1m" off:"no limit" doc:"Health warns when the oldest commit that is not yet at the target is older than this."`
-	UploadTimeout time.Duration `json:"upload_timeout" unit:"s" default:"30s" max:"1h" off:"only the caller's context ends the wait" doc:"In DURABLE mode, the longest that a write waits for its upload after its COMMIT. Then the answer is ErrOutcomeUnknown: it is committed here, and may not be at the target."`
-	CloseTimeout  time.Duration `json:"close_timeout" unit:"s" default:"30s" max:"1h" off:"as long as it takes" doc:"The longest that Close waits until what is left has been uploaded."`
+	Target           string        `json:"target" doc:"Where to: a directory, or the URL of one in an object store or on a server. Empty is nowhere. It never contains a password or a key: those come from the environment."`
+	Mode             string        `json:"mode" default:"ASYNC" values:"ASYNC|DURABLE" doc:"When a write is acknowledged. ASYNC: after its COMMIT; what is lost with this machine is what was committed since the last upload. DURABLE: after its upload, which it shares with the others that wait. Reads wait for nothing in either: they see what is committed here."`
+	Interval         time.Duration `json:"interval" unit:"s" default:"1s" min:"10ms" max:"1h" doc:"How often what was committed is uploaded. In DURABLE mode a write that waits is uploaded at once."`
+	LagLimit         time.Duration `json:"lag_limit" unit:"s" default:"1m" off:"no limit" doc:"Health warns when the oldest commit that is not yet at the target is older than this."`
+	UploadTimeout    time.Duration `json:"upload_timeout" unit:"s" default:"30s" max:"1h" off:"only the caller's context ends the wait" doc:"In DURABLE mode, the longest that a write waits for its upload after its COMMIT. Then the answer is ErrOutcomeUnknown: it is committed here, and may not be at the target."`
+	SnapshotInterval time.Duration `json:"snapshot_interval" unit:"s" default:"24h" min:"1m" doc:"How often a copy of everything is put at the target. A restore reads the last one before its time and all changes since."`
+	Retention        time.Duration `json:"retention" unit:"s" default:"72h" min:"1m" doc:"How long the database can be restored to what it was, in steps of 30 seconds. At least one copy of everything and what follows it stays."`
+	ExactFor         time.Duration `json:"exact_for" unit:"s" default:"10m" min:"1m" max:"24h" doc:"How long each upload is kept by itself, so that a restore is exact to it. After that there are the steps of 30 seconds."`
+	TakeOver         Switch        `json:"take_over" default:"false" doc:"Go on in a target that has a history which nothing beside this database shows to be its own: after a restore on another machine, or when the directory of Litestream's beside it was lost. It begins with a copy of everything; what is there stays restorable. Nobody else may replicate there any more."`
+	CloseTimeout     time.Duration `json:"close_timeout" unit:"s" default:"30s" max:"1h" off:"as long as it takes" doc:"The longest that Close waits until what is left has been uploaded."`
 }
 
 // LimitsConfig bounds what one statement may ask of the engine.

@@ -33,9 +33,13 @@ func (r *restore) plan(ctx context.Context) error {
 	if _, err := os.Lstat(r.work); err == nil {
 		say("bring what is left of an earlier restore in %s to an end", r.work)
 	}
-	if info.Schema == "" {
+	switch {
+	case proven(r.src):
+		say("put %s (%d bytes, as of %s) together in %s, comparing the checksums of its files",
+			r.src.Name(), info.Bytes, info.TakenAt.Format("2006-01-02 15:04:05.000 MST"), filepath.Join(r.work, newName))
+	case info.Schema == "":
 		say("unpack %s, which has no manifest, into %s", r.src.Name(), filepath.Join(r.work, newName))
-	} else {
+	default:
 		say("unpack %s (%d bytes, taken %s) into %s and compare it with its manifest",
 			r.src.Name(), info.Bytes, info.TakenAt.Format("2006-01-02 15:04:05 MST"), filepath.Join(r.work, newName))
 	}

@@ -340,7 +340,7 @@ func (r *restore) unpack(ctx context.Context, path string) (info holdfast.Backup
 
 // accept looks at the manifest, and whether there is room.
 func (r *restore) accept(info holdfast.BackupInfo) error {
-	if info.Schema == "" && !r.options.WithoutManifest {
+	if info.Schema == "" && !proven(r.src) && !r.options.WithoutManifest {
 		return fmt.Errorf("%w: the %s of %s is missing, so nobody can tell whether it is whole; restore it as one that has none, if you trust it",
 			ErrNoManifest, manifest.Suffix, r.src.Name())
 	}

@@ -32,6 +32,19 @@ type Source interface {
 	Unpack(ctx context.Context, into func(info holdfast.BackupInfo) (io.Writer, error)) error
 }
 
+// Proven is what a [Source] is besides that has no manifest and needs none, as what it
+// reads carries checksums of its own. It must notice every byte that was changed. It
+// fills in Bytes and TakenAt of the info.
+type Proven interface {
+	Source
+	Proven() bool
+}
+
+func proven(src Source) bool {
+	p, ok := src.(Proven)
+	return ok && p.Proven()
+}
+
 // Format packs a copy and its manifest into one stream, and back.
 type Format interface {
 	// Extension is what the name of such a file ends in: ".tar.zst".

@@ -1,0 +1,257 @@
+package replicate
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/holdfastdb/holdfast"
+	"github.com/superfly/ltx"
+)
+
+// Litestream goes on with whatever history it finds at a target. It takes the last
+// transaction from there, compares one page of the log with it, and if that
+// happens to be equal it appends to that history. So a target with a history is only
+// gone on with by the database that has written it, which its local state proves; and when the file
+// is another one than before, the first thing that is shipped is all of it.
+
+// HistoryError says that a target has the history of another database, or a later one
+// of this. It answers to holdfast.ErrRefused.
+type HistoryError struct {
+	Target      string
+	Transaction string // the last one there
+}
+
+func (e *HistoryError) Error() string {
+	return fmt.Sprintf("%s has a history, up to transaction %s, and nothing here shows that this database has written it. "+
+		"If it was restored from there, or its directory of Litestream's was lost, and nobody else replicates there any more, go on with take_over: "+
+		"it begins with a copy of all of it, and what is there stays restorable. Otherwise name a new target", e.Target, e.Transaction)
+}
+
+// Is holdfast.ErrRefused.
+func (e *HistoryError) Is(target error) bool { return target == holdfast.ErrRefused }
+
+// baselineNode marks a transaction here that was put in place of the target's, so
+// that what comes next is a copy of everything.
+const baselineNode = 0x686f6c6466617374 // "holdfast"
+
+// adopt decides whether the target may be gone on with, and how.
+func (e *engine) adopt(ctx context.Context) error {
+	last, tail, err := e.lastAtTarget(ctx)
+	if err != nil {
+		return err
+	}
+	if last == 0 {
+		// What is here is of another target, or of one that was emptied: without the
+		// beginning nothing of it could be restored.
+		if err := os.RemoveAll(e.db.LTXDir()); err != nil {
+			return err
+		}
+		e.client.owns(0)
+		return nil
+	}
+	local, err := e.localTail(tail)
+	switch {
+	case err != nil:
+		return err
+	case tail == nil || tail.MaxTXID != last:
+		return fmt.Errorf("%w: %s is damaged: it has transaction %s, and not the file of it; name a new target", holdfast.ErrRefused, e.target.name, last)
+	case local == other && !e.config.TakeOver.Enabled():
+		return &HistoryError{Target: e.target.name, Transaction: last.String()}
+	case local == other:
+		e.log.Warn("holdfast: a target is taken over, beginning with a copy of everything", "path", e.path, "target", e.target.name, "transaction", last.String())
+		err = e.rebase(ctx, tail)
+	case local == same && e.replaced():
+		e.log.Info("holdfast: the file is another one than before, so all of it is copied to the target", "path", e.path, "target", e.target.name)
+		err = e.rebase(ctx, tail)
+	}
+	if err == nil {
+		e.client.owns(last)
+	}
+	return err
+}
+
+// lastAtTarget is the last transaction at the target, 0 if there is nothing, and its
+// own file.
+func (e *engine) lastAtTarget(ctx context.Context) (last ltx.TXID, tail *ltx.FileInfo, err error) {
+	for level := range levels {
+		itr, err := e.client.LTXFiles(ctx, level, 0, false)
+		if err != nil {
+			return 0, nil, err
+		}
+		for itr.Next() {
+			info := *itr.Item()
+			last = max(last, info.MaxTXID)
+			if level == 0 && (tail == nil || info.MaxTXID > tail.MaxTXID) {
+				tail = &info
+			}
+		}
+	}
+	return last, tail, nil
+}
+
+// relation is what the local state has to do with what is at the target.
+type relation int
+
+const (
+	other    relation = iota // nothing, as far as can be seen
+	same                     // it has written it
+	baseline                 // it was put in its place
+)
+
+// localTail compares the target's last transaction with the one here: a file of
+// Litestream's ends with a checksum of all of it.
+func (e *engine) localTail(tail *ltx.FileInfo) (relation, error) {
+	if tail == nil {
+		return other, nil
+	}
+	f, err := os.Open(e.db.LTXPath(0, tail.MinTXID, tail.MaxTXID))
+	if errors.Is(err, fs.ErrNotExist) {
+		return other, nil
+	}
+	if err != nil {
+		return other, err
+	}
+	defer f.Close()
+	if hdr, _, err := ltx.PeekHeader(f); err == nil && hdr.NodeID == baselineNode {
+		return baseline, nil
+	}
+	fi, err := f.Stat()
+	if err != nil || fi.Size() != tail.Size || tail.Size < ltx.HeaderSize+ltx.TrailerSize {
+		return other, err
+	}
+	for _, part := range []struct{ at, size int64 }{{0, ltx.HeaderSize}, {tail.Size - ltx.TrailerSize, ltx.TrailerSize}} {
+		here, there := make([]byte, part.size), make([]byte, part.size)
+		if _, err := f.ReadAt(here, part.at); err != nil {
+			return other, err
+		}
+		if err := e.readAt(context.Background(), tail, part.at, there); err != nil {
+			return other, err
+		}
+		if !bytes.Equal(here, there) {
+			return other, nil
+		}
+	}
+	return same, nil
+}
+
+func (e *engine) readAt(ctx context.Context, info *ltx.FileInfo, at int64, p []byte) error {
+	r, err := e.client.OpenLTXFile(ctx, info.Level, info.MinTXID, info.MaxTXID, at, int64(len(p)))
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	_, err = io.ReadFull(r, p)
+	return err
+}
+
+// rebase makes the target's last transaction the only one here, as one that no log can
+// continue. Its pages are those of the target: it may yet be merged with others.
+func (e *engine) rebase(ctx context.Context, tail *ltx.FileInfo) error {
+	if err := os.RemoveAll(e.db.LTXDir()); err != nil {
+		return err
+	}
+	in, err := e.client.OpenLTXFile(ctx, 0, tail.MinTXID, tail.MaxTXID, 0, 0)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	path := e.db.LTXPath(0, tail.MinTXID, tail.MaxTXID)
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return err
+	}
+	return replaceFile(path, func(f *os.File) error { return reencode(f, in) })
+}
+
+// reencode copies a transaction and says of the copy that it ends where no log begins.
+func reencode(w io.Writer, r io.Reader) error {
+	dec := ltx.NewDecoder(r)
+	if err := dec.DecodeHeader(); err != nil {
+		return err
+	}
+	enc, err := ltx.NewEncoder(w)
+	if err != nil {
+		return err
+	}
+	hdr := dec.Header()
+	hdr.NodeID, hdr.WALOffset, hdr.WALSize, hdr.WALSalt1, hdr.WALSalt2 = baselineNode, 32, 0, 0, 0
+	if err := enc.EncodeHeader(hdr); err != nil {
+		return err
+	}
+	data := make([]byte, hdr.PageSize)
+	for {
+		var page ltx.PageHeader
+		if err := dec.DecodePage(&page, data); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			return err
+		}
+		if err := enc.EncodePage(ltx.PageHeader{Pgno: page.Pgno}, data); err != nil {
+			return err
+		}
+	}
+	if err := dec.Close(); err != nil {
+		return err
+	}
+	enc.SetPostApplyChecksum(dec.Trailer().PostApplyChecksum)
+	return enc.Close()
+}
+
+// state is what is noted of the file that is replicated.
+type state struct {
+	Schema string `json:"schema"`
+	File   string `json:"file"` // which one it is
+}
+
+const stateSchema = "holdfast.replicate.state/v1"
+
+func (e *engine) notePath() string { return filepath.Join(e.db.MetaPath(), "holdfast.json") }
+
+// replaced tells whether the file under the name is another one than what was
+// replicated here before: a restore, for one, puts a new file in its place.
+func (e *engine) replaced() bool {
+	text, err := os.ReadFile(e.notePath())
+	if err != nil {
+		return true // not ours: a Litestream's that ran here before, or nobody knows
+	}
+	var s state
+	return json.Unmarshal(text, &s) != nil || s.Schema != stateSchema || s.File != identity(e.path)
+}
+
+// note writes down which file is replicated. It follows the first upload, so that a
+// file which never was shipped is not taken for one that was.
+func (e *engine) note() error {
+	text, err := json.Marshal(state{stateSchema, identity(e.path)})
+	if err != nil {
+		return err
+	}
+	return replaceFile(e.notePath(), func(f *os.File) error { _, err := f.Write(text); return err })
+}
+
+// replaceFile writes a file and then gives it its name.
+func replaceFile(path string, write func(*os.File) error) error {
+	f, err := os.OpenFile(path+".tmp", os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	err = write(f)
+	if err == nil {
+		err = f.Sync()
+	}
+	if e := f.Close(); err == nil {
+		err = e
+	}
+	if err == nil {
+		err = os.Rename(path+".tmp", path)
+	}
+	if err != nil {
+		_ = os.Remove(path + ".tmp")
+	}
+	return err
+}

@@ -1,0 +1,217 @@
+package replicate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/benbjohnson/litestream"
+	"github.com/superfly/ltx"
+)
+
+// errStalled is why a request was given up.
+var errStalled = errors.New("nothing has moved for a while")
+
+// stallAfter is how long a request to a target may stand still. Litestream's own
+// client waits for a day.
+const stallAfter = 30 * time.Second
+
+// errForeign: another one writes to the target.
+var errForeign = errors.New("somebody else writes to this target: two replications of one target destroy each other; end the other one, then name a new target for this one")
+
+// client is Litestream's, with what that lacks: requests end when they stand still,
+// are counted, and what is at the target is compared with what was put there.
+type client struct {
+	litestream.ReplicaClient
+	stall time.Duration
+
+	mu       sync.Mutex // guards the rest
+	uploads  int64
+	last     time.Time
+	sizes    map[ltx.TXID]int64 // of transactions that were put there since
+	foreign  error
+	newest   ltx.TXID // that is ours; 0: not known yet
+	failures int64
+}
+
+func newClient(inner litestream.ReplicaClient) *client {
+	return &client{ReplicaClient: inner, stall: stallAfter, sizes: map[ltx.TXID]int64{}}
+}
+
+// watched returns a context that ends when touch isn't called for stall.
+func (c *client) watched(ctx context.Context) (_ context.Context, touch, stop func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	timer := time.AfterFunc(c.stall, func() { cancel(fmt.Errorf("%w (%s)", errStalled, c.stall)) })
+	return ctx, func() { timer.Reset(c.stall) }, func() { timer.Stop(); cancel(context.Canceled) }
+}
+
+// because prefers the reason for which a context ended.
+func because(ctx context.Context, err error) error {
+	if err != nil && errors.Is(context.Cause(ctx), errStalled) {
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+func (c *client) Init(ctx context.Context) error {
+	ctx, _, stop := c.watched(ctx)
+	defer stop()
+	return because(ctx, c.ReplicaClient.Init(ctx))
+}
+
+func (c *client) LTXFiles(ctx context.Context, level int, seek ltx.TXID, useMetadata bool) (ltx.FileIterator, error) {
+	ctx, touch, stop := c.watched(ctx)
+	defer stop()
+	itr, err := c.ReplicaClient.LTXFiles(ctx, level, seek, useMetadata)
+	if err != nil {
+		return nil, because(ctx, err)
+	}
+	var all []*ltx.FileInfo
+	for itr.Next() {
+		info := *itr.Item()
+		all = append(all, &info)
+		touch()
+	}
+	if err := itr.Close(); err != nil {
+		return nil, because(ctx, err)
+	}
+	if level == 0 {
+		c.compare(all)
+	}
+	return ltx.NewFileInfoSliceIterator(all), nil
+}
+
+// compare looks whether the transactions at the target are those that were put there.
+func (c *client) compare(at []*ltx.FileInfo) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.newest == 0 {
+		return
+	}
+	for _, info := range at {
+		size, ours := c.sizes[info.MaxTXID]
+		if info.MaxTXID > c.newest || ours && size != info.Size {
+			c.foreign = fmt.Errorf("%w (transaction %s)", errForeign, info.MaxTXID)
+		}
+	}
+}
+
+// owns has what is at the target from now on compared.
+func (c *client) owns(newest ltx.TXID) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.newest = max(c.newest, newest, 1)
+}
+
+// kept is how many transactions are remembered for comparison: those of the last
+// minute or so.
+const kept = 10_000
+
+func (c *client) WriteLTXFile(ctx context.Context, level int, first, last ltx.TXID, r io.Reader) (*ltx.FileInfo, error) {
+	ctx, touch, stop := c.watched(ctx)
+	defer stop()
+	if level == 0 {
+		c.mu.Lock()
+		c.newest = max(c.newest, last) // before it is there: a listing may see it sooner than this returns
+		delete(c.sizes, last)
+		c.mu.Unlock()
+	}
+	info, err := c.ReplicaClient.WriteLTXFile(ctx, level, first, last, touching(r, touch))
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err != nil {
+		c.failures++
+		return nil, because(ctx, err)
+	}
+	c.last = time.Now()
+	if level == 0 {
+		c.uploads++
+		c.sizes[last] = info.Size
+		delete(c.sizes, last-kept)
+	}
+	return info, nil
+}
+
+func (c *client) DeleteLTXFiles(ctx context.Context, a []*ltx.FileInfo) error {
+	const batch = 1000 // of one request
+	for len(a) > 0 {
+		n := min(batch, len(a))
+		if err := c.deleteSome(ctx, a[:n]); err != nil {
+			return err
+		}
+		a = a[n:]
+	}
+	return nil
+}
+
+func (c *client) deleteSome(ctx context.Context, a []*ltx.FileInfo) error {
+	ctx, _, stop := c.watched(ctx)
+	defer stop()
+	return because(ctx, c.ReplicaClient.DeleteLTXFiles(ctx, a))
+}
+
+// OpenLTXFile's reader ends with its own stall, not with the call.
+func (c *client) OpenLTXFile(ctx context.Context, level int, first, last ltx.TXID, offset, size int64) (io.ReadCloser, error) {
+	ctx, touch, stop := c.watched(ctx)
+	r, err := c.ReplicaClient.OpenLTXFile(ctx, level, first, last, offset, size)
+	if err != nil {
+		defer stop()
+		return nil, because(ctx, err)
+	}
+	return &body{r, ctx, touch, stop}, nil
+}
+
+// body is a file that is being read.
+type body struct {
+	io.ReadCloser
+	ctx   context.Context //nolint:containedctx // it ends the request that is behind the reader
+	touch func()
+	stop  func()
+}
+
+func (b *body) Read(p []byte) (int, error) {
+	b.touch()
+	n, err := b.ReadCloser.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		err = because(b.ctx, err)
+	}
+	return n, err
+}
+
+func (b *body) Close() error {
+	b.stop()
+	return b.ReadCloser.Close()
+}
+
+// touching calls touch with each read. What can seek still can: S3's client sends a
+// file that it can't in parts, each of which it holds in memory.
+func touching(r io.Reader, touch func()) io.Reader {
+	t := touchingReader{r, touch}
+	if s, ok := r.(io.ReadSeeker); ok {
+		return struct {
+			touchingReader
+			io.Seeker
+		}{t, s}
+	}
+	return t
+}
+
+type touchingReader struct {
+	r     io.Reader
+	touch func()
+}
+
+func (t touchingReader) Read(p []byte) (int, error) {
+	t.touch()
+	return t.r.Read(p)
+}
+
+// numbers are what was counted.
+func (c *client) numbers() (uploads int64, last time.Time, foreign error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.uploads, c.last, c.foreign
+}

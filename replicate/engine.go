@@ -1,0 +1,214 @@
+package replicate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/benbjohnson/litestream"
+	"github.com/holdfastdb/holdfast"
+	"github.com/superfly/ltx"
+)
+
+// The library that ships has no stable interface. It is met in this file, adopt.go,
+// client.go, target.go, timeline.go and stream.go, and nowhere else.
+
+// engine is Litestream for one database and one target. Its methods but close may be
+// called by several goroutines at once.
+type engine struct {
+	path    string
+	config  Config
+	log     *slog.Logger
+	target  target
+	client  *client
+	db      *litestream.DB
+	store   *litestream.Store
+	ready   bool // the target was found to be this database's, or free
+	running bool // the store is open
+}
+
+// sqliteBytes is how much log there is before it is copied and begun anew.
+const sqliteBytes = 4 << 20
+
+func newEngine(path string, t target, config Config, log *slog.Logger) (*engine, error) {
+	e := &engine{path: path, config: config, log: log, target: t}
+	e.db = litestream.NewDB(path)
+	// One goroutine of ours ships, so that every attempt is seen.
+	e.db.MonitorInterval = 0
+	// A TRUNCATE checkpoint stops all writers until the whole database has been copied.
+	// What a PASSIVE one can't begin anew, because somebody reads in it, it couldn't either.
+	e.db.TruncatePageN = math.MaxInt32
+	e.db.CheckpointInterval = time.Minute
+	e.db.BusyTimeout = busyTimeout
+	replica := litestream.NewReplica(e.db)
+	replica.MonitorEnabled = false
+	inner, err := t.connect(replica)
+	if err != nil {
+		return nil, err
+	}
+	e.client = newClient(inner)
+	replica.Client = e.client
+	e.db.Replica = replica
+
+	e.store = litestream.NewStore([]*litestream.DB{e.db}, litestream.DefaultCompactionLevels)
+	e.store.Logger = log
+	e.store.SnapshotInterval = config.SnapshotInterval
+	e.store.SnapshotRetention = config.Retention
+	e.store.SetL0Retention(config.ExactFor)
+	e.store.L0RetentionCheckInterval = max(config.ExactFor/4, 15*time.Second) // it lists them all
+	e.store.SetShutdownSyncTimeout(0)                                         // close has shipped before
+	e.db.SetLogger(log)
+	return e, nil
+}
+
+// busyTimeout is how long Litestream waits for a lock of SQLite's.
+const busyTimeout = 5 * time.Second
+
+// start finds out whether the target may be written to, and begins. It may be
+// called again after an error.
+func (e *engine) start(ctx context.Context) error {
+	if !e.ready {
+		if err := e.client.Init(ctx); err != nil {
+			return err
+		}
+		if err := e.adopt(ctx); err != nil {
+			return err
+		}
+		e.ready = true
+	}
+	if err := e.db.Open(); err != nil { // nothing if it is open
+		return err
+	}
+	return nil
+}
+
+// ship brings what is committed to the target. When it returns nil, everything that
+// was committed before the call is there.
+func (e *engine) ship(ctx context.Context) error {
+	if err := e.start(ctx); err != nil {
+		return err
+	}
+	if err := e.db.SyncAndWait(ctx); err != nil {
+		return err
+	}
+	// Litestream takes its place at the target from what it finds there. If that is
+	// ahead, it ships nothing, and says that all is well.
+	local, err := e.db.Pos()
+	if err != nil {
+		return err
+	}
+	if at := e.db.Replica.Pos(); at.TXID != local.TXID {
+		return fmt.Errorf("%w (it has transaction %s, and %s is here)", errForeign, at.TXID, local.TXID)
+	}
+	if _, _, foreign := e.client.numbers(); foreign != nil {
+		return foreign
+	}
+	e.client.owns(local.TXID)
+	return e.tidy(ctx)
+}
+
+// tidy begins the work beside, once: merging of transactions, snapshots, removal of
+// what is old.
+func (e *engine) tidy(ctx context.Context) error {
+	if e.running {
+		return nil
+	}
+	if size := e.db.PageSize(); size > 0 {
+		e.db.MinCheckpointPageN = sqliteBytes / size
+	}
+	if err := e.note(); err != nil {
+		return err
+	}
+	e.running = true
+	return e.store.Open(ctx)
+}
+
+// checkpoint has Litestream copy the log. It returns the frames that the log had.
+func (e *engine) checkpoint(ctx context.Context, mode holdfast.CheckpointMode) (frames int, err error) {
+	if mode != holdfast.CheckpointPassive {
+		return 0, fmt.Errorf("%w: the log of a database that is replicated is copied by PASSIVE only: "+
+			"the replication begins it anew itself, as soon as nobody reads in it", holdfast.ErrRefused)
+	}
+	if err := e.db.Checkpoint(ctx, litestream.CheckpointModePassive); err != nil {
+		return 0, err
+	}
+	page := int64(e.db.PageSize())
+	if page == 0 {
+		return 0, nil
+	}
+	at := e.db.SyncDiagnostic().LastSyncedWALOffset
+	return int(max(at-litestream.WALHeaderSize, 0) / (page + litestream.WALFrameHeaderSize)), nil
+}
+
+// position is the last transaction at the target.
+func (e *engine) position() string {
+	if at := e.db.Replica.Pos().TXID; at > 0 {
+		return at.String()
+	}
+	return ""
+}
+
+// pending are the bytes that are not at the target: of transactions that were read
+// from the log, and of the log behind them, which is at most that.
+func (e *engine) pending() int64 {
+	var bytes int64
+	at := e.db.Replica.Pos().TXID
+	entries, err := os.ReadDir(e.db.LTXLevelDir(0))
+	if err != nil {
+		return e.logBytes(0)
+	}
+	for _, entry := range entries {
+		if _, last, err := ltx.ParseFilename(entry.Name()); err == nil && last > at {
+			if fi, err := entry.Info(); err == nil {
+				bytes += fi.Size()
+			}
+		}
+	}
+	return bytes + e.logBytes(e.db.SyncDiagnostic().LastSyncedWALOffset)
+}
+
+func (e *engine) logBytes(from int64) int64 {
+	fi, err := os.Stat(e.db.WALPath())
+	if err != nil {
+		return 0
+	}
+	return max(fi.Size()-from, 0)
+}
+
+// written is when the log was last written to.
+func (e *engine) written() time.Time {
+	fi, err := os.Stat(e.db.WALPath())
+	if err != nil {
+		return time.Time{}
+	}
+	return fi.ModTime()
+}
+
+// close ends everything. Nothing is left running in any case.
+func (e *engine) close(ctx context.Context) error {
+	if e.running {
+		return e.store.Close(ctx)
+	}
+	return e.db.Close(ctx)
+}
+
+// permanent tells whether trying again is of no use.
+func permanent(err error) bool {
+	return errors.Is(err, holdfast.ErrRefused) || errors.Is(err, errForeign)
+}
+
+// checkName refuses names that Litestream's own address of a database can't have: it
+// would open another file.
+func checkName(path string) error {
+	if strings.ContainsAny(filepath.ToSlash(path), "?#%") {
+		return fmt.Errorf("%w: %s can't be replicated: its name has ?, # or %% in it; give it another", holdfast.ErrRefused, path)
+	}
+	return nil
+}
+

@@ -1,0 +1,407 @@
+package replicate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/holdfastdb/holdfast"
+)
+
+// Config says how a database is replicated: section replication of the configuration.
+// A duration of 0 is the default, a negative one is "off" where that exists.
+type Config = holdfast.ReplicationConfig
+
+// The modes of Config.
+const (
+	Async   = "ASYNC"
+	Durable = "DURABLE"
+)
+
+// Replication is one database that is being replicated. Its methods may be called by
+// several goroutines at once, and nothing after Close.
+type Replication struct {
+	path   string
+	config Config
+	log    *slog.Logger
+	target target
+	engine *engine
+	lock   *stateLock
+
+	kick  chan struct{} // somebody waits for the next round
+	close chan struct{} // closed by Close
+	done  chan struct{} // closed when the loop has ended
+	stop  context.CancelFunc
+
+	mu      sync.Mutex // guards the rest
+	next    *round     // the one that has not begun; nil while nobody waits for it
+	seen    seen
+	checked bool // the target may be written to
+}
+
+// round is one upload, and those who wait for it.
+type round struct {
+	done chan struct{}
+	err  error // once done is closed
+}
+
+// seen is what Stats tells.
+type seen struct {
+	asOf     time.Time // everything that was committed before is at the target
+	position string
+	errors   int64
+	last     string    // error since the last success
+	warned   time.Time // of a lag
+}
+
+// Open begins to replicate the database at path, which must exist, to a directory or a
+// URL (config.Target), and goes on until Close. Other programs may use the database; it is
+// switched to WAL mode if it isn't in it. The first round begins at once in the
+// background; Await waits for it. A target that can't be reached is tried again; one that has
+// another database's history (HistoryError), and a second replication of the same database, are
+// refused. log may be nil. Use it for a database that this process has not open by
+// package holdfast; there, replication.target does it.
+func Open(ctx context.Context, path string, config Config, log *slog.Logger) (*Replication, error) {
+	engine := holdfast.Engine() // configures SQLite before Litestream's driver uses it
+	if engine.Version == "" {
+		return nil, fmt.Errorf("%w: SQLite can't be started", holdfast.ErrRefused)
+	}
+	if _, err := os.Stat(path); err != nil {
+		return nil, err
+	}
+	return open(ctx, path, config, log)
+}
+
+func open(ctx context.Context, path string, config Config, log *slog.Logger) (*Replication, error) {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	t, err := parseTarget(config.Target)
+	if err == nil {
+		err = checkName(path)
+	}
+	if err == nil {
+		err = t.beside(path)
+	}
+	if err != nil {
+		return nil, err
+	}
+	config = withDefaults(config)
+	e, err := newEngine(path, t, config, quiet(log))
+	if err != nil {
+		return nil, err
+	}
+	lock, err := lockState(e.db.MetaPath(), path)
+	if err != nil {
+		return nil, err
+	}
+	r := &Replication{
+		path: path, config: config, log: log, target: t, engine: e, lock: lock,
+		kick: make(chan struct{}, 1), close: make(chan struct{}), done: make(chan struct{}),
+		seen: seen{asOf: time.Now()},
+	}
+	if err := r.begin(ctx); err != nil {
+		return nil, errors.Join(err, lock.release())
+	}
+	loop, stop := context.WithCancel(context.WithoutCancel(ctx))
+	r.stop = stop
+	go r.run(loop)
+	return r, nil
+}
+
+// reachIn is how long Open waits for a target. A program must be able to start
+// while it can't be reached.
+const reachIn = 10 * time.Second
+
+// begin finds out whether the target is this database's. That it can't be reached is
+// no reason to fail.
+func (r *Replication) begin(ctx context.Context) error {
+	limited, cancel := context.WithTimeout(ctx, reachIn)
+	defer cancel()
+	err := r.engine.start(limited)
+	switch {
+	case err == nil:
+		r.mu.Lock()
+		r.checked = true
+		r.mu.Unlock()
+		return nil
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case permanent(err):
+		return err
+	}
+	r.failed(err)
+	return nil
+}
+
+func withDefaults(c Config) Config {
+	set := func(d *time.Duration, value time.Duration) {
+		if *d == 0 {
+			*d = value
+		}
+	}
+	set(&c.Interval, time.Second)
+	set(&c.LagLimit, time.Minute)
+	set(&c.SnapshotInterval, 24*time.Hour)
+	set(&c.Retention, 72*time.Hour)
+	set(&c.ExactFor, 10*time.Minute)
+	if c.Mode == "" {
+		c.Mode = Async
+	}
+	return c
+}
+
+// Await returns when everything that was committed before the call is at the target, or
+// with an error that says it may not be. Uploads that fail are tried again until ctx
+// ends. Calls that overlap share uploads: while one runs, all who come wait for the next.
+func (r *Replication) Await(ctx context.Context) error {
+	var last error
+	for {
+		round, err := r.join()
+		if err != nil {
+			return errors.Join(err, last)
+		}
+		select {
+		case <-round.done:
+			if round.err == nil {
+				return nil
+			}
+			last = r.told(round.err)
+			if permanent(round.err) {
+				return last
+			}
+		case <-ctx.Done():
+			return errors.Join(context.Cause(ctx), last)
+		}
+	}
+}
+
+// told is an error as the caller gets it.
+func (r *Replication) told(err error) error {
+	return fmt.Errorf("%s: %w", r.target.name, err)
+}
+
+// join waits for the next round that begins: one that is running may have read the log
+// before the caller's commit.
+func (r *Replication) join() (*round, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	select {
+	case <-r.close:
+		return nil, holdfast.ErrClosed
+	default:
+	}
+	if r.next == nil {
+		r.next = &round{done: make(chan struct{})}
+	}
+	select {
+	case r.kick <- struct{}{}:
+	default:
+	}
+	return r.next, nil
+}
+
+// run ships: one round after the other, when somebody waits or the interval is over.
+func (r *Replication) run(ctx context.Context) {
+	defer close(r.done)
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for failures := 0; ; {
+		select {
+		case <-r.close:
+			return
+		case <-timer.C:
+		case <-r.kick:
+		}
+		err := r.ship(ctx)
+		if err == nil {
+			failures = 0
+			timer.Reset(r.config.Interval)
+			continue
+		}
+		failures++
+		timer.Reset(max(r.config.Interval, pause(failures, longPause)))
+		if !r.rest(pause(failures, shortPause)) {
+			return
+		}
+	}
+}
+
+// After a failure nobody is tried for again at once: longer each time, up to this for one
+// who waits, and to the long one for nobody.
+const (
+	firstPause = 50 * time.Millisecond
+	shortPause = time.Second
+	longPause  = 30 * time.Second
+)
+
+func pause(failures int, most time.Duration) time.Duration {
+	return min(firstPause<<min(failures-1, 16), most)
+}
+
+// rest waits; false if it was ended by Close.
+func (r *Replication) rest(d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-r.close:
+		return false
+	}
+}
+
+// ship is one round.
+func (r *Replication) ship(ctx context.Context) error {
+	r.mu.Lock()
+	now := r.next
+	r.next = nil
+	r.mu.Unlock()
+	begun := time.Now()
+	err := r.engine.ship(ctx)
+	if err == nil {
+		r.shipped(begun)
+	} else {
+		r.failed(err)
+	}
+	if now != nil {
+		now.err = err
+		close(now.done)
+	}
+	return err
+}
+
+func (r *Replication) shipped(begun time.Time) {
+	position := r.engine.position()
+	r.mu.Lock()
+	recovered := r.seen.last != ""
+	r.seen.asOf, r.seen.position, r.seen.last, r.seen.warned = begun, position, "", time.Time{}
+	r.checked = true
+	r.mu.Unlock()
+	if recovered {
+		r.log.Info("holdfast: replication goes on", "path", r.path, "target", r.target.name, "position", position)
+	}
+}
+
+// warnAgain is how often a failure that goes on is told.
+const warnAgain = time.Minute
+
+func (r *Replication) failed(err error) {
+	now := time.Now()
+	r.mu.Lock()
+	r.seen.errors++
+	r.seen.last = err.Error()
+	tell := now.Sub(r.seen.warned) >= warnAgain
+	if tell {
+		r.seen.warned = now
+	}
+	since := r.seen.asOf
+	r.mu.Unlock()
+	if !tell {
+		return
+	}
+	r.log.Warn("holdfast: the database is not being replicated", "path", r.path, "target", r.target.name,
+		"since", since.UTC().Format(time.RFC3339), "pending_bytes", r.engine.pending(), "error", err,
+		"next", "until the target is back, what is committed is kept beside the database: see that the disk has room for it")
+}
+
+// Stats waits for nobody.
+func (r *Replication) Stats() holdfast.ReplicationStats {
+	uploads, last, _ := r.engine.client.numbers()
+	r.mu.Lock()
+	seen, checked := r.seen, r.checked
+	r.mu.Unlock()
+	s := holdfast.ReplicationStats{
+		Target: r.target.name, Mode: r.config.Mode, Position: seen.position,
+		Uploads: uploads, Errors: seen.errors, LastUpload: last.UTC(), LastError: seen.last,
+	}
+	if last.IsZero() {
+		s.LastUpload = time.Time{}
+	}
+	if !checked || seen.position == "" || !r.engine.written().Before(seen.asOf.Add(-clockStep)) {
+		s.LagSeconds = time.Since(seen.asOf).Seconds()
+		s.PendingBytes = r.engine.pending()
+	}
+	return s
+}
+
+// clockStep is how far the time that a file was written may be behind the clock: the
+// kernel has it of the last tick.
+const clockStep = 20 * time.Millisecond
+
+// Checkpoint copies the log into the database, by PASSIVE only; the other modes are
+// holdfast.ErrRefused.
+func (r *Replication) Checkpoint(ctx context.Context, mode holdfast.CheckpointMode) (holdfast.CheckpointResult, error) {
+	begun := time.Now()
+	out := holdfast.CheckpointResult{Mode: mode, BytesBefore: r.engine.logBytes(0)}
+	r.mu.Lock()
+	checked := r.checked
+	r.mu.Unlock()
+	if !checked {
+		return out, fmt.Errorf("%w: the replication has not begun, as %s was not reached yet", holdfast.ErrBusy, r.target.name)
+	}
+	frames, err := r.engine.checkpoint(ctx, mode)
+	out.LogFrames, out.CopiedFrames = frames, frames
+	out.BytesAfter = r.engine.logBytes(0)
+	out.DurationSeconds = time.Since(begun).Seconds()
+	return out, err
+}
+
+// Close ships what is left, trying again until ctx ends, and stops. The error says
+// whether something may not be at the target; what was committed is in the database in any
+// case, and the next Open ships it.
+func (r *Replication) Close(ctx context.Context) error {
+	r.mu.Lock()
+	close(r.close)
+	last := r.next
+	r.next = nil
+	r.mu.Unlock()
+	// A round that is running may stand still; ctx bounds that too.
+	release := context.AfterFunc(ctx, r.stop)
+	defer release()
+	<-r.done
+	if last != nil {
+		last.err = holdfast.ErrClosed
+		close(last.done)
+	}
+	err := r.finish(ctx)
+	r.stop()
+	// The store ships once more, which is nothing by now, and is not to wait for a target
+	// that isn't there.
+	ending := ctx
+	if err != nil {
+		var cancel context.CancelFunc
+		ending, cancel = context.WithCancel(ctx)
+		cancel()
+	}
+	e := r.engine.close(ending)
+	if err == nil {
+		err = e
+	}
+	err = errors.Join(err, r.lock.release())
+	if err != nil {
+		return r.told(err)
+	}
+	return nil
+}
+
+// finish ships what is left.
+func (r *Replication) finish(ctx context.Context) error {
+	for failures := 1; ; failures++ {
+		err := r.ship(ctx)
+		if err == nil || permanent(err) {
+			return err
+		}
+		timer := time.NewTimer(pause(failures, shortPause))
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return errors.Join(context.Cause(ctx), err)
+		}
+	}
+}
