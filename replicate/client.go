@@ -19,8 +19,8 @@ var errStalled = errors.New("nothing has moved for a while")
 // client waits for a day.
 const stallAfter = 30 * time.Second
 
-// errForeign: another one writes to the target.
-var errForeign = errors.New("somebody else writes to this target: two replications of one target destroy each other; end the other one, then name a new target for this one")
+// ErrForeign: somebody else writes to the target.
+var ErrForeign = errors.New("somebody else writes to this target: two replications of one target destroy each other; end the other one, then name a new target for this one")
 
 // client is Litestream's, with what that lacks: requests end when they stand still,
 // are counted, and what is at the target is compared with what was put there.
@@ -94,7 +94,7 @@ func (c *client) compare(at []*ltx.FileInfo) {
 	for _, info := range at {
 		size, ours := c.sizes[info.MaxTXID]
 		if info.MaxTXID > c.newest || ours && size != info.Size {
-			c.foreign = fmt.Errorf("%w (transaction %s)", errForeign, info.MaxTXID)
+			c.foreign = fmt.Errorf("%w (transaction %s)", ErrForeign, info.MaxTXID)
 		}
 	}
 }

@@ -104,7 +104,7 @@ func (e *engine) ship(ctx context.Context) error {
 		return err
 	}
 	if at := e.db.Replica.Pos(); at.TXID != local.TXID {
-		return fmt.Errorf("%w (it has transaction %s, and %s is here)", errForeign, at.TXID, local.TXID)
+		return fmt.Errorf("%w (it has transaction %s, and %s is here)", ErrForeign, at.TXID, local.TXID)
 	}
 	if _, _, foreign := e.client.numbers(); foreign != nil {
 		return foreign
@@ -200,7 +200,7 @@ func (e *engine) close(ctx context.Context) error {
 
 // permanent tells whether trying again is of no use.
 func permanent(err error) bool {
-	return errors.Is(err, holdfast.ErrRefused) || errors.Is(err, errForeign)
+	return errors.Is(err, holdfast.ErrRefused) || errors.Is(err, ErrForeign)
 }
 
 // checkName refuses names that Litestream's own address of a database can't have: it
@@ -211,4 +211,3 @@ func checkName(path string) error {
 	}
 	return nil
 }
-

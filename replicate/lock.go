@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 
 	"github.com/gofrs/flock"
@@ -14,24 +15,44 @@ import (
 
 // stateLock keeps a second replication of the same database away, in this process or
 // another: two of them would remove each other's files.
-type stateLock struct{ file *flock.Flock }
+type stateLock struct {
+	file *flock.Flock
+	made string // the directory, if it was not there before
+}
 
 func lockState(dir, path string) (*stateLock, error) {
-	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+	l := &stateLock{made: dir}
+	if err := os.Mkdir(dir, 0o700); errors.Is(err, fs.ErrExist) {
+		l.made = ""
+	} else if err != nil {
 		return nil, err
 	}
-	f := flock.New(filepath.Join(dir, "holdfast.lock"), flock.SetPermissions(0o600))
-	free, err := f.TryLock()
+	l.file = flock.New(filepath.Join(dir, "holdfast.lock"), flock.SetPermissions(0o600))
+	free, err := l.file.TryLock()
 	if err != nil {
 		return nil, err
 	}
 	if !free {
 		return nil, fmt.Errorf("%w: %s is being replicated already, by another process or by this one; end that replication first", holdfast.ErrBusy, path)
 	}
-	return &stateLock{f}, nil
+	return l, nil
 }
 
 func (l *stateLock) release() error { return l.file.Close() }
+
+// undo releases it after a replication that did not begin. A directory that was not there
+// goes again: it tells everybody to leave the log alone.
+func (l *stateLock) undo() error {
+	if l.made != "" && runtime.GOOS != "windows" { // where an open file can't be removed
+		_ = os.Remove(l.file.Path())
+	}
+	err := l.release()
+	if l.made != "" {
+		_ = os.Remove(l.file.Path())
+		_ = os.Remove(l.made)
+	}
+	return err
+}
 
 // beside refuses a target that Litestream would mix up with what it keeps beside the database.
 func (t target) beside(path string) error {

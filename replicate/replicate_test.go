@@ -3,7 +3,6 @@ package replicate
 import (
 	"context"
 	"database/sql"
-	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -43,7 +42,7 @@ func check(t testing.TB, db *sql.DB) {
 	}
 }
 
-func exec(t testing.TB, db *holdfast.DB, text string, args ...any) {
+func write(t testing.TB, db *holdfast.DB, text string, args ...any) {
 	t.Helper()
 	_, err := db.ExecContext(context.Background(), text, args...)
 	must(t, err)
@@ -124,11 +123,11 @@ func TestReplicatesAndRestores(t *testing.T) {
 		db, err := holdfast.Open(t.Context(), path, to(target))
 		must(t, err)
 		if round == 0 {
-			exec(t, db, "CREATE TABLE t(n INTEGER PRIMARY KEY, pad)")
-			exec(t, db, "WITH RECURSIVE r(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM r WHERE i<500) INSERT INTO t SELECT -i, randomblob(2000) FROM r")
+			write(t, db, "CREATE TABLE t(n INTEGER PRIMARY KEY, pad)")
+			write(t, db, "WITH RECURSIVE r(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM r WHERE i<500) INSERT INTO t SELECT -i, randomblob(2000) FROM r")
 		}
 		for n := range int64(10) {
-			exec(t, db, "INSERT INTO t(n) VALUES (?)", round*10+n)
+			write(t, db, "INSERT INTO t(n) VALUES (?)", round*10+n)
 		}
 		check(t, db.DB)
 		must(t, db.Close())
@@ -169,7 +168,7 @@ func TestBesideAnotherProgram(t *testing.T) {
 	dir := t.TempDir()
 	path, target := filepath.Join(dir, "app.db"), filepath.Join(dir, "replica")
 	db := openDB(t, path)
-	exec(t, db, "CREATE TABLE t(n INTEGER PRIMARY KEY)")
+	write(t, db, "CREATE TABLE t(n INTEGER PRIMARY KEY)")
 	log, said := logged(t)
 	r, err := Open(t.Context(), path, Config{Target: "file://" + filepath.ToSlash(target)}, log)
 	must(t, err)
@@ -177,7 +176,7 @@ func TestBesideAnotherProgram(t *testing.T) {
 		t.Errorf("a second one: %v", err)
 	}
 	for n := range int64(100) {
-		exec(t, db, "INSERT INTO t VALUES (?)", n)
+		write(t, db, "INSERT INTO t VALUES (?)", n)
 		if n%10 == 0 {
 			await(t, r)
 			s := r.Stats()
@@ -194,5 +193,3 @@ func TestBesideAnotherProgram(t *testing.T) {
 		t.Error(text)
 	}
 }
-
-func child(string) { fmt.Println("no child") }

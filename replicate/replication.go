@@ -33,6 +33,7 @@ type Replication struct {
 	lock   *stateLock
 
 	kick  chan struct{} // somebody waits for the next round
+	ended chan struct{} // closed when fatal is set
 	close chan struct{} // closed by Close
 	done  chan struct{} // closed when the loop has ended
 	stop  context.CancelFunc
@@ -40,7 +41,8 @@ type Replication struct {
 	mu      sync.Mutex // guards the rest
 	next    *round     // the one that has not begun; nil while nobody waits for it
 	seen    seen
-	checked bool // the target may be written to
+	checked bool  // the target may be written to
+	fatal   error // why it can't go on
 }
 
 // round is one upload, and those who wait for it.
@@ -101,11 +103,14 @@ func open(ctx context.Context, path string, config Config, log *slog.Logger) (*R
 	}
 	r := &Replication{
 		path: path, config: config, log: log, target: t, engine: e, lock: lock,
-		kick: make(chan struct{}, 1), close: make(chan struct{}), done: make(chan struct{}),
+		kick: make(chan struct{}, 1), ended: make(chan struct{}), close: make(chan struct{}), done: make(chan struct{}),
 		seen: seen{asOf: time.Now()},
 	}
 	if err := r.begin(ctx); err != nil {
-		return nil, errors.Join(err, lock.release())
+		if e := lock.undo(); e != nil {
+			err = errors.Join(err, e)
+		}
+		return nil, err
 	}
 	loop, stop := context.WithCancel(context.WithoutCancel(ctx))
 	r.stop = stop
@@ -170,8 +175,7 @@ func (r *Replication) Await(ctx context.Context) error {
 			if round.err == nil {
 				return nil
 			}
-			last = r.told(round.err)
-			if permanent(round.err) {
+			if last = r.told(round.err); permanent(round.err) {
 				return last
 			}
 		case <-ctx.Done():
@@ -194,6 +198,9 @@ func (r *Replication) join() (*round, error) {
 	case <-r.close:
 		return nil, holdfast.ErrClosed
 	default:
+	}
+	if r.fatal != nil {
+		return nil, r.told(r.fatal)
 	}
 	if r.next == nil {
 		r.next = &round{done: make(chan struct{})}
@@ -222,6 +229,9 @@ func (r *Replication) run(ctx context.Context) {
 			failures = 0
 			timer.Reset(r.config.Interval)
 			continue
+		}
+		if permanent(err) {
+			return
 		}
 		failures++
 		timer.Reset(max(r.config.Interval, pause(failures, longPause)))
@@ -263,9 +273,12 @@ func (r *Replication) ship(ctx context.Context) error {
 	r.mu.Unlock()
 	begun := time.Now()
 	err := r.engine.ship(ctx)
-	if err == nil {
+	switch {
+	case err == nil:
 		r.shipped(begun)
-	} else {
+	case permanent(err):
+		r.end(err)
+	default:
 		r.failed(err)
 	}
 	if now != nil {
@@ -286,6 +299,25 @@ func (r *Replication) shipped(begun time.Time) {
 		r.log.Info("holdfast: replication goes on", "path", r.path, "target", r.target.name, "position", position)
 	}
 }
+
+// end notes why nothing is shipped from now on.
+func (r *Replication) end(err error) {
+	r.mu.Lock()
+	r.seen.errors++
+	r.seen.last = err.Error()
+	first := r.fatal == nil
+	if first {
+		r.fatal = err
+		close(r.ended)
+	}
+	r.mu.Unlock()
+	if first {
+		r.log.Error("holdfast: the replication has ended", "path", r.path, "target", r.target.name, "error", err)
+	}
+}
+
+// Ended is closed when the replication can't go on; Await says why.
+func (r *Replication) Ended() <-chan struct{} { return r.ended }
 
 // warnAgain is how often a failure that goes on is told.
 const warnAgain = time.Minute
@@ -391,6 +423,12 @@ func (r *Replication) Close(ctx context.Context) error {
 
 // finish ships what is left.
 func (r *Replication) finish(ctx context.Context) error {
+	r.mu.Lock()
+	fatal := r.fatal
+	r.mu.Unlock()
+	if fatal != nil {
+		return fatal
+	}
 	for failures := 1; ; failures++ {
 		err := r.ship(ctx)
 		if err == nil || permanent(err) {

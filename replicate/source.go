@@ -2,6 +2,7 @@ package replicate
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -62,6 +63,15 @@ func List(ctx context.Context, target string, withTimes bool) (Timeline, error) 
 	}
 	out.Earliest, out.Latest = out.Points[0], out.Points[len(out.Points)-1]
 	return out, nil
+}
+
+// IsReplica tells whether there is a replica at target, rather than backups, or nothing.
+func IsReplica(ctx context.Context, target string) (bool, error) {
+	_, err := openTimeline(ctx, target)
+	if errors.Is(err, ErrNoSuchTime) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // Replica is a state of a replica, as a [backup.Source] for [backup.Restore].

@@ -18,13 +18,15 @@ type restoreRequest struct {
 	identity        string // file
 	withoutManifest bool
 	dryRun          bool
+	at              string
+	list            bool
 }
 
 func (a *app) restoreCommand() *cobra.Command {
 	var r restoreRequest
 	cmd := &cobra.Command{
-		Use:   "restore SOURCE DATABASE",
-		Short: "Put a backup in the place of a database, safely",
+		Use:   "restore SOURCE DATABASE | restore --list REPLICA",
+		Short: "Put a backup or a replica in the place of a database, safely",
 		Long: `Put a backup in the place of a database, or where none is.
 
 SOURCE is a plain copy or an archive, or a directory: then it is the newest verified backup
@@ -42,18 +44,39 @@ finishes or undoes it, and says so. Never copy a backup over a database yourself
 the -wal of the old one beside it, it is a mixture, and no check finds that.
 
 A file without a manifest is refused, as nothing tells whether it is whole.
---without-manifest accepts it, if integrity_check does.`,
+--without-manifest accepts it, if integrity_check does.
+
+A SOURCE that holdfast replicate has written (a directory, or s3://BUCKET/PREFIX) is
+restored to its last state, or by --at to an earlier one: a time (RFC 3339, to the
+millisecond), or a transaction that --list shows. Of what was acknowledged by that time,
+by a program whose writes wait for their upload (replication.mode DURABLE), nothing is missing,
+and of what was begun later nothing is there. What was merged since is restored
+as it was before the merged step.`,
 		Example: `  holdfast restore /backups app.db
   holdfast restore /backups/app-20261127T172548.123Z.db app.db --dry-run
   holdfast restore 's3://backups/app?region=eu-central-1' app.db
-  holdfast restore app.db.tar.zst.age app.db --identity key.txt --json`,
-		Args: cobra.ExactArgs(2),
-		RunE: func(cmd *cobra.Command, args []string) error { return a.restore(cmd.Context(), args[0], args[1], r) },
+  holdfast restore app.db.tar.zst.age app.db --identity key.txt --json
+  holdfast restore /mnt/nas/app app.db --at 2026-11-27T17:25:00Z
+  holdfast restore --list s3://backups/app`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if r.list {
+				return cobra.ExactArgs(1)(cmd, args)
+			}
+			return cobra.ExactArgs(2)(cmd, args)
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if r.list {
+				return a.listReplica(cmd.Context(), args[0])
+			}
+			return a.restore(cmd.Context(), args[0], args[1], r)
+		},
 	}
 	f := cmd.Flags()
 	f.StringVar(&r.identity, "identity", "", "read an encrypted archive with the age keys in this `file`")
 	f.BoolVar(&r.withoutManifest, "without-manifest", false, "accept a plain file that has no manifest")
 	f.BoolVar(&r.dryRun, "dry-run", false, "say what would be done, and do nothing")
+	f.StringVar(&r.at, "at", "", "restore a replica to this `time or transaction`")
+	f.BoolVar(&r.list, "list", false, "list to which states a replica can be restored")
 	return cmd
 }
 
@@ -63,6 +86,10 @@ func (a *app) restore(ctx context.Context, source, path string, r restoreRequest
 	formats, err := readingFormats(r.identity)
 	if err != nil {
 		return err
+	}
+	replica, err := a.replica(ctx, source, r.at)
+	if err != nil || replica != nil {
+		return a.restoreReplica(ctx, replica, path, r, err)
 	}
 	src, end, err := openSource(ctx, source, path, formats)
 	if err != nil {
@@ -76,10 +103,7 @@ func (a *app) restore(ctx context.Context, source, path string, r restoreRequest
 	})
 	done()
 	if err != nil {
-		for _, line := range report.Leftover {
-			fmt.Fprintln(a.errs, "holdfast:", output.Visible(line))
-		}
-		return restoreFailed(err)
+		return a.restoreEnded(report, err)
 	}
 	if a.format != output.Table {
 		var rows [][]any
@@ -89,6 +113,14 @@ func (a *app) restore(ctx context.Context, source, path string, r restoreRequest
 		return a.printer().Document(report, output.Grid(rows, "what"))
 	}
 	return a.printLines(restoreLines(report))
+}
+
+// restoreEnded says what a restore that has failed left, and gives its error the exit code.
+func (a *app) restoreEnded(report backup.RestoreReport, err error) error {
+	for _, line := range report.Leftover {
+		fmt.Fprintln(a.errs, "holdfast:", output.Visible(line))
+	}
+	return restoreFailed(err)
 }
 
 func restoreFailed(err error) error {
