@@ -36,6 +36,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/holdfastdb/holdfast/internal/config"
 	"github.com/holdfastdb/holdfast/internal/locks"
@@ -168,6 +169,9 @@ type ReplicatedDatabase struct {
 	// keep for the next read. Called before a checkpoint it makes the moment in
 	// which the log can be begun anew. It takes microseconds.
 	Cool func()
+	// Pause has writes, and for at most that long reads, of this process wait until resume is called: the
+	// moment that a checkpoint finds no other way under load. One at a time.
+	Pause func(ctx context.Context, readers time.Duration) (resume func())
 }
 
 // Replication is one database that is being copied. Its methods are called by
@@ -227,7 +231,7 @@ func (d *database) startReplication(ctx context.Context) error {
 	if err := d.takeReplication(ctx); err != nil {
 		return err
 	}
-	running, err := (*r).Replicate(ctx, ReplicatedDatabase{Path: d.path, Config: c, Database: d.cfg.Database, Logger: d.log, Cool: d.pool.Cool})
+	running, err := (*r).Replicate(ctx, ReplicatedDatabase{Path: d.path, Config: c, Database: d.cfg.Database, Logger: d.log, Cool: d.pool.Cool, Pause: d.pause})
 	if err != nil {
 		return notReplicated("open", ErrCannotOpen, "the replication of "+d.path+" can't begin", "look at replication.target and at the credentials in the environment", err)
 	}

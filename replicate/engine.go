@@ -14,6 +14,8 @@ import (
 	"github.com/benbjohnson/litestream"
 	"github.com/holdfastdb/holdfast"
 	"github.com/superfly/ltx"
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
 )
 
 // The library that ships has no stable interface. It is met in this file, adopt.go,
@@ -29,12 +31,25 @@ type engine struct {
 	client  *client
 	db      *litestream.DB
 	store   *litestream.Store
+	own     connections
 	ready   bool // the target was found to be this database's, or free
 	running bool // the store is open
 }
 
-// sqliteBytes is how much log there is before it is copied and begun anew.
-const sqliteBytes = 4 << 20
+// connections are those of this process. What is nil can't be done.
+type connections struct {
+	cool  func()
+	pause func(ctx context.Context, readers time.Duration) (resume func())
+}
+
+// The log is copied into the database at a length, and SQLite begins it anew then if nobody reads in
+// it. Of one that has missed its moments the readers are held back: most read for
+// less than that.
+const (
+	longLog  = 4 << 20
+	tooLong  = 3 * longLog
+	holdsFor = 100 * time.Millisecond
+)
 
 func newEngine(path string, t target, config Config, log *slog.Logger) (*engine, error) {
 	e := &engine{path: path, config: config, log: log, target: t}
@@ -44,6 +59,7 @@ func newEngine(path string, t target, config Config, log *slog.Logger) (*engine,
 	// A TRUNCATE checkpoint stops all writers until the whole database has been copied.
 	// What a PASSIVE one can't begin anew, because somebody reads in it, it couldn't either.
 	e.db.TruncatePageN = math.MaxInt32
+	e.db.MinCheckpointPageN = math.MaxInt32 // stage does that
 	e.db.CheckpointInterval = time.Minute
 	e.db.BusyTimeout = busyTimeout
 	replica := litestream.NewReplica(e.db)
@@ -94,23 +110,64 @@ func (e *engine) ship(ctx context.Context) error {
 	if err := e.start(ctx); err != nil {
 		return err
 	}
-	if err := e.db.SyncAndWait(ctx); err != nil {
+	if err := e.db.Sync(ctx); err != nil {
+		return err
+	}
+	want, err := e.db.Pos()
+	if err != nil {
+		return err
+	}
+	if err := e.db.Replica.Sync(ctx); err != nil {
 		return err
 	}
 	// Litestream takes its place at the target from what it finds there. If that is
 	// ahead, it ships nothing, and says that all is well.
-	local, err := e.db.Pos()
+	at := e.db.Replica.Pos()
+	local, err := e.db.Pos() // ahead, if more was staged meanwhile
 	if err != nil {
 		return err
 	}
-	if at := e.db.Replica.Pos(); at.TXID != local.TXID {
+	if at.TXID < want.TXID || at.TXID > local.TXID {
 		return fmt.Errorf("%w (it has transaction %s, and %s is here)", ErrForeign, at.TXID, local.TXID)
 	}
 	if _, _, foreign := e.client.numbers(); foreign != nil {
 		return foreign
 	}
-	e.client.owns(local.TXID)
+	e.client.owns(at.TXID)
 	return e.tidy(ctx)
+}
+
+// stage copies what is committed from the log to files beside the database, and has
+// the log begun anew when it is long. It needs no target.
+func (e *engine) stage(ctx context.Context) error {
+	if err := e.db.Sync(ctx); err != nil {
+		return err
+	}
+	size := e.staged()
+	if size < longLog {
+		return nil
+	}
+	if e.own.pause != nil {
+		var readers time.Duration
+		if size >= tooLong {
+			readers = holdsFor
+		}
+		defer e.own.pause(ctx, readers)()
+		e.own.cool()
+	}
+	err := e.db.Checkpoint(ctx, litestream.CheckpointModePassive)
+	if isBusy(err) { // somebody's transaction has the database: at the next tick
+		return nil
+	}
+	return err
+}
+
+// staged is how much of the log was read.
+func (e *engine) staged() int64 { return e.db.SyncDiagnostic().LastSyncedWALOffset }
+
+func isBusy(err error) bool {
+	var e *sqlite.Error
+	return errors.As(err, &e) && e.Code()&0xff == sqlite3.SQLITE_BUSY
 }
 
 // tidy begins the work beside, once: merging of transactions, snapshots, removal of
@@ -118,9 +175,6 @@ func (e *engine) ship(ctx context.Context) error {
 func (e *engine) tidy(ctx context.Context) error {
 	if e.running {
 		return nil
-	}
-	if size := e.db.PageSize(); size > 0 {
-		e.db.MinCheckpointPageN = sqliteBytes / size
 	}
 	if err := e.note(); err != nil {
 		return err
@@ -142,8 +196,7 @@ func (e *engine) checkpoint(ctx context.Context, mode holdfast.CheckpointMode) (
 	if page == 0 {
 		return 0, nil
 	}
-	at := e.db.SyncDiagnostic().LastSyncedWALOffset
-	return int(max(at-litestream.WALHeaderSize, 0) / (page + litestream.WALFrameHeaderSize)), nil
+	return int(max(e.staged()-litestream.WALHeaderSize, 0) / (page + litestream.WALFrameHeaderSize)), nil
 }
 
 // position is the last transaction at the target.
@@ -170,7 +223,7 @@ func (e *engine) pending() int64 {
 			}
 		}
 	}
-	return bytes + e.logBytes(e.db.SyncDiagnostic().LastSyncedWALOffset)
+	return bytes + e.logBytes(e.staged())
 }
 
 func (e *engine) logBytes(from int64) int64 {

@@ -12,5 +12,5 @@ func init() { holdfast.RegisterReplicator(replicator{}) }
 type replicator struct{}
 
 func (replicator) Replicate(ctx context.Context, of holdfast.ReplicatedDatabase) (holdfast.Replication, error) {
-	return open(ctx, of.Path, of.Config, of.Logger)
+	return open(ctx, of.Path, of.Config, of.Logger, connections{of.Cool, of.Pause}, stallAfter)
 }

@@ -35,7 +35,7 @@ type Replication struct {
 	kick  chan struct{} // somebody waits for the next round
 	ended chan struct{} // closed when fatal is set
 	close chan struct{} // closed by Close
-	done  chan struct{} // closed when the loop has ended
+	loops sync.WaitGroup
 	stop  context.CancelFunc
 
 	mu      sync.Mutex // guards the rest
@@ -75,10 +75,10 @@ func Open(ctx context.Context, path string, config Config, log *slog.Logger) (*R
 	if _, err := os.Stat(path); err != nil {
 		return nil, err
 	}
-	return open(ctx, path, config, log)
+	return open(ctx, path, config, log, connections{}, stallAfter)
 }
 
-func open(ctx context.Context, path string, config Config, log *slog.Logger) (*Replication, error) {
+func open(ctx context.Context, path string, config Config, log *slog.Logger, own connections, stall time.Duration) (*Replication, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
@@ -97,13 +97,14 @@ func open(ctx context.Context, path string, config Config, log *slog.Logger) (*R
 	if err != nil {
 		return nil, err
 	}
+	e.client.stall, e.own = stall, own
 	lock, err := lockState(e.db.MetaPath(), path)
 	if err != nil {
 		return nil, err
 	}
 	r := &Replication{
 		path: path, config: config, log: log, target: t, engine: e, lock: lock,
-		kick: make(chan struct{}, 1), ended: make(chan struct{}), close: make(chan struct{}), done: make(chan struct{}),
+		kick: make(chan struct{}, 1), ended: make(chan struct{}), close: make(chan struct{}),
 		seen: seen{asOf: time.Now()},
 	}
 	if err := r.begin(ctx); err != nil {
@@ -114,7 +115,8 @@ func open(ctx context.Context, path string, config Config, log *slog.Logger) (*R
 	}
 	loop, stop := context.WithCancel(context.WithoutCancel(ctx))
 	r.stop = stop
-	go r.run(loop)
+	r.loops.Go(func() { r.run(loop) })
+	r.loops.Go(func() { r.stage(loop) })
 	return r, nil
 }
 
@@ -214,7 +216,6 @@ func (r *Replication) join() (*round, error) {
 
 // run ships: one round after the other, when somebody waits or the interval is over.
 func (r *Replication) run(ctx context.Context) {
-	defer close(r.done)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for failures := 0; ; {
@@ -237,6 +238,30 @@ func (r *Replication) run(ctx context.Context) {
 		timer.Reset(max(r.config.Interval, pause(failures, longPause)))
 		if !r.rest(pause(failures, shortPause)) {
 			return
+		}
+	}
+}
+
+// stage keeps the log short while rounds take long, or fail.
+func (r *Replication) stage(ctx context.Context) {
+	ticker := time.NewTicker(r.config.Interval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-r.close:
+			return
+		case <-r.ended:
+			return
+		case <-ticker.C:
+		}
+		r.mu.Lock()
+		begun := r.checked && r.seen.position != "" // the first round does it otherwise
+		r.mu.Unlock()
+		if !begun {
+			continue
+		}
+		if err := r.engine.stage(ctx); err != nil && ctx.Err() == nil {
+			r.failed(err)
 		}
 	}
 }
@@ -395,7 +420,7 @@ func (r *Replication) Close(ctx context.Context) error {
 	// A round that is running may stand still; ctx bounds that too.
 	release := context.AfterFunc(ctx, r.stop)
 	defer release()
-	<-r.done
+	r.loops.Wait()
 	if last != nil {
 		last.err = holdfast.ErrClosed
 		close(last.done)
