@@ -443,6 +443,9 @@ func (r *Replication) Close(ctx context.Context) error {
 	if err != nil {
 		return r.told(err)
 	}
+	r.mu.Lock()
+	r.seen.asOf = time.Now().Add(clockStep) // nobody of ours writes any more
+	r.mu.Unlock()
 	return nil
 }
 

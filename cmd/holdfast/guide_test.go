@@ -17,10 +17,34 @@ import (
 // a shell, in an empty directory.
 func TestGuide(t *testing.T) {
 	t.Parallel()
+	runGuide(t, "backup.md", 15, map[string]string{
+		`holdfast query empty-machine`: "sugar",
+		`holdfast query shop.db`:       "2",
+		`holdfast query drill`:         "2",
+		`holdfast query elsewhere`:     "2",
+		`holdfast verify`:              "^ok: s3://",
+		`holdfast backup --check`:      "ok",
+	})
+}
+
+// TestGuideToReplication likewise.
+func TestGuideToReplication(t *testing.T) {
+	t.Parallel()
+	runGuide(t, "replication.md", 25, map[string]string{
+		`tail -n 1`:                    "transaction 000000000000000",
+		`holdfast query look.db`:       "2",
+		`holdfast query empty-machine`: "tea,sugar,rice",
+		`holdfast replicate empty-machine/shop.db replica ||`: "refused",
+	})
+}
+
+// runGuide looks for what some of the commands must print.
+func runGuide(t *testing.T, name string, least int, wants map[string]string) {
+	t.Helper()
 	if runtime.GOOS == "windows" {
 		t.Skip("there is no sh")
 	}
-	text, err := os.ReadFile("../../docs/guide/backup.md")
+	text, err := os.ReadFile("../../docs/guide/" + name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,21 +60,14 @@ func TestGuide(t *testing.T) {
 			commands++
 			line = strings.ReplaceAll(line, "https://s3.example.com", server)
 			script.WriteString("exec sh -ec '" + strings.ReplaceAll(line, "'", "''") + "'\n")
-			for command, want := range map[string]string{
-				`holdfast query empty-machine`: "sugar",
-				`holdfast query shop.db`:       "2",
-				`holdfast query drill`:         "2",
-				`holdfast query elsewhere`:     "2",
-				`holdfast verify`:              "^ok: s3://",
-				`holdfast backup --check`:      "ok",
-			} {
+			for command, want := range wants {
 				if strings.HasPrefix(line, command) {
 					script.WriteString("stdout '" + want + "'\n")
 				}
 			}
 		}
 	}
-	if commands < 15 {
+	if commands < least {
 		t.Fatalf("the guide has %d commands: this test looks at nothing", commands)
 	}
 	dir := t.TempDir()
