@@ -21,7 +21,6 @@ const fanIn = 128
 type states struct {
 	timeline *timeline
 	dir      string // for what is merged meanwhile; made when it is needed
-	size     int64  // of the database
 }
 
 // open prepares the state for reading. The files stay open from here on, so that none
