@@ -77,6 +77,29 @@ func (e *engine) adopt(ctx context.Context) error {
 	return err
 }
 
+// recover begins with a copy of everything when the state beside the database is lost
+// while it is replicated: what is at the target was put there by this process. Litestream's own way
+// would begin at transaction 1, below what the target has.
+func (e *engine) recover(ctx context.Context) error {
+	last, tail, err := e.lastAtTarget(ctx)
+	if err != nil {
+		return err
+	}
+	if !e.client.isOurs(tail) {
+		return &HistoryError{Target: e.target.name, Transaction: last.String()}
+	}
+	e.log.Warn("holdfast: the state of the replication beside the database is lost, so all of it is copied to the target again", "path", e.path, "target", e.target.name)
+	e.local.Lock()
+	defer e.local.Unlock()
+	if err := e.db.ResetLocalState(ctx); err != nil { // what Litestream remembers of it, too
+		return err
+	}
+	if err := e.rebase(ctx, tail); err != nil {
+		return err
+	}
+	return e.note()
+}
+
 // lastAtTarget is the last transaction at the target, 0 if there is nothing, and its
 // own file.
 func (e *engine) lastAtTarget(ctx context.Context) (last ltx.TXID, tail *ltx.FileInfo, err error) {

@@ -106,6 +106,13 @@ func (c *client) owns(newest ltx.TXID) {
 	c.newest = max(c.newest, newest, 1)
 }
 
+// isOurs tells whether a transaction is the last one that was put at the target from here.
+func (c *client) isOurs(info *ltx.FileInfo) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return info != nil && info.MaxTXID == c.newest && c.sizes[info.MaxTXID] == info.Size
+}
+
 // kept is how many transactions are remembered for comparison: those of the last
 // minute or so.
 const kept = 10_000

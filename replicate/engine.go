@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/benbjohnson/litestream"
@@ -24,16 +25,18 @@ import (
 // engine is Litestream for one database and one target. Its methods but close may be
 // called by several goroutines at once.
 type engine struct {
-	path    string
-	config  Config
-	log     *slog.Logger
-	target  target
-	client  *client
-	db      *litestream.DB
-	store   *litestream.Store
-	own     connections
-	ready   bool // the target was found to be this database's, or free
-	running bool // the store is open
+	path   string
+	config Config
+	log    *slog.Logger
+	target target
+	client *client
+	db     *litestream.DB
+	store  *litestream.Store
+	own    connections
+
+	local   sync.Mutex // held while the state beside the database is read, added to or replaced
+	ready   bool       // the target was found to be this database's, or free
+	running bool       // the store is open
 }
 
 // connections are those of this process. What is nil can't be done.
@@ -110,14 +113,14 @@ func (e *engine) ship(ctx context.Context) error {
 	if err := e.start(ctx); err != nil {
 		return err
 	}
-	if err := e.db.Sync(ctx); err != nil {
-		return err
+	want, err := e.sync(ctx)
+	if err == nil {
+		err = e.db.Replica.Sync(ctx)
 	}
-	want, err := e.db.Pos()
+	if lost(err) {
+		return errors.Join(e.recover(ctx), err)
+	}
 	if err != nil {
-		return err
-	}
-	if err := e.db.Replica.Sync(ctx); err != nil {
 		return err
 	}
 	// Litestream takes its place at the target from what it finds there. If that is
@@ -137,10 +140,29 @@ func (e *engine) ship(ctx context.Context) error {
 	return e.tidy(ctx)
 }
 
+// sync stages what is committed, and returns the last transaction of it.
+func (e *engine) sync(ctx context.Context) (ltx.Pos, error) {
+	e.local.Lock()
+	defer e.local.Unlock()
+	if err := e.db.Sync(ctx); err != nil {
+		return ltx.Pos{}, err
+	}
+	return e.db.Pos()
+}
+
+// lost tells whether files of the state beside the database are gone or damaged.
+func lost(err error) bool {
+	var e *litestream.LTXError
+	return errors.As(err, &e) && e.IsAutoRecoverable()
+}
+
 // stage copies what is committed from the log to files beside the database, and has
 // the log begun anew when it is long. It needs no target.
 func (e *engine) stage(ctx context.Context) error {
-	if err := e.db.Sync(ctx); err != nil {
+	if _, err := e.sync(ctx); err != nil {
+		if lost(err) {
+			return nil // the next round recovers it
+		}
 		return err
 	}
 	size := e.staged()

@@ -180,6 +180,21 @@ func TestSomebodyElseWritesToTheTarget(t *testing.T) {
 	must(t, all[1].Close(t.Context()))
 }
 
+// State that somebody removes while the database is replicated is made again.
+func TestStateIsLostMeanwhile(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	target := filepath.Join(dir, "replica")
+	db := openDB(t, filepath.Join(dir, "app.db"), to(target, func(c *holdfast.ReplicationConfig) { c.Mode = Durable }))
+	rows(t, 0, 9)(db)
+	for n := range int64(3) {
+		must(t, os.RemoveAll(filepath.Join(dir, ".app.db-litestream")))
+		rows(t, 10+10*n, 19+10*n)(db)
+	}
+	s, _ := restored(t, target, At{})
+	wantNumbers(t, s, 0, 39)
+}
+
 // content is every row of every table, but for Litestream's.
 func content(t testing.TB, db *sql.DB) string {
 	t.Helper()
