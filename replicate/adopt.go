@@ -43,6 +43,9 @@ const baselineNode = 0x686f6c6466617374 // "holdfast"
 
 // adopt decides whether the target may be gone on with, and how.
 func (e *engine) adopt(ctx context.Context) error {
+	if err := e.settle(); err != nil {
+		return err
+	}
 	last, tail, err := e.lastAtTarget(ctx)
 	if err != nil {
 		return err
@@ -91,10 +94,22 @@ func (e *engine) recover(ctx context.Context) error {
 	e.log.Warn("holdfast: the state of the replication beside the database is lost, so all of it is copied to the target again", "path", e.path, "target", e.target.name)
 	e.local.Lock()
 	defer e.local.Unlock()
-	if err := e.db.ResetLocalState(ctx); err != nil { // what Litestream remembers of it, too
+	if err := e.rebase(ctx, tail); err != nil {
 		return err
 	}
-	if err := e.rebase(ctx, tail); err != nil {
+	return e.forget()
+}
+
+// forget has Litestream read the state anew, which it remembers otherwise. It removes all files for that,
+// so they are out of its reach meanwhile.
+func (e *engine) forget() error {
+	if err := os.Rename(e.db.LTXDir(), e.nextState()); err != nil {
+		return err
+	}
+	if err := e.db.ResetLocalState(context.Background()); err != nil {
+		return err
+	}
+	if err := e.settle(); err != nil {
 		return err
 	}
 	return e.note()
@@ -175,21 +190,43 @@ func (e *engine) readAt(ctx context.Context, info *ltx.FileInfo, at int64, p []b
 }
 
 // rebase makes the target's last transaction the only one here, as one that no log can
-// continue. Its pages are those of the target: it may yet be merged with others.
+// continue. Its pages are those of the target: it may yet be merged with others. It is complete
+// before what it replaces is removed; settle finishes what a kill has left in between, or nothing here
+// would show whose history that is.
 func (e *engine) rebase(ctx context.Context, tail *ltx.FileInfo) error {
-	if err := os.RemoveAll(e.db.LTXDir()); err != nil {
-		return err
-	}
 	in, err := e.client.OpenLTXFile(ctx, 0, tail.MinTXID, tail.MaxTXID, 0, 0)
 	if err != nil {
 		return err
 	}
 	defer in.Close()
-	path := e.db.LTXPath(0, tail.MinTXID, tail.MaxTXID)
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+	making := e.nextState() + ".tmp"
+	dir := filepath.Join(making, filepath.Base(e.db.LTXLevelDir(0)))
+	if err := os.RemoveAll(making); err != nil {
 		return err
 	}
-	return replaceFile(path, func(f *os.File) error { return reencode(f, in) })
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	if err := replaceFile(filepath.Join(dir, ltx.FormatFilename(tail.MinTXID, tail.MaxTXID)), func(f *os.File) error { return reencode(f, in) }); err != nil {
+		return err
+	}
+	if err := os.Rename(making, e.nextState()); err != nil {
+		return err
+	}
+	return e.settle()
+}
+
+func (e *engine) nextState() string { return e.db.LTXDir() + "-next" }
+
+// settle puts the state that was made in the place of the one before.
+func (e *engine) settle() error {
+	if _, err := os.Stat(e.nextState()); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err := os.RemoveAll(e.db.LTXDir()); err != nil {
+		return err
+	}
+	return os.Rename(e.nextState(), e.db.LTXDir())
 }
 
 // reencode copies a transaction and says of the copy that it ends where no log begins.

@@ -62,7 +62,7 @@ func newEngine(path string, t target, config Config, log *slog.Logger) (*engine,
 	// A TRUNCATE checkpoint stops all writers until the whole database has been copied.
 	// What a PASSIVE one can't begin anew, because somebody reads in it, it couldn't either.
 	e.db.TruncatePageN = math.MaxInt32
-	e.db.MinCheckpointPageN = math.MaxInt32 // stage does that
+	e.db.MinCheckpointPageN = math.MaxInt32 // shorten does that
 	e.db.CheckpointInterval = time.Minute
 	e.db.BusyTimeout = busyTimeout
 	replica := litestream.NewReplica(e.db)
@@ -147,6 +147,9 @@ func (e *engine) sync(ctx context.Context) (ltx.Pos, error) {
 	if err := e.db.Sync(ctx); err != nil {
 		return ltx.Pos{}, err
 	}
+	if err := e.shorten(ctx); err != nil {
+		return ltx.Pos{}, err
+	}
 	return e.db.Pos()
 }
 
@@ -156,15 +159,18 @@ func lost(err error) bool {
 	return errors.As(err, &e) && e.IsAutoRecoverable()
 }
 
-// stage copies what is committed from the log to files beside the database, and has
-// the log begun anew when it is long. It needs no target.
+// stage copies what is committed from the log to files beside the database. It needs no
+// target.
 func (e *engine) stage(ctx context.Context) error {
-	if _, err := e.sync(ctx); err != nil {
-		if lost(err) {
-			return nil // the next round recovers it
-		}
-		return err
+	_, err := e.sync(ctx)
+	if lost(err) {
+		return nil // the next round recovers it
 	}
+	return err
+}
+
+// shorten has the log begun anew when it is long. Called with local held.
+func (e *engine) shorten(ctx context.Context) error {
 	size := e.staged()
 	if size < longLog {
 		return nil

@@ -195,6 +195,25 @@ func TestStateIsLostMeanwhile(t *testing.T) {
 	wantNumbers(t, s, 0, 39)
 }
 
+// A kill while one state beside the database is put in the place of another leaves
+// one that shows whose the target is.
+func TestKilledBetweenTwoStates(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path, target := filepath.Join(dir, "app.db"), filepath.Join(dir, "replica")
+	state := filepath.Join(dir, ".app.db-litestream", "ltx")
+	must(t, ran(t, path, target, rows(t, 0, 9)))
+	must(t, os.CopyFS(state+"-next.tmp", os.DirFS(state))) // not complete
+	must(t, ran(t, path, target, rows(t, 10, 19)))
+	must(t, os.Rename(state, state+"-next")) // complete, and the one before is removed
+	must(t, ran(t, path, target, rows(t, 20, 29)))
+	if _, err := os.Stat(state + "-next"); err == nil {
+		t.Error("it was not put in place")
+	}
+	s, _ := restored(t, target, At{})
+	wantNumbers(t, s, 0, 29)
+}
+
 // content is every row of every table, but for Litestream's.
 func content(t testing.TB, db *sql.DB) string {
 	t.Helper()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"runtime"
 	"sync"
 	"time"
 
@@ -41,8 +42,9 @@ type Replication struct {
 	mu      sync.Mutex // guards the rest
 	next    *round     // the one that has not begun; nil while nobody waits for it
 	seen    seen
-	checked bool  // the target may be written to
-	fatal   error // why it can't go on
+	begun   time.Time // since when rounds run and fail; zero after one that succeeded
+	checked bool      // the target may be written to
+	fatal   error     // why it can't go on
 }
 
 // round is one upload, and those who wait for it.
@@ -79,6 +81,9 @@ func Open(ctx context.Context, path string, config Config, log *slog.Logger) (*R
 }
 
 func open(ctx context.Context, path string, config Config, log *slog.Logger, own connections, stall time.Duration) (*Replication, error) {
+	if runtime.GOOS == "windows" {
+		return nil, fmt.Errorf("%w: replication has not been proven on Windows; take backups instead", holdfast.ErrRefused)
+	}
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
@@ -242,7 +247,7 @@ func (r *Replication) run(ctx context.Context) {
 	}
 }
 
-// stage keeps the log short while rounds take long, or fail.
+// stage keeps the log short while a round takes long, or failed ones are waited after.
 func (r *Replication) stage(ctx context.Context) {
 	ticker := time.NewTicker(r.config.Interval)
 	defer ticker.Stop()
@@ -255,9 +260,9 @@ func (r *Replication) stage(ctx context.Context) {
 		case <-ticker.C:
 		}
 		r.mu.Lock()
-		begun := r.checked && r.seen.position != "" // the first round does it otherwise
+		late := !r.begun.IsZero() && time.Since(r.begun) > r.config.Interval && r.seen.position != ""
 		r.mu.Unlock()
-		if !begun {
+		if !late { // rounds do it, the first one in any case
 			continue
 		}
 		if err := r.engine.stage(ctx); err != nil && ctx.Err() == nil {
@@ -295,8 +300,11 @@ func (r *Replication) ship(ctx context.Context) error {
 	r.mu.Lock()
 	now := r.next
 	r.next = nil
-	r.mu.Unlock()
 	begun := time.Now()
+	if r.begun.IsZero() {
+		r.begun = begun
+	}
+	r.mu.Unlock()
 	err := r.engine.ship(ctx)
 	switch {
 	case err == nil:
@@ -317,6 +325,7 @@ func (r *Replication) shipped(begun time.Time) {
 	position := r.engine.position()
 	r.mu.Lock()
 	recovered := r.seen.last != ""
+	r.begun = time.Time{}
 	r.seen.asOf, r.seen.position, r.seen.last, r.seen.warned = begun, position, "", time.Time{}
 	r.checked = true
 	r.mu.Unlock()
