@@ -308,3 +308,47 @@ func TestKindsOfDatabases(t *testing.T) {
 		})
 	}
 }
+
+// When uploads have been merged, a restore to a time is to the end of the last step before
+// it: never later.
+func TestStepsAfterMerging(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	target := filepath.Join(dir, "replica")
+	db := openDB(t, filepath.Join(dir, "app.db"))
+	write(t, db, "CREATE TABLE t(n INTEGER PRIMARY KEY)")
+	r, err := Open(t.Context(), db.Path(), Config{Target: target, ExactFor: time.Nanosecond, Interval: time.Hour}, nil)
+	must(t, err)
+	await(t, r)
+	const steps, each = 5, 10
+	var begun, acked []time.Time
+	for n := range int64(steps * each) {
+		begun = append(begun, time.Now())
+		write(t, db, "INSERT INTO t VALUES (?)", n)
+		await(t, r)
+		acked = append(acked, time.Now())
+		if n%each == each-1 {
+			_, err := r.engine.db.Compact(t.Context(), 1) // as it does every half a minute
+			must(t, err)
+		}
+	}
+	must(t, r.Close(t.Context()))
+	l, err := List(t.Context(), target, true)
+	must(t, err)
+	if len(l.Points) > steps+4 {
+		t.Errorf("%d steps are left of %d: %+v", len(l.Points), steps, l.Points)
+	}
+	for i, at := range acked {
+		if i < each {
+			continue
+		}
+		at = at.Add(time.Millisecond)
+		s, report := restored(t, target, At{Time: at})
+		got := int64(len(numbers(t, s, "SELECT n FROM t")))
+		wantNumbers(t, s, 0, got-1)
+		least := int64(i+1) / each * each
+		if got < least || begun[got-1].After(at) || report.RestoredTo.After(at) {
+			t.Errorf("%d rows after %d: at least %d", got, i+1, least)
+		}
+	}
+}
