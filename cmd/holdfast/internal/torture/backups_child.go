@@ -14,6 +14,7 @@ import (
 	"github.com/holdfastdb/holdfast"
 	"github.com/holdfastdb/holdfast/backup"
 	"github.com/holdfastdb/holdfast/backup/archive"
+	"github.com/holdfastdb/holdfast/replicate"
 )
 
 // sweeps tells whether a backup removes what dead ones have left.
@@ -21,7 +22,9 @@ const sweeps = runtime.GOOS == "linux" || runtime.GOOS == "windows"
 
 // slotsConfig is what a child in the role "write-slots" is told.
 type slotsConfig struct {
-	Path string `json:"path"`
+	Path     string `json:"path"`
+	Replica  string `json:"replica"`  // where to each write is shipped before it is acknowledged; "" is nowhere
+	Sabotage string `json:"sabotage"` // EarlyAck acknowledges before
 }
 
 // writeSlotsRole writes at an even pace and tells before and after.
@@ -30,22 +33,31 @@ func writeSlotsRole(ctx context.Context, p *Parent, config json.RawMessage) (err
 	if err := json.Unmarshal(config, &c); err != nil {
 		return err
 	}
-	db, err := holdfast.Open(ctx, c.Path)
+	db, err := holdfast.Open(ctx, c.Path, func(cfg *holdfast.Config) {
+		cfg.Replication.Target = c.Replica
+		if cfg.Replication.Mode = replicate.Durable; c.Replica == "" || c.Sabotage == EarlyAck {
+			cfg.Replication.Mode = replicate.Async
+		}
+	})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
+	var first int64 // after a kill it goes on where it was
+	if err := db.QueryRowContext(ctx, "SELECT n FROM counted").Scan(&first); err != nil {
+		return err
+	}
 	pace := time.NewTicker(time.Second / writesPerSecond)
 	defer pace.Stop()
 	start := time.Now()
-	for n := int64(slots); ; {
+	for n := first; ; {
 		select {
 		case <-pace.C:
 		case <-ctx.Done():
 			return nil
 		}
 		// What a slow disk has held up is written at once, as a queue would be.
-		due := slots + int64(time.Since(start).Seconds()*writesPerSecond)
+		due := first + int64(time.Since(start).Seconds()*writesPerSecond)
 		if due == n {
 			continue
 		}

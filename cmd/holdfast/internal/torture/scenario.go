@@ -66,6 +66,7 @@ func Scenarios() []Scenario {
 		strangers(),
 		diskFull(),
 		killBackups(),
+		killReplication(),
 		slowSync(),
 		linearizableRegisters(),
 		clockJumps(),
