@@ -175,7 +175,7 @@ func TestTargetThatStandsStill(t *testing.T) {
 func TestOutageOfAnAsyncTarget(t *testing.T) {
 	g, target := gated(t)
 	path := filepath.Join(t.TempDir(), "app.db")
-	set := to(target, func(c *holdfast.ReplicationConfig) { c.Interval, c.CloseTimeout = 20*time.Millisecond, time.Second })
+	set := to(target, func(c *holdfast.ReplicationConfig) { c.Interval, c.CloseTimeout = 100*time.Millisecond, time.Second })
 	db, err := holdfast.Open(t.Context(), path, set)
 	must(t, err)
 	write(t, db, "CREATE TABLE t(n INTEGER PRIMARY KEY, pad)")
@@ -243,6 +243,9 @@ func fill(t *testing.T, db *holdfast.DB, from, rows, size int64) (most int64) {
 // turn at it. Without pauses it grew to 114 MB here, of 160 written.
 func TestLogStaysBounded(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("it takes a quarter of a minute of both CPUs")
+	}
 	dir := t.TempDir()
 	db := openDB(t, filepath.Join(dir, "app.db"), func(c *holdfast.Config) { c.Database.Synchronous = "NORMAL" },
 		to(filepath.Join(dir, "replica"), func(c *holdfast.ReplicationConfig) { c.Interval = 20 * time.Millisecond }))
