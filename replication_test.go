@@ -57,7 +57,8 @@ type fakeTarget struct {
 	closed        int
 }
 
-func newTarget(t *testing.T) *fakeTarget {
+func newTarget(t testing.TB) *fakeTarget {
+	t.Helper()
 	target := &fakeTarget{name: "fake:" + t.Name()}
 	replicators.mu.Lock()
 	defer replicators.mu.Unlock()

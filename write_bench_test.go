@@ -2,9 +2,11 @@ package holdfast_test
 
 import (
 	"context"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/holdfastdb/holdfast"
 )
@@ -81,3 +83,30 @@ func BenchmarkExec1(b *testing.B)   { benchmarkWrites(b, 1, execEntry) }
 func BenchmarkExec32(b *testing.B)  { benchmarkWrites(b, 32, execEntry) }
 func BenchmarkBatch32(b *testing.B) { benchmarkWrites(b, 32, batchEntry) }
 func BenchmarkTx32(b *testing.B)    { benchmarkWrites(b, 32, txEntry) }
+
+// BenchmarkDurable is what writes cost whose upload takes 5 ms, and how many of
+// them share one.
+func BenchmarkDurable(b *testing.B) {
+	for _, goroutines := range []int{1, 32, 256} {
+		b.Run(strconv.Itoa(goroutines), func(b *testing.B) {
+			target := newTarget(b)
+			db, err := holdfast.Open(b.Context(), b.TempDir()+"/app.db", target.durable)
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer db.Close()
+			if _, err := db.Exec("CREATE TABLE entry(id INTEGER PRIMARY KEY, worker INTEGER, seq INTEGER, body TEXT)"); err != nil {
+				b.Fatal(err)
+			}
+			var uploads atomic.Int64
+			target.uploads(func(context.Context) error {
+				uploads.Add(1)
+				<-time.After(5 * time.Millisecond)
+				return nil
+			})
+			writeAll(b, db, goroutines, execEntry)
+			target.uploads(nil)
+			b.ReportMetric(float64(b.N)/float64(uploads.Load()), "writes/upload")
+		})
+	}
+}
