@@ -16,6 +16,9 @@
 // (Hold) is the baton without a transaction, for VACUUM and for sessions that
 // write through a connection of their own.
 //
+// A commit may have to be safe elsewhere, too, before it is acknowledged. That
+// wait (Uploaded) is no part of a unit: it comes after the baton has gone on.
+//
 // See https://www.sqlite.org/lang_transaction.html and, for the idea of
 // letting the leader do the followers' work, Hendler et al., "Flat Combining
 // and the Synchronization-Parallelism Tradeoff" (SPAA 2010).
