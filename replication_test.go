@@ -299,7 +299,7 @@ func TestCheckpointsAreTheReplications(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			target := newTarget(t)
-			db := open(t, target.here, func(c *holdfast.Config) { c.Maintenance.Enabled = maintained })
+			db := open(t, target.here, holdfast.WithSynchronous("NORMAL"), func(c *holdfast.Config) { c.Maintenance.Enabled = maintained })
 			must(t, db, "CREATE TABLE t(a)")
 			before := logBytes(t, db)
 			for range 1500 {
