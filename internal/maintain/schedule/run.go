@@ -35,7 +35,7 @@ func (s *Scheduler) noteTime() {
 	var missed []*state
 	if now.Sub(before) > 2*longestLook && s.cfg.Windows.passed(before, now) {
 		for _, t := range s.tasks {
-			if t.Every > 0 && !s.whenever(t, now).After(now) {
+			if t.Every > 0 && !t.AnyTime && !s.whenever(t, now).After(now) {
 				missed = append(missed, t)
 			}
 		}
@@ -74,7 +74,10 @@ func (s *Scheduler) due() *state {
 // was wrong, would keep it from ever running again. Called with s.mu held.
 func (s *Scheduler) lastOf(t *state, now time.Time) time.Time {
 	var noted, last time.Time
-	if s.cfg.Last != nil {
+	switch {
+	case t.Last != nil:
+		noted = t.Last().Round(0)
+	case s.cfg.Last != nil:
 		noted = s.cfg.Last(t.Name).Round(0)
 	}
 	for _, one := range []time.Time{t.last, noted} {
@@ -87,7 +90,11 @@ func (s *Scheduler) lastOf(t *state, now time.Time) time.Time {
 
 // whenever is from when t may run, at any hour. Called with s.mu held.
 func (s *Scheduler) whenever(t *state, now time.Time) time.Time {
-	from := s.started.Add(s.cfg.Delay + s.jitter)
+	begin := s.started
+	if t.added.After(begin) && !t.added.After(now) { // else the clock was set back
+		begin = t.added
+	}
+	from := begin.Add(s.cfg.Delay + s.jitter)
 	if last := s.lastOf(t, now); !last.IsZero() {
 		from = later(from, last.Add(t.Every+s.jitter))
 	}
@@ -100,6 +107,9 @@ func (s *Scheduler) whenever(t *state, now time.Time) time.Time {
 // from is from when t may run. Called with s.mu held.
 func (s *Scheduler) from(t *state, now time.Time) time.Time {
 	from := s.whenever(t, now)
+	if t.AnyTime {
+		return from
+	}
 	begins, ends, open := s.cfg.Windows.around(later(from, now))
 	begins = begins.Add(min(s.jitter, ends.Sub(begins)/2))
 	if open {
@@ -117,14 +127,14 @@ func later(a, b time.Time) time.Time {
 
 // attempt runs a task that is due, or says what it waits for.
 func (s *Scheduler) attempt(t *state) {
-	late := s.late(t)
+	late := t.AnyTime || s.late(t)
 	if !late {
 		if calm, known := s.meter.quiet(); !calm {
 			s.postpone(t, known)
 			return
 		}
 	}
-	ctx, cut := context.WithCancelCause(s.ctx)
+	ctx, cut := context.WithCancelCause(t.ctx)
 	defer cut(nil)
 	s.mu.Lock()
 	if s.closed || s.paused != "" {
@@ -134,7 +144,7 @@ func (s *Scheduler) attempt(t *state) {
 	s.cut = cut
 	now := s.now()
 	s.mu.Unlock()
-	if _, ends, open := s.cfg.Windows.around(now); open && !ends.IsZero() {
+	if _, ends, open := s.cfg.Windows.around(now); open && !ends.IsZero() && !t.AnyTime {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, ends.Sub(now), errWindow)
 		defer cancel()
@@ -223,15 +233,18 @@ func (s *Scheduler) claimed(ctx context.Context, t *state, asked bool) Run {
 		}
 	}
 	s.perform(ctx, t, &r)
-	if r.Outcome == Done && s.cfg.Note != nil {
+	if r.Outcome == Done && s.cfg.Note != nil && t.Last == nil {
 		s.cfg.Note(t.Name, s.now())
 	}
 	return r
 }
 
 func (s *Scheduler) perform(ctx context.Context, t *state, r *Run) {
-	s.setRunning(t.Name)
-	defer s.setRunning("")
+	if !s.beginRun(t) {
+		r.Outcome, r.Why = Interrupted, context.Cause(t.ctx).Error()
+		return
+	}
+	defer s.endRun()
 	begin := time.Now()
 	r.Result, r.Err = t.Task.Run(ctx)
 	r.Took = time.Since(begin)
@@ -245,8 +258,19 @@ func (s *Scheduler) perform(ctx context.Context, t *state, r *Run) {
 	}
 }
 
-func (s *Scheduler) setRunning(task string) {
+// beginRun is false for a task that was removed meanwhile.
+func (s *Scheduler) beginRun(t *state) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.running = task
+	if t.ctx.Err() != nil {
+		return false
+	}
+	s.running = t
+	return true
+}
+
+func (s *Scheduler) endRun() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.running = nil
 }

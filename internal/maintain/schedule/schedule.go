@@ -63,14 +63,18 @@ const (
 
 // Why a run ended early, in context.Cause and in Run.Why.
 var (
-	errLoad   = errors.New("the database is busy")
-	errWindow = errors.New("the window is over")
-	errPaused = errors.New("paused")
-	errClosed = errors.New("the database is being closed")
+	errLoad    = errors.New("the database is busy")
+	errWindow  = errors.New("the window is over")
+	errPaused  = errors.New("paused")
+	errClosed  = errors.New("the database is being closed")
+	errRemoved = errors.New("it is no longer wanted")
 )
 
 // ErrNoTask is returned by Run for a task that is not there.
 var ErrNoTask = errors.New("there is no such task")
+
+// ErrTaken is returned by Add for a name that another task has.
+var ErrTaken = errors.New("another task has this name")
 
 // ErrClosed is returned after Close.
 var ErrClosed = errors.New("the scheduler is closed")
@@ -91,7 +95,7 @@ type Scheduler struct {
 	paused  string // why; "" if not
 	started time.Time
 	looked  time.Time               // the last look at the clock
-	running string                  // the task
+	running *state                  // the task
 	cut     context.CancelCauseFunc // of the run that the clock began
 	tasks   []*state
 	totals  Totals
@@ -107,6 +111,10 @@ type state struct {
 	failed  int       // in a row
 	warned  bool      // of its being late
 	history
+
+	added time.Time // by Add; zero if it was there from the beginning
+	ctx   context.Context
+	end   context.CancelCauseFunc // when it is removed
 }
 
 // New returns a Scheduler that has begun. The caller must Close it.
@@ -128,7 +136,7 @@ func New(cfg Config) *Scheduler {
 	s.started = s.now()
 	s.looked = s.started
 	for _, t := range cfg.Tasks {
-		s.tasks = append(s.tasks, &state{Task: t})
+		s.tasks = append(s.tasks, &state{Task: t, ctx: s.ctx})
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -151,7 +159,10 @@ func (s *Scheduler) Close(ctx context.Context) error {
 	if s.timer != nil {
 		s.timer.Stop()
 	}
-	task := s.running
+	task := ""
+	if s.running != nil {
+		task = s.running.Name
+	}
 	s.mu.Unlock()
 	s.end(errClosed)
 	select {
@@ -233,13 +244,54 @@ func (s *Scheduler) Run(ctx context.Context, task string) (Run, error) {
 	}
 	run, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	defer context.AfterFunc(s.ctx, func() { cancel(errClosed) })()
+	defer context.AfterFunc(t.ctx, func() { cancel(context.Cause(t.ctx)) })()
 	r := s.claimed(run, t, true)
 	s.record(t, &r)
 	return r, r.Err
 }
 
+// Add has one more task run. Its delay begins now. remove ends a run of it that is
+// under way and waits for its end, until ctx ends; it has no effect after Close. A
+// task must not remove itself.
+func (s *Scheduler) Add(t Task) (remove func(ctx context.Context) error, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.closed:
+		return nil, ErrClosed
+	case slices.ContainsFunc(s.tasks, func(o *state) bool { return o.Name == t.Name }):
+		return nil, ErrTaken
+	}
+	added := &state{Task: t, added: s.now()}
+	added.ctx, added.end = context.WithCancelCause(s.ctx)
+	s.tasks = append(s.tasks, added)
+	s.arm()
+	return func(ctx context.Context) error { return s.remove(ctx, added) }, nil
+}
+
+func (s *Scheduler) remove(ctx context.Context, t *state) error {
+	s.mu.Lock()
+	s.tasks = slices.DeleteFunc(slices.Clone(s.tasks), func(o *state) bool { return o == t })
+	t.end(errRemoved) // in one step with the look: perform begins nothing after it
+	runs := s.running == t
+	s.mu.Unlock()
+	if !runs {
+		return nil
+	}
+	select {
+	case s.slot <- struct{}{}:
+		s.leave()
+		return nil
+	case <-s.ctx.Done():
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 func (s *Scheduler) find(task string) *state {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for _, t := range s.tasks {
 		if t.Name == task {
 			return t

@@ -18,6 +18,11 @@ type Task struct {
 	// and leaves nothing half done. It may be called again at once, but never while
 	// it or another task runs.
 	Run func(ctx context.Context) (result string, err error)
+	// AnyTime: it keeps to no window and doesn't wait for quiet.
+	AnyTime bool
+	// Last tells when it last ended well, for all processes, in place of Config.Last:
+	// then Run has to note it. It must not block; nil leaves it to Config.
+	Last func() time.Time
 }
 
 // Outcome is how a run ended.
