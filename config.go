@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/holdfastdb/holdfast/internal/config"
+	"github.com/holdfastdb/holdfast/internal/maintain/retain"
 	"github.com/holdfastdb/holdfast/internal/maintain/schedule"
 )
 
@@ -35,6 +36,7 @@ type Config struct {
 	Writer         WriterConfig      `json:"writer" doc:"The one write connection and its queue."`
 	Maintenance    MaintenanceConfig `json:"maintenance" doc:"What is done for the database in the background: its log, statistics and space."`
 	Replication    ReplicationConfig `json:"replication" doc:"Copying the database continuously to somewhere else, by this process. It needs a program that imports the package replicate, as the command does."`
+	Backup         BackupConfig      `json:"backup" doc:"Backups by schedule, for a program that calls backup.Schedule with backup.PlanOf. Where it does not, DB.Health says that nothing backs up."`
 	Limits         LimitsConfig      `json:"limits" doc:"What a statement may ask of the engine (https://sqlite.org/limits.html). A limit can be lowered, never raised past the most that the engine was built for."`
 
 	// Logger gets what Open and the background work have to say. Nil is silent.
@@ -130,6 +132,15 @@ type ReplicationConfig struct {
 	ExactFor         time.Duration `json:"exact_for" unit:"s" default:"10m" min:"1m" max:"24h" doc:"How long each upload is kept by itself, so that a restore is exact to it. After that there are the steps of 30 seconds."`
 	TakeOver         Switch        `json:"take_over" default:"false" doc:"Go on in a target that has a history which nothing beside this database shows to be its own: after a restore on another machine, or when the directory of Litestream's beside it was lost. It begins with a copy of everything; what is there stays restorable. Nobody else may replicate there any more."`
 	CloseTimeout     time.Duration `json:"close_timeout" unit:"s" default:"30s" max:"1h" off:"as long as it takes" doc:"The longest that Close waits until what is left has been uploaded."`
+}
+
+// BackupConfig says where, how often and for how long the database is backed up.
+type BackupConfig struct {
+	Destination string        `json:"destination" doc:"The directory that backups are made in, best on another disk. Empty: none are made."`
+	DrillEvery  time.Duration `json:"drill_every" unit:"s" default:"off" min:"1m" off:"none is restored" doc:"How often the newest backup is restored to a directory of its own, checked, and removed again. It needs room for the database there, and keeps to maintenance.windows."`
+	Every       time.Duration `json:"every" unit:"s" default:"off" min:"1s" off:"none is made" doc:"How often a backup is made. One that was missed, because no process ran, is made once, soon after Open. It keeps to no window and waits for no quiet: it takes one reader, and disturbs nobody."`
+	Format      string        `json:"format" doc:"What a backup is: a plain copy if empty, else the ending of an archive that the program has compiled in, such as .tar.zst of package backup/archive."`
+	Keep        string        `json:"keep" doc:"Which backups stay when a new one was made, such as last=3,hourly=24,daily=7,weekly=4,monthly=12, or some of these, in UTC. Empty: all."`
 }
 
 // LimitsConfig bounds what one statement may ask of the engine.
@@ -264,6 +275,7 @@ var configRules = []struct {
 	{"`retry_logic.base_wait_time` above `retry_logic.max_wait_time` is an error. Without `exponential_backoff` the longest pause is never reached, and with `max_retries` off there are no pauses: keys that were changed in vain get a note.", checkRetry},
 	{"`maintenance.windows` and `maintenance.time_zone` that can't be read are errors. Without `maintenance.enabled` the other keys of the section are ignored, but for `maintenance.checkpoints` = EXTERNAL; a note lists those that were changed.", checkMaintenance},
 	{"`replication.target` needs `database.enable_wal_mode`, and one with a password or a key in it is an error. With a target `maintenance.checkpoints` is ignored: the log is the replication's. Without one the other keys of the section are. Both get a note, and so does a `replication.lag_limit` below `replication.interval`, which is exceeded all the time.", checkReplication},
+	{"`backup.keep` that can't be read, and a `backup.destination` with a password or a key in it, are errors. Without `backup.destination`, or with it and neither `backup.every` nor `backup.drill_every`, the section has no effect, with a note.", checkBackup},
 	{"`writer.join_threshold` above `writer.max_group_duration` gets a note: one such transaction outlasts its group. With `writer.max_group` = 1 nothing is shared, and both are ignored, with a note.", checkWriter},
 }
 
@@ -403,6 +415,23 @@ func hasSecret(target string) bool {
 		}
 	}
 	return false
+}
+
+func checkBackup(c Config, f *configFindings) {
+	b := c.Backup
+	if b.Keep != "" {
+		if _, err := retain.Parse(b.Keep); err != nil {
+			f.fail("backup.keep", ": %s", err)
+		}
+	}
+	if hasSecret(b.Destination) {
+		f.fail("backup.destination", " contains a password or a key: leave it to the environment, or to a key file")
+	}
+	if b.Destination == "" {
+		f.ignored("backup.destination is not set", "backup.")
+	} else if b.Every <= 0 && b.DrillEvery <= 0 {
+		f.ignored("neither backup.every nor backup.drill_every is set", "backup.")
+	}
 }
 
 func checkAges(c Config, f *configFindings) {

@@ -16,6 +16,7 @@ import (
 	"github.com/holdfastdb/holdfast/internal/dbfile"
 	"github.com/holdfastdb/holdfast/internal/locks"
 	"github.com/holdfastdb/holdfast/internal/maintain/integrity"
+	"github.com/holdfastdb/holdfast/internal/maintain/logbook"
 	"github.com/holdfastdb/holdfast/internal/maintain/memory"
 	"github.com/holdfastdb/holdfast/internal/sidelock"
 	"github.com/holdfastdb/holdfast/internal/sqlite"
@@ -44,6 +45,38 @@ type Health struct {
 	OldestReader *LeaseHealth  `json:"oldest_reader"` // nil if nobody keeps one
 	Reliability  Reliability   `json:"reliability"`
 	LastVerified *VerifyReport `json:"last_verified"` // nil if this process has not verified it
+	Backup       BackupStatus  `json:"backup"`
+}
+
+// BackupStatus is what is on record about the backups of a database, those of other
+// processes and of earlier ones too: package backup and the command write it down, in
+// DATABASE-holdfast.backups.
+type BackupStatus struct {
+	LastBackup   time.Time     `json:"last_backup,omitzero"`   // the newest state of which there is a verified backup; zero if none is on record
+	LastVerified time.Time     `json:"last_verified,omitzero"` // when a backup was last restored and checked
+	Places       []BackupPlace `json:"places"`
+}
+
+// BackupPlace is what is on record about the backups at one place. Counts are since
+// the record was begun.
+type BackupPlace struct {
+	Destination  string     `json:"destination"`
+	EverySeconds float64    `json:"every_seconds"` // 0 if no schedule is on record
+	DrillSeconds float64    `json:"drill_every_seconds"`
+	Backups      BackupDeed `json:"backups"`
+	Drills       BackupDeed `json:"drills"` // restores of a backup, for a check
+}
+
+// BackupDeed is what became of backups, or of drills.
+type BackupDeed struct {
+	At       time.Time `json:"at,omitzero"` // the last success; of a backup the time of its state
+	Path     string    `json:"path"`        // of the backup
+	Bytes    int64     `json:"bytes"`
+	Due      time.Time `json:"due,omitzero"` // without another success it is late from then on; zero if none is promised
+	Done     int64     `json:"done"`
+	Failures int64     `json:"failures"`
+	FailedAt time.Time `json:"failed_at,omitzero"` // the last try, if it failed
+	Error    string    `json:"error"`
 }
 
 // Finding is one thing that was noticed, in the same shape as doctor's.
@@ -250,6 +283,7 @@ type health struct {
 	verifier *integrity.Verifier
 	failures integrity.FailureLog
 	engine   func() EngineInfo
+	book     *logbook.File // nil of a database in memory
 
 	checks, accessible, busy atomic.Int64
 }
@@ -262,6 +296,10 @@ func (d *database) careFor() {
 		return func(ctx context.Context) (*sqlite.Conn, error) { return d.connectAs(ctx, reading, as) }
 	}
 	h.engine = sync.OnceValue(Engine)
+	if d.memory == nil {
+		alive := func(name string) bool { database, sidecar := openHere(name); return database || sidecar }
+		h.book = &logbook.File{Path: d.path + logbook.Suffix, Alive: alive}
+	}
 	h.observer = integrity.NewObserver(open(memory.Maintenance))
 	h.verifier = integrity.NewVerifier(integrity.Config{
 		Open: open(memory.Check), Path: d.path, Unchanging: d.name.Immutable, Budget: max(d.cfg.Database.BusyTimeout, 0),
@@ -356,9 +394,24 @@ func (d *database) examine(ctx context.Context) (Health, error) {
 	if len(h.Findings) > 0 && h.Findings[0].Severity != integrity.Info {
 		h.Status = h.Findings[0].Severity
 	}
+	h.Backup = h.ConnectionStats.Backup
 	h.Reliability = d.reliability(h.DatabaseAccessible, h.ConnectionStats)
 	h.TookSeconds = time.Since(start).Seconds()
 	return h, nil
+}
+
+// backups is what is on record.
+func (d *database) backups() (out BackupStatus, book logbook.Book, err error) {
+	out.Places = []BackupPlace{}
+	if d.health.book == nil {
+		return out, book, nil
+	}
+	book, err = d.health.book.Read()
+	out.LastBackup, out.LastVerified = book.Last()
+	for _, p := range book.Places {
+		out.Places = append(out.Places, BackupPlace{p.Destination, p.Every, p.DrillEvery, BackupDeed(p.Backup), BackupDeed(p.Drill)})
+	}
+	return out, book, err
 }
 
 // lease is nil for nobody.
@@ -424,6 +477,11 @@ func (d *database) vitals(ctx context.Context, now time.Time) integrity.Vitals {
 	}
 	p := d.pool.Stats()
 	v.Readers = integrity.Crowd{InUse: p.InUse, Max: p.Max, Waiting: p.Waiting}
+	v.Backups.Now = now
+	_, v.Backups.Book, v.Backups.Err = d.backups()
+	if b := d.cfg.Backup; b.Destination != "" && (b.Every > 0 || b.DrillEvery > 0) && d.memory == nil {
+		v.Backups.Wanted = logbook.Name(b.Destination)
+	}
 	return v
 }
 

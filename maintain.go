@@ -112,6 +112,41 @@ func (m Maintenance) Run(ctx context.Context, task string) (MaintenanceRun, erro
 	return maintenanceRun(r), m.d.fail("maintain", "", locks.Site{}, nil, err)
 }
 
+// MaintenanceTask is work that a program has done for its database as the database
+// does its own: by one clock, never beside another task, in one process at a time.
+type MaintenanceTask struct {
+	Name  string        // short, without blanks; no other task of the database has it
+	Every time.Duration // from the end of one run to the next; not above 0: only by Run
+	// Run is DB.Maintenance's to call, never twice at once. It must end soon after ctx
+	// has, and says in a few words what came of it, "nothing ..." if there was nothing
+	// to do. A run that failed is logged and tried again after 2, 4, 8 minutes, at most
+	// after Every.
+	Run func(ctx context.Context) (result string, err error)
+	// AnyTime: it keeps to no window and runs under load.
+	AnyTime bool
+	// Last tells when it was last done well, by any process; Run has to note that, where
+	// others find it. Must not block, nor call Maintenance. Nil: only this process knows.
+	Last func() time.Time
+}
+
+// Add has a task run from now on, also where maintenance.enabled is false, the
+// first time half a minute later. remove ends it and waits for a run of it, until ctx
+// ends; a task must not remove itself. Close of the database ends all tasks. A name
+// that is taken is ErrRefused, a database that is closed ErrClosed.
+func (m Maintenance) Add(t MaintenanceTask) (remove func(ctx context.Context) error, err error) {
+	if t.Last == nil {
+		t.Last = func() time.Time { return time.Time{} }
+	}
+	remove, err = m.d.care.Add(schedule.Task(t))
+	switch {
+	case errors.Is(err, schedule.ErrTaken):
+		err = newError("maintain", ErrRefused, sqlite.ResultMisuse, fmt.Sprintf("this database has a task named %q", t.Name), "remove that one first, or take another name")
+	case err != nil:
+		err = errHandleClosed("maintain")
+	}
+	return remove, err
+}
+
 func maintenanceRun(r schedule.Run) MaintenanceRun {
 	run := MaintenanceRun{
 		Task: r.Task, Outcome: string(r.Outcome), Started: r.Started, Seconds: r.Took.Seconds(),

@@ -269,6 +269,22 @@ var openings = []opening{
 		"a copy of a killed process, by its name, which no database has, and because nobody has written it for ten minutes",
 	},
 	{
+		"internal/maintain/logbook/logbook.go refresh os.ReadFile",
+		"a record of backups: that it is a plain file, small, and nothing that this process has open as a database was looked at before",
+	},
+	{
+		"internal/maintain/logbook/logbook.go write os.OpenFile",
+		"O_EXCL: the descriptor exists only if the file did not, so nobody has a lock on it yet",
+	},
+	{
+		"internal/maintain/logbook/logbook.go Change os.Remove",
+		"the file that this call has just made",
+	},
+	{
+		"internal/maintain/logbook/logbook.go replace os.Rename",
+		"the file that this call has just made, over one that was looked at before: a record of backups",
+	},
+	{
 		"internal/maintain/manifest/manifest.go takeVacuum os.OpenFile",
 		"O_EXCL: the descriptor exists only if the file did not, so nobody has a lock on it yet; SQLite's own is closed before",
 	},

@@ -42,6 +42,7 @@ type Stats struct {
 	Maintenance MaintenanceStats `json:"maintenance"`
 	Memory      MemoryStats      `json:"memory"`
 	Replication ReplicationStats `json:"replication"`
+	Backup      BackupStatus     `json:"backup"` // as DB.Health has it
 }
 
 // ReplicationStats is about the continuous copy that this process makes; the zero
@@ -178,6 +179,7 @@ func (d *database) stats() Stats {
 	if d.replication != nil {
 		s.Replication = d.replication.Stats()
 	}
+	s.Backup, _, _ = d.backups() // Health says what is wrong with the record
 	if d.writer != nil {
 		s.Writer.Queued = d.writer.Queued()
 	}

@@ -3,9 +3,9 @@ package backup
 import (
 	"fmt"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
+
+	"github.com/holdfastdb/holdfast/internal/maintain/retain"
 )
 
 // Retention is how many backups are kept: the last ones, and of the last so many
@@ -14,27 +14,18 @@ import (
 // keeps everything.
 type Retention struct {
 	Last, Hourly, Daily, Weekly, Monthly int
+
+	// Spare is the path of one more backup that stays, as [Entry] has it.
+	Spare string
 }
 
 // All tells whether everything is kept.
-func (r Retention) All() bool { return r == Retention{} }
+func (r Retention) All() bool { r.Spare = ""; return r == Retention{} }
 
 // ParseRetention reads "last=3,daily=7,weekly=4".
-func ParseRetention(text string) (r Retention, err error) {
-	fields := map[string]*int{"last": &r.Last, "hourly": &r.Hourly, "daily": &r.Daily, "weekly": &r.Weekly, "monthly": &r.Monthly}
-	for part := range strings.SplitSeq(text, ",") {
-		name, number, _ := strings.Cut(strings.TrimSpace(part), "=")
-		field := fields[name]
-		n, err := strconv.Atoi(number)
-		if field == nil || err != nil || n < 1 {
-			return Retention{}, fmt.Errorf("%q is no rule of retention: write last=3,hourly=24,daily=7,weekly=4,monthly=12, or some of these", part)
-		}
-		if *field != 0 {
-			return Retention{}, fmt.Errorf("%s stands twice", name)
-		}
-		*field = n
-	}
-	return r, nil
+func ParseRetention(text string) (Retention, error) {
+	r, err := retain.Parse(text)
+	return Retention{Last: r.Last, Hourly: r.Hourly, Daily: r.Daily, Weekly: r.Weekly, Monthly: r.Monthly}, err
 }
 
 // Retain divides backups of one database into those to keep and those to drop, both
@@ -73,7 +64,7 @@ func Retain(entries []Entry, r Retention) (keep, drop []Entry) {
 				rule.n--
 			}
 		}
-		if wanted {
+		if wanted || e.Path == r.Spare {
 			keep = append(keep, e)
 		} else {
 			drop = append(drop, e)

@@ -49,6 +49,7 @@ type Vitals struct {
 	WriteOn  bool     // though there is
 	Bugs     []string // of the engine
 	Copy     Shipping
+	Backups  Backups
 }
 
 // Shipping is how a continuous copy elsewhere is.
@@ -102,6 +103,7 @@ func Judge(v Vitals) []Finding {
 	j.copied()
 	j.readers()
 	j.log()
+	j.backups()
 	j.rest()
 	out := make([]Finding, 0, len(j.found))
 	for _, severity := range []string{Critical, Warning, Info} {
