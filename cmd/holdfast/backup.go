@@ -32,6 +32,8 @@ type backupRequest struct {
 	list       bool
 	check      bool
 	drill      bool
+	every      time.Duration
+	drillEvery time.Duration
 }
 
 func (a *app) backupCommand() *cobra.Command {
@@ -74,8 +76,18 @@ its exit code whether each byte is what it was. --drill restores them, one after
 to a directory beside them (those of URLs: in that for temporary files) that is gone
 afterwards, and checks what comes out. Both take a directory, or a place, for all in it.
 
+--every makes a backup again and again, beside whoever uses the database, until it is
+interrupted: run it as a service. A line tells of each. The first comes at once, if one is due:
+of several such processes, and of programs with such a schedule, one makes each backup. One
+that was missed is made once; one that failed is tried again after 2, 4, 8 minutes, and then
+nothing is removed. --drill-every restores the newest beside the backups, checks it and removes
+it. Between two the database is closed. "holdfast health" says when the last was made and the
+last restored, and warns when one is late, also when nobody is left who makes any. A
+directory that has lost all its backups is refused: it is not mounted, as a rule.
+
 A volume without room for the copy, and 64 MiB besides, is refused before it is filled.`,
 		Example: `  holdfast backup app.db /backups --keep last=3,daily=7,weekly=4
+  holdfast backup app.db /backups --every 1h --keep hourly=24,daily=7 --drill-every 24h
   holdfast backup app.db /backups --encrypt-to age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p
   holdfast backup app.db 's3://backups/app?region=eu-central-1' --compress --keep daily=7,weekly=4
   holdfast backup app.db sftp://backup@nas/volume1/app
@@ -83,6 +95,10 @@ A volume without room for the copy, and 64 MiB besides, is refused before it is 
   holdfast backup --list /backups --json | jq '.backups[0].path'`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			switch {
+			case (r.every != 0 || r.drillEvery != 0) && (r.list || r.check || r.drill):
+				return exitcode.Usagef("--every makes backups; --list, --check and --drill are commands of their own")
+			case r.every < 0, r.drillEvery < 0, r.drillEvery > 0 && r.every == 0:
+				return exitcode.Usagef("--every and --drill-every are intervals such as 1h and 24h, and --drill-every goes with --every")
 			case r.list && (r.check || r.drill), r.check && r.drill:
 				return exitcode.Usagef("--list, --check and --drill contradict each other: keep one")
 			case r.list:
@@ -96,12 +112,14 @@ A volume without room for the copy, and 64 MiB besides, is refused before it is 
 			ctx, cancel := a.within(cmd.Context())
 			defer cancel()
 			switch {
+			case r.every > 0:
+				return a.backupEvery(ctx, args[0], args[1], r)
 			case r.list:
 				return a.listBackups(ctx, args[0])
 			case r.check:
 				return a.checkBackups(ctx, args, r.identity, backup.Verify)
 			case r.drill:
-				return a.checkBackups(ctx, args, r.identity, drill)
+				return a.checkBackups(ctx, args, r.identity, a.drill)
 			}
 			return a.backup(ctx, args[0], args[1], r)
 		},
@@ -117,6 +135,8 @@ func (r *backupRequest) flags(cmd *cobra.Command) {
 	f.StringVar(&r.identity, "identity", "", "read encrypted archives with the age keys in this `file`")
 	f.StringVar(&r.keep, "keep", "", "remove older backups by these `rules`, such as last=3,daily=7")
 	f.StringVar(&r.scratch, "scratch", "", "make the backup of a URL in this `directory`; default beside the database")
+	f.DurationVar(&r.every, "every", 0, "make one again and again, such as every 1h, until interrupted")
+	f.DurationVar(&r.drillEvery, "drill-every", 0, "with --every: restore the newest, check it and remove it, such as every 24h")
 	f.BoolVar(&r.vacuum, "vacuum", false, "copy by VACUUM INTO: without unused pages, in order")
 	f.BoolVar(&r.references, "references", false, "check foreign keys too")
 	f.BoolVar(&r.list, "list", false, "list the backups in a directory or at a URL")
@@ -145,19 +165,13 @@ func (a *app) backup(ctx context.Context, path, dst string, r backupRequest) err
 		return err
 	}
 	defer a.closeDatabase(db)
-	var options []holdfast.BackupOption
-	if r.vacuum {
-		options = append(options, holdfast.BackupVacuumed())
-	}
-	if r.references {
-		options = append(options, holdfast.BackupReferences())
-	}
 	progress, done := a.progress()
-	info, err := where.create(ctx, db, r.scratch, format, steps(progress), options)
+	info, err := where.create(ctx, db, r.scratch, format, steps(progress), r.options())
 	done()
 	if err != nil {
 		return backupFailed(err)
 	}
+	a.noteBackup(backup.Event{Task: "backup", At: time.Now(), Backup: info, Path: info.Destination}, destinationOf(info.Destination))
 	answer := backupAnswer{Info: info, Removed: []string{}}
 	if !retention.All() {
 		if where.store == nil {
@@ -172,6 +186,16 @@ func (a *app) backup(ctx context.Context, path, dst string, r backupRequest) err
 		}
 	}
 	return errors.Join(a.printBackup(answer), err)
+}
+
+func (r backupRequest) options() (options []holdfast.BackupOption) {
+	if r.vacuum {
+		options = append(options, holdfast.BackupVacuumed())
+	}
+	if r.references {
+		options = append(options, holdfast.BackupReferences())
+	}
+	return options
 }
 
 // settle checks the command line before anything is opened.
@@ -215,6 +239,9 @@ func (a *app) openForBackup(ctx context.Context, path string) (*holdfast.DB, err
 	cfg, err := a.settings(path)
 	if err != nil {
 		return nil, err
+	}
+	if db := a.leavesNothing(ctx, path); db != nil {
+		return db, nil
 	}
 	cfg.Database.ReadOnly = true
 	db, err := holdfast.OpenConfig(ctx, cfg)
@@ -342,8 +369,12 @@ type checkAnswer struct {
 }
 
 // drill restores a backup in the directory where it lies, or of temporary files.
-func drill(ctx context.Context, src backup.Source, progress func(backup.Progress)) (holdfast.BackupInfo, error) {
-	return backup.Drill(ctx, src, scratchOf(src.Name()), progress)
+func (a *app) drill(ctx context.Context, src backup.Source, progress func(backup.Progress)) (holdfast.BackupInfo, error) {
+	info, err := backup.Drill(ctx, src, scratchOf(src.Name()), progress)
+	if err == nil {
+		a.noteBackup(backup.Event{Task: "drill", At: time.Now(), Backup: backup.Info{BackupInfo: info}, Path: src.Name()}, destinationOf(src.Name()))
+	}
+	return info, err
 }
 
 // checkBackups looks at one backup after the other by look.

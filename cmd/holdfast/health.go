@@ -192,6 +192,13 @@ func healthGrid(h *healthAnswer) *output.Result {
 		integrity += ", " + verifiedHow(*v)
 	}
 	rows = append(rows, []any{"integrity", integrity})
+	if b := h.Backup; !b.LastBackup.IsZero() {
+		restored := "none was restored yet to see whether it does"
+		if !b.LastVerified.IsZero() {
+			restored = "one was restored and checked on " + b.LastVerified.Format(time.RFC3339)
+		}
+		rows = append(rows, []any{"backup", "the last of " + b.LastBackup.Format(time.RFC3339) + "; " + restored})
+	}
 	if h.Volume.FreeBytes >= 0 && h.DatabaseAccessible {
 		rows = append(rows, []any{"volume", fmt.Sprintf("%s of %s free", size(h.Volume.FreeBytes), size(h.Volume.TotalBytes))})
 	}

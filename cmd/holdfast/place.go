@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/holdfastdb/holdfast"
@@ -116,6 +119,15 @@ func (p place) create(ctx context.Context, db *holdfast.DB, scratch string, form
 func scratchOf(name string) string {
 	if objects.IsURL(name) {
 		return os.TempDir()
+	}
+	return filepath.Dir(name)
+}
+
+// destinationOf is where the backup of that name is kept, as records call it.
+func destinationOf(name string) string {
+	if u, err := url.Parse(name); err == nil && objects.IsURL(name) {
+		u.Path = strings.TrimSuffix(path.Dir(u.Path), "/")
+		return u.String()
 	}
 	return filepath.Dir(name)
 }
