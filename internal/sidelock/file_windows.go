@@ -9,8 +9,7 @@ import (
 
 const (
 	supported = true
-	// Windows unlocks only what was locked in one call, so there is no
-	// short cut past the queue.
+	// Windows unlocks only what was locked in one call.
 	rangesSplit = false
 )
 

@@ -43,10 +43,22 @@ type queue struct {
 
 // skip takes the turn if nobody has it and nobody waits.
 func (q *queue) skip() (bool, error) {
-	if !rangesSplit {
-		return false, nil
+	if rangesSplit {
+		return q.takeWithRest(turn)
 	}
-	return q.takeWithRest(turn)
+	// The way of wait, from the end, as long as each place is free.
+	for place := int64(places - 1); ; place-- {
+		ok, err := q.file.tryLock(place, 1)
+		if place < places-1 {
+			err = errors.Join(err, q.file.unlock(place+1, 1))
+		}
+		switch {
+		case err != nil && ok:
+			return false, errors.Join(err, q.file.unlock(place, 1))
+		case !ok || err != nil || place == turn:
+			return ok, err
+		}
+	}
 }
 
 // takeWithRest takes a place and all behind it in one step, which succeeds only
