@@ -349,6 +349,10 @@ var openings = []opening{
 		"from a store, which is no file system, to what the caller made for it",
 	},
 	{
+		"backup/inuse_windows.go openSomewhere windows.CreateFile",
+		"Windows, where locks belong to the handle that took them; nothing is shared, so it is refused if anybody has the file open",
+	},
+	{
 		"backup/list.go Prune os.Remove",
 		"a backup and its manifest: that this process has no descriptor of it was looked at before",
 	},

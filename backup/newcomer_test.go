@@ -112,7 +112,6 @@ func TestRestoreOverADeletedDatabase(t *testing.T) {
 
 // Where no database was, one may be made while the restore is under way.
 func TestRestoreMeetsANewDatabase(t *testing.T) {
-	needsRestore(t)
 	t.Parallel()
 	source := newBackup(t)
 	path := filepath.Join(t.TempDir(), "app.db")
@@ -131,7 +130,6 @@ func TestRestoreMeetsANewDatabase(t *testing.T) {
 
 // Or after one that was killed: then the log that lay there is another's.
 func TestNewDatabaseAfterAKill(t *testing.T) {
-	needsRestore(t)
 	t.Parallel()
 	source := newBackup(t)
 	path := filepath.Join(t.TempDir(), "app.db")
@@ -155,7 +153,6 @@ func TestNewDatabaseAfterAKill(t *testing.T) {
 
 // SQLite deletes the log of a database of no bytes, and it may be all there is.
 func TestRestoreKeepsTheLogOfAnEmptyFile(t *testing.T) {
-	needsRestore(t)
 	t.Parallel()
 	source := newBackup(t)
 	path := filepath.Join(t.TempDir(), "app.db")
@@ -175,7 +172,6 @@ func TestRestoreKeepsTheLogOfAnEmptyFile(t *testing.T) {
 
 // The number of a device may be another after the power cut.
 func TestAnotherDeviceNumber(t *testing.T) {
-	needsRestore(t)
 	t.Parallel()
 	source := newBackup(t)
 	for _, step := range []string{"cleared", "swapped"} {
@@ -238,7 +234,6 @@ func TestForeignDirectory(t *testing.T) {
 
 // The names that the old files would get are longer than the file system takes.
 func TestRestoreOfALongName(t *testing.T) {
-	needsRestore(t)
 	t.Parallel()
 	source := newBackup(t)
 	path := filepath.Join(t.TempDir(), string(bytes.Repeat([]byte("a"), 230)))

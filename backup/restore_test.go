@@ -102,14 +102,6 @@ func command(e errand) *exec.Cmd {
 	return cmd
 }
 
-// needsRestore skips where Restore is refused.
-func needsRestore(t *testing.T) {
-	t.Helper()
-	if runtime.GOOS == "windows" {
-		t.Skip("Restore is refused on Windows")
-	}
-}
-
 func must(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
@@ -246,7 +238,6 @@ var steps = []string{
 // TestKilledAtEachStep kills a restore at each of its fault points, opens what is
 // left, and restores again.
 func TestKilledAtEachStep(t *testing.T) {
-	needsRestore(t)
 	t.Parallel()
 	source := newBackup(t)
 	for _, twoNames := range []bool{false, true} {
@@ -321,7 +312,6 @@ func links(path string) uint64 {
 }
 
 func TestRestoreReports(t *testing.T) {
-	needsRestore(t)
 	t.Parallel()
 	source := newBackup(t)
 	path := filepath.Join(t.TempDir(), "app.db")
@@ -399,7 +389,6 @@ func wantInUse(t *testing.T, err error, pid int) {
 }
 
 func TestRestoreOverALiveDatabase(t *testing.T) {
-	needsRestore(t)
 	t.Parallel()
 	source := newBackup(t)
 	for _, mode := range []string{"WAL", "DELETE"} {
@@ -466,7 +455,6 @@ func TestRestoreMeetsANewcomer(t *testing.T) {
 
 // A failure leaves the old database, and nothing beside it.
 func TestRestoreThatFails(t *testing.T) {
-	needsRestore(t)
 	t.Parallel()
 	source := newBackup(t)
 	whole, err := os.ReadFile(source)
@@ -519,7 +507,6 @@ func TestRestoreThatFails(t *testing.T) {
 
 // One at a time: the second would unpack over the first.
 func TestTwoRestores(t *testing.T) {
-	needsRestore(t)
 	t.Parallel()
 	source := newBackup(t)
 	path := filepath.Join(t.TempDir(), "app.db")
@@ -543,7 +530,6 @@ func TestTwoRestores(t *testing.T) {
 }
 
 func TestRestoreOfWhatHasNoManifest(t *testing.T) {
-	needsRestore(t)
 	t.Parallel()
 	src, path := filepath.Join(t.TempDir(), "b.db"), filepath.Join(t.TempDir(), "app.db")
 	c := openConn(t, src)
