@@ -82,6 +82,7 @@ const (
 	DefaultStep = 10 * time.Millisecond
 
 	mostPages  = 512
+	slowStep   = 25 * time.Millisecond // with its COMMIT: the next has half as many pages at most
 	quietPages = 8  // between two looks at the clock; others write: one
 	busyShare  = 32 // while others write a step has this part of the budget,
 	busyWork   = 80 // and the pause is that many times its work
@@ -117,16 +118,18 @@ func Release(ctx context.Context, cfg Config, step time.Duration, leave int64) (
 	if r.Before.AutoVacuum != AutoVacuumIncremental || cfg.Write == nil {
 		return r, nil
 	}
+	most := int64(mostPages)
 	for r.After.Free > leave && r.freed < r.Before.Free {
 		limit, chunk := step, int64(quietPages)
 		quiet := cfg.Quiet == nil || cfg.Quiet()
 		if !quiet {
 			limit, chunk = step/busyShare, 1
 		}
-		work, all, err := r.step(ctx, cfg, limit, chunk, r.After.Free-leave)
+		work, all, err := r.step(ctx, cfg, limit, chunk, min(most, r.After.Free-leave))
 		if err != nil {
 			return r, err
 		}
+		most = nextMost(most, all)
 		r.Steps++
 		if !quiet {
 			r.BusySteps++
@@ -142,6 +145,16 @@ func Release(ctx context.Context, cfg Config, step time.Duration, leave int64) (
 	return r, nil
 }
 
+// nextMost is how many pages the next step may give back at most. It follows the
+// disk: a COMMIT that took long, because others flush to it too, takes longer with
+// more pages.
+func nextMost(most int64, all time.Duration) int64 {
+	if all > slowStep {
+		return max(most/2, 1)
+	}
+	return min(2*most, mostPages)
+}
+
 func pause(work, all time.Duration, quiet bool) time.Duration {
 	if quiet {
 		return all
@@ -152,7 +165,6 @@ func pause(work, all time.Duration, quiet bool) time.Duration {
 // step gives back at most so many pages, a chunk at a time until limit is over.
 // work is how long that took, all the same with the COMMIT.
 func (r *Released) step(ctx context.Context, cfg Config, limit time.Duration, chunk, most int64) (work, all time.Duration, err error) {
-	most = min(most, mostPages)
 	var start time.Time
 	var before, after State
 	err = cfg.Write(ctx, "PRAGMA incremental_vacuum", func(c *sqlite.Conn) (err error) {

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/holdfastdb/holdfast/internal/sqlite"
@@ -117,6 +118,39 @@ func TestStepsEndInTime(t *testing.T) {
 	if err != nil || r.Steps != int((r.Before.Free+mostPages-1)/mostPages) {
 		t.Errorf("with all the time there is: %v, %+v", err, r)
 	}
+}
+
+// On a disk on which a COMMIT takes a millisecond for each page the steps find out
+// how many pages there may be in one, and get longer when the disk is fast again.
+func TestStepsFollowTheDisk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, cfg := database(t, incremental)
+		var pages []int64
+		slow := true
+		cfg.Write = func(ctx context.Context, _ string, run func(*sqlite.Conn) error) error {
+			before, err := w.QueryInt64("PRAGMA page_count")
+			if err = errors.Join(err, w.Exec("BEGIN IMMEDIATE"), run(w), w.Exec("COMMIT")); err != nil {
+				return err
+			}
+			after, err := w.QueryInt64("PRAGMA page_count")
+			pages = append(pages, before-after)
+			if slow = slow && len(pages) < 10; slow {
+				time.Sleep(time.Duration(before-after) * time.Millisecond)
+			}
+			return err
+		}
+		if _, err := Release(t.Context(), cfg, 0, 0); err != nil {
+			t.Fatal(err)
+		}
+		if len(pages) < 14 {
+			t.Fatalf("%d pages", pages)
+		}
+		for n, most := range []int64{mostPages + 1, 257, 129, 65, 33, 17, 33, 17, 33, 17, 33, 65, 129} { // and one that kept book
+			if pages[n] > most || pages[n] < most/2 {
+				t.Errorf("step %d has given back %d pages: %d", n, pages[n], pages)
+			}
+		}
+	})
 }
 
 func TestPause(t *testing.T) {
