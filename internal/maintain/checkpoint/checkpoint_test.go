@@ -283,47 +283,6 @@ func TestOverlappingReadersDontPinTheLog(t *testing.T) {
 	}
 }
 
-// The readers of others can't be held back. Those that begin when all is copied are in
-// nobody's way, so it is enough to wait for the ones before them.
-func TestForeignReadersAreWaitedFor(t *testing.T) {
-	t.Parallel()
-	b := newBench(t, nil)
-	c, err := b.open()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	begin := func() {
-		if err := c.Exec("BEGIN; SELECT count(*) FROM t"); err != nil {
-			t.Fatal(err)
-		}
-	}
-	begin()
-	b.fill(int(2 * b.cfg.Limit / 4096))
-	for tries := 1; ; tries++ {
-		b.settle()
-		holds := b.Stats().ReaderHolds
-		b.now = b.now.Add(2 * longPause)
-		b.Round(b.now)
-		for b.Stats().ReaderHolds == holds && b.underWay() {
-			<-time.After(100 * time.Microsecond)
-		}
-		<-time.After(foreignWait / 4) // in which nothing else can end the reader
-		if err := c.Exec("COMMIT"); err != nil {
-			t.Fatal(err)
-		}
-		b.settle()
-		if b.Stats().Truncations > 0 {
-			return
-		}
-		if tries == 10 { // one may be late on a busy machine
-			t.Fatalf("%+v", b.Stats())
-		}
-		begin()
-		b.fill(1)
-	}
-}
-
 // A quiet moment: the log is copied and, if it is larger than needed, cut.
 func TestQuietMoment(t *testing.T) {
 	t.Parallel()
