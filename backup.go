@@ -215,6 +215,11 @@ func freeBytes(dir string) (int64, error) {
 
 // takeCopy reads the database by a reader of the pool.
 func (d *database) takeCopy(ctx context.Context, path string, cfg manifest.Config) (m manifest.Manifest, err error) {
+	ctx, end, err := d.pacer.Begin(ctx)
+	if err != nil {
+		return m, err
+	}
+	defer end()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	r, err := d.pool.Get(ctx)

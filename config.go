@@ -116,6 +116,7 @@ type MaintenanceConfig struct {
 	VacuumInterval   time.Duration `json:"vacuum_interval" unit:"s" default:"1h" min:"1s" off:"only when it is asked for" doc:"How often free pages are looked for, to be given back in small steps."`
 	VerifyInterval   time.Duration `json:"verify_interval" unit:"s" default:"off" min:"1s" off:"only when it is asked for" doc:"How often the whole database is checked. It is read to the end each time."`
 	WALLimit         int64         `json:"wal_limit" unit:"bytes" default:"64MiB" min:"1MiB" off:"no limit" doc:"A write-ahead log larger than this is too large. Readers that overlap, none of them long, are then held back for a moment (200 ms at most), so that the log can be begun anew; what no moment helps against, such as a read transaction that was left open, is reported with whoever it is."`
+	Yield            Switch        `json:"yield" default:"true" doc:"Rest while others write: what lasts (DB.Backup, DB.Verify, counting for DB.Optimize, PASSIVE checkpoints in a row) works in pieces of a fifth of a millisecond then, with rests of six times as long between them, so it takes seven times as long or more, and a write meets a piece at most. False works at full speed."`
 	Windows          string        `json:"windows" default:"always" doc:"The hours in which optimize, vacuum and verify run: always, or such as \"02:00-05:00\" or \"Mon-Fri 01:00-04:00; Sat,Sun 00:00-08:00\". A window that ends before it begins ends on the next day. What is running when one ends is ended too."`
 }
 

@@ -16,10 +16,7 @@ import (
 	"github.com/holdfastdb/holdfast/internal/control"
 	"github.com/holdfastdb/holdfast/internal/dbfile"
 	"github.com/holdfastdb/holdfast/internal/locks"
-	"github.com/holdfastdb/holdfast/internal/maintain/checkpoint"
-	"github.com/holdfastdb/holdfast/internal/maintain/integrity"
 	"github.com/holdfastdb/holdfast/internal/maintain/memory"
-	"github.com/holdfastdb/holdfast/internal/maintain/schedule"
 	"github.com/holdfastdb/holdfast/internal/pool"
 	"github.com/holdfastdb/holdfast/internal/session"
 	"github.com/holdfastdb/holdfast/internal/sidelock"
@@ -59,17 +56,6 @@ type database struct {
 	handles int           // guarded by opened.mu
 	settled chan struct{} // the same; non-nil while it is being opened or closed
 	watch   watch
-}
-
-// upkeep is what looks after a database.
-type upkeep struct {
-	checkpoints *checkpoint.Checkpointer // nil without a writer or a log
-	care        *schedule.Scheduler
-	replication Replication // nil without a target
-	health      health
-	quarantine  *integrity.Quarantine // nil without a file that this process writes
-	optimizer   optimizer
-	caches      pageCaches
 }
 
 // opened is every file that the process has open, by device and inode. It is

@@ -15,9 +15,12 @@ import (
 	"github.com/holdfastdb/holdfast/internal/control"
 	"github.com/holdfastdb/holdfast/internal/dbfile"
 	"github.com/holdfastdb/holdfast/internal/locks"
+	"github.com/holdfastdb/holdfast/internal/maintain/checkpoint"
 	"github.com/holdfastdb/holdfast/internal/maintain/integrity"
 	"github.com/holdfastdb/holdfast/internal/maintain/logbook"
 	"github.com/holdfastdb/holdfast/internal/maintain/memory"
+	"github.com/holdfastdb/holdfast/internal/maintain/pace"
+	"github.com/holdfastdb/holdfast/internal/maintain/schedule"
 	"github.com/holdfastdb/holdfast/internal/sidelock"
 	"github.com/holdfastdb/holdfast/internal/sqlite"
 )
@@ -240,6 +243,11 @@ func (db *DB) Verify(ctx context.Context, level VerifyLevel, opts ...VerifyOptio
 }
 
 func (d *database) verify(ctx context.Context, r integrity.Request) (VerifyReport, error) {
+	ctx, end, err := d.pacer.Begin(ctx)
+	if err != nil {
+		return VerifyReport{}, err
+	}
+	defer end()
 	verdict, err := d.health.verifier.Run(ctx, r)
 	if err != nil {
 		return VerifyReport{}, d.fail("verify", "", locks.Site{}, nil, err)
@@ -277,6 +285,18 @@ func verifyReport(v *integrity.Verdict) *VerifyReport {
 	return r
 }
 
+// upkeep is what looks after a database.
+type upkeep struct {
+	checkpoints *checkpoint.Checkpointer // nil without a writer or a log
+	care        *schedule.Scheduler
+	replication Replication // nil without a target
+	pacer       *pace.Pacer
+	health      health
+	quarantine  *integrity.Quarantine // nil without a file that this process writes
+	optimizer   optimizer
+	caches      pageCaches
+}
+
 // health is what Health and Verify keep of a database.
 type health struct {
 	observer *integrity.Observer
@@ -291,6 +311,9 @@ type health struct {
 // careFor sets up what Health and Verify need; nothing is opened before they are
 // asked.
 func (d *database) careFor() {
+	if d.cfg.Maintenance.Yield.Enabled() {
+		d.pacer = pace.New(pace.Config{Busy: d.othersWrite, Hurry: d.longLog})
+	}
 	h := &d.health
 	open := func(as memory.Role) func(context.Context) (*sqlite.Conn, error) {
 		return func(ctx context.Context) (*sqlite.Conn, error) { return d.connectAs(ctx, reading, as) }
@@ -305,6 +328,27 @@ func (d *database) careFor() {
 		Open: open(memory.Check), Path: d.path, Unchanging: d.name.Immutable, Budget: max(d.cfg.Database.BusyTimeout, 0),
 		Free: freeBytes,
 	})
+}
+
+// othersWrite tells whether somebody has written within a second, or waits. Before
+// the first write of this process nobody has: a command that makes a backup and
+// writes nothing needs not find that out first.
+func (d *database) othersWrite() bool {
+	if d.pool.Stats().Waiting > 0 {
+		return true
+	}
+	units := d.counters.GroupedUnits.Load()
+	return units > 0 && !d.optimizer.lull.Lasts(units, time.Now()) || d.writer != nil && d.writer.Queued() > 0
+}
+
+// longLog tells whether the log has half the size that is too large. Where it may
+// have any, that is half of the default.
+func (d *database) longLog() bool {
+	limit := d.cfg.Maintenance.WALLimit
+	if limit <= 0 {
+		limit = 64 << 20
+	}
+	return d.checkpoints != nil && d.checkpoints.Stats().Bytes > limit/2
 }
 
 func (h *health) close(ctx context.Context) error {

@@ -166,13 +166,19 @@ type MaintenanceStats struct {
 	Skipped     int64   `json:"skipped"` // reasons in a row count once
 	Seconds     float64 `json:"seconds"`
 	Paused      bool    `json:"paused"` // now
+	// Rests are those between pieces of work, of all that lasts, because others wrote;
+	// see maintenance.yield.
+	Rests         int64   `json:"rests"`
+	RestedSeconds float64 `json:"rested_seconds"`
+	PieceSeconds  float64 `json:"piece_seconds"` // that were worked before these rests
 }
 
 func (d *database) maintenanceStats() MaintenanceStats {
-	n := d.care.Totals()
+	n, r := d.care.Totals(), d.pacer.Stats()
 	return MaintenanceStats{
 		Done: n.Done, Failed: n.Failed, Interrupted: n.Interrupted, Skipped: n.Skipped,
 		Seconds: n.Took.Seconds(), Paused: d.care.Paused() != "",
+		Rests: r.Rests, RestedSeconds: r.Rested.Seconds(), PieceSeconds: r.Worked.Seconds(),
 	}
 }
 
@@ -339,6 +345,13 @@ func (db *DB) Checkpoint(ctx context.Context, mode CheckpointMode) (CheckpointRe
 		return out, nil
 	case d.replication != nil && !db.h.closed.Load(): // else the room says so
 		return d.replicationCheckpoint(ctx, mode)
+	}
+	if mode == CheckpointPassive { // it can't be made in pieces, but those in a row are like one that lasts
+		_, end, err := d.pacer.Begin(ctx)
+		if err != nil {
+			return out, err
+		}
+		defer end()
 	}
 	sql := "PRAGMA wal_checkpoint(" + string(mode) + ")"
 	r, err := d.checkpoints.Checkpoint(ctx, engine, writer.Request{Site: site, SQL: sql, Budget: orNever(d.cfg.Database.BusyTimeout)})

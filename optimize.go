@@ -391,6 +391,11 @@ func (d *database) knownStatements(ctx context.Context) (texts []string) {
 }
 
 func (d *database) mendStatistics(ctx context.Context, o planner.Options) (StatisticsReport, error) {
+	ctx, end, err := d.pacer.Begin(ctx)
+	if err != nil {
+		return StatisticsReport{Tables: []TableStatistics{}, Left: []string{}}, err
+	}
+	defer end()
 	r, err := planner.Run(ctx, d.plannerConfig(), o)
 	out := StatisticsReport{
 		Indexes: r.Indexes, Statements: r.Statements, Tables: []TableStatistics{}, Left: append([]string{}, r.Left...),

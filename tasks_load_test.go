@@ -2,6 +2,7 @@ package holdfast_test
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -12,82 +13,134 @@ import (
 	"github.com/holdfastdb/holdfast"
 )
 
-// Each thing that is done in the background is done beside four writers, again and
-// again. By default the database is small, and only outcomes are judged.
-// HOLDFAST_TASKS_MB makes it larger, and then the latencies of rounds with and
-// without are printed:
+// Each thing that lasts is done beside four writers, again and again. By default the
+// database is small, and outcomes and rests are judged. HOLDFAST_TASKS_MB makes it
+// larger, HOLDFAST_TASKS_THINK is the pause of a writer between two writes, and then
+// the latencies of rounds with and without, in turn, are printed:
 //
 //	HOLDFAST_TASKS_MB=256 go test -count=1 -run TestTasksUnderLoad -v .
 func TestTasksUnderLoad(t *testing.T) {
 	megabytes, err := strconv.Atoi(os.Getenv("HOLDFAST_TASKS_MB"))
 	measure := err == nil
-	rounds, round := 12, time.Second
+	rounds, round := 10, time.Second
 	if !measure {
 		t.Parallel()
 		megabytes, rounds, round = 8, 1, 20*time.Millisecond
 	}
-	db := openAt(t, filepath.Join(t.TempDir(), "app.db"))
+	think, err := time.ParseDuration(os.Getenv("HOLDFAST_TASKS_THINK"))
+	if err != nil {
+		think = 2 * time.Millisecond
+	}
+	dir := t.TempDir()
+	db := openAt(t, filepath.Join(dir, "app.db"))
 	must(t, db, "CREATE TABLE t(id INTEGER PRIMARY KEY, k INT, a BLOB)")
 	must(t, db, "CREATE INDEX by_k ON t(k)")
 	must(t, db, "CREATE TABLE ledger(id INTEGER PRIMARY KEY, writer INT, n INT)")
 	for range megabytes / 8 {
 		must(t, db, "INSERT INTO t(k, a) "+series(2048, "value % 100, zeroblob(3500)"))
 	}
-	w := &writers{db: db, think: 2 * time.Millisecond}
+	w := &writers{db: db, think: think}
 	running, cancel := context.WithCancel(ctx())
 	defer cancel()
 	for n := range 4 {
 		w.all.Go(func() { w.run(running, n) })
 	}
-	task := func(name string) func(context.Context) error {
-		return func(ctx context.Context) error {
-			r, err := db.Maintenance().Run(ctx, name)
-			if err == nil && r.Outcome != "done" && ctx.Err() == nil {
-				t.Errorf("%s: %+v", name, r)
-			}
-			return err
+	for _, step := range lastingSteps(t, db, dir) {
+		if only := os.Getenv("HOLDFAST_TASKS_ONLY"); only != "" && only != step.name {
+			continue
 		}
-	}
-	for _, step := range []struct {
-		name string
-		run  func(context.Context) error
-	}{
-		{"optimize", task("optimize")},
-		{"verify", task("verify")},
-		{"checkpoint", func(ctx context.Context) error {
-			_, err := db.Checkpoint(ctx, holdfast.CheckpointPassive)
-			return err
-		}},
-	} {
-		runs := 0
-		var alone, beside, again latencies
-		for range rounds {
-			w.take()
-			<-time.After(round)
-			alone = append(alone, w.take()...)
-			for end := time.Now().Add(round); ; {
-				if err := step.run(ctx()); err != nil {
-					t.Errorf("%s: %v", step.name, err)
-					break
-				}
-				if runs++; time.Now().After(end) {
-					break
-				}
-			}
-			beside = append(beside, w.take()...)
-			<-time.After(round)
-			again = append(again, w.take()...)
+		m := tasksMeasured{}
+		before := db.Stats().Maintenance
+		for begun, n := time.Now(), 0; n < rounds && (n < 3 || time.Since(begun) < 40*time.Second); n++ {
+			m.round(t, w, round, step.run)
 		}
-		slices.Sort(alone)
-		slices.Sort(beside)
-		slices.Sort(again)
+		after := db.Stats().Maintenance
 		if measure {
-			t.Logf("%s: %d runs; %s without; %s with; %s without", step.name, runs, alone, beside, again)
-			t.Logf("%s: p99 with/without %.2f, without/without %.2f", step.name,
-				2*float64(beside.at(.99))/float64(alone.at(.99)+again.at(.99)), float64(again.at(.99))/float64(alone.at(.99)))
+			m.log(t, step.name)
+			t.Logf("%s: %d rests of %.2f s in all, after %.2f s of work", step.name, after.Rests-before.Rests,
+				after.RestedSeconds-before.RestedSeconds, after.PieceSeconds-before.PieceSeconds)
+		}
+		// A rest is six times the piece before it, unless that met a slow disk.
+		if after.Rests == before.Rests {
+			t.Errorf("%s has not rested while others write", step.name)
 		}
 	}
 	cancel()
 	w.all.Wait()
 	w.check(t)
+}
+
+// lastingStep is something that lasts.
+type lastingStep struct {
+	name string
+	run  func(context.Context) error
+}
+
+func lastingSteps(t *testing.T, db *holdfast.DB, dir string) []lastingStep {
+	task := func(name string) lastingStep {
+		return lastingStep{name, func(ctx context.Context) error {
+			r, err := db.Maintenance().Run(ctx, name)
+			if err == nil && r.Outcome != "done" && ctx.Err() == nil {
+				t.Errorf("%s: %+v", name, r)
+			}
+			return err
+		}}
+	}
+	n := 0
+	return []lastingStep{
+		task("optimize"),
+		task("verify"),
+		{"backup", func(ctx context.Context) error {
+			n++
+			dst := filepath.Join(dir, "copy"+strconv.Itoa(n)+".db")
+			_, err := db.Backup(ctx, dst)
+			return errors.Join(err, os.Remove(dst), os.Remove(dst+".manifest.json"))
+		}},
+		{"checkpoint", func(ctx context.Context) error {
+			_, err := db.Checkpoint(ctx, holdfast.CheckpointPassive)
+			return err
+		}},
+	}
+}
+
+// tasksMeasured are the writes of rounds with and without something, in turn.
+type tasksMeasured struct {
+	runs           int
+	took           time.Duration
+	without, with  latencies
+	ratios, noises []float64 // p99 of a round, divided by that of the round before
+}
+
+func (m *tasksMeasured) round(t *testing.T, w *writers, round time.Duration, run func(context.Context) error) {
+	w.take()
+	<-time.After(round)
+	alone := w.take()
+	start := time.Now()
+	for more := true; more; more = time.Since(start) < round {
+		if err := run(ctx()); err != nil {
+			t.Error(err)
+			return
+		}
+		m.runs++
+	}
+	m.took += time.Since(start)
+	beside := w.take()
+	<-time.After(round)
+	again := w.take()
+	m.without, m.with = append(m.without, append(alone, again...)...), append(m.with, beside...)
+	if len(alone) > 0 && len(beside) > 0 && len(again) > 0 {
+		m.ratios = append(m.ratios, 2*float64(beside.at(.99))/float64(alone.at(.99)+again.at(.99)))
+		m.noises = append(m.noises, float64(again.at(.99))/float64(alone.at(.99)))
+	}
+}
+
+func (m *tasksMeasured) log(t *testing.T, name string) {
+	slices.Sort(m.without)
+	slices.Sort(m.with)
+	slices.Sort(m.ratios)
+	slices.Sort(m.noises)
+	t.Logf("%s: %d runs of %s; %s without; %s with", name, m.runs, (m.took / time.Duration(m.runs)).Round(10*time.Microsecond), m.without, m.with)
+	t.Logf("%s: p99 with/without %.2f; of a round: median %.2f, from %.2f to %.2f; without/without: median %.2f, from %.2f to %.2f", name,
+		float64(m.with.at(.99))/float64(m.without.at(.99)), m.ratios[len(m.ratios)/2], m.ratios[0], m.ratios[len(m.ratios)-1],
+		m.noises[len(m.noises)/2], m.noises[0], m.noises[len(m.noises)-1])
 }

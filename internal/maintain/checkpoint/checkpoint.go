@@ -89,9 +89,10 @@ type Checkpointer struct {
 // seen is what the last commit and the last checkpoint said of the log.
 type seen struct {
 	frames, copied int
-	due            int // frames at which the log is copied next
-	step           int // frames between two copies
-	era            int // how often the log was begun anew
+	frame          int64 // bytes of one
+	due            int   // frames at which the log is copied next
+	step           int   // frames between two copies
+	era            int   // how often the log was begun anew
 	commits        uint64
 	told           uint64    // commits when Round last looked
 	last           time.Time // when Round last saw that there had been some
@@ -108,6 +109,7 @@ type counters struct {
 // New returns a Checkpointer that has opened nothing.
 func New(cfg Config) *Checkpointer {
 	c := &Checkpointer{cfg: cfg, turn: make(chan struct{}, 1), frame: largestFrame}
+	c.seen.frame = c.frame
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.seen.step = c.step()
 	c.seen.due = c.seen.step
@@ -294,7 +296,7 @@ func (c *Checkpointer) open(ctx context.Context) error {
 	}
 	c.conn, c.frame = conn, page+frameHeader
 	c.mu.Lock()
-	c.seen.step = c.step()
+	c.seen.frame, c.seen.step = c.frame, c.step()
 	c.seen.due = max(c.seen.due, c.seen.step)
 	c.mu.Unlock()
 	return nil
@@ -374,7 +376,8 @@ func (c *Checkpointer) again(p progress) {
 
 // Stats are the numbers of a Checkpointer.
 type Stats struct {
-	Frames, Copied int // in the log as of the last commit, and of them as of the last checkpoint
+	Frames, Copied int   // in the log as of the last commit, and of them as of the last checkpoint
+	Bytes          int64 // of Frames
 	HandedOver     bool
 	Pin            *Pin // who keeps the log from being emptied; nil if nobody is known to
 
@@ -388,7 +391,7 @@ func (c *Checkpointer) Stats() Stats {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return Stats{
-		Frames: c.seen.frames, Copied: min(c.seen.copied, c.seen.frames), HandedOver: c.seen.handedOver, Pin: c.pin,
+		Frames: c.seen.frames, Bytes: int64(c.seen.frames) * c.seen.frame, Copied: min(c.seen.copied, c.seen.frames), HandedOver: c.seen.handedOver, Pin: c.pin,
 		Checkpoints: c.count.checkpoints, FramesCopied: c.count.copied,
 		Restarts: int64(c.seen.era), Truncations: c.count.truncations,
 		ReaderHolds: c.count.readerHolds, Pins: c.count.pins, OverLimit: c.count.overLimit,

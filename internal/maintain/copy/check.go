@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/holdfastdb/holdfast/internal/maintain/pace"
 	"github.com/holdfastdb/holdfast/internal/sqlite"
 )
 
@@ -124,8 +125,16 @@ func (k *checker) watch() (over func()) {
 		k.total = int(n)
 	}
 	k.missed, _, _ = k.c.Status(sqlite.DBStatusCacheMiss, false)
-	k.c.SetProgressHandler(1000, func() bool {
-		k.tell()
+	work := pace.Of(k.ctx)
+	steps, asked := 1000, 0
+	if work != nil {
+		steps = 50
+	}
+	k.c.SetProgressHandler(steps, func() bool {
+		if asked++; asked*steps%1000 == 0 {
+			k.tell()
+		}
+		work.Pause(k.ctx)
 		return k.ctx.Err() != nil
 	})
 	calm := k.c.InterruptAfter(k.ctx)

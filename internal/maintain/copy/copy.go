@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/holdfastdb/holdfast/internal/maintain/pace"
 	"github.com/holdfastdb/holdfast/internal/sqlite"
 )
 
@@ -50,6 +51,10 @@ type Result struct {
 const (
 	stepBytes  = 1 << 20
 	flushBytes = 32 << 20
+
+	// While others write.
+	shortStep  = 32 << 10
+	shortFlush = 1 << 20
 )
 
 // spare is what a copy leaves to the database and its log.
@@ -108,7 +113,7 @@ func To(ctx context.Context, src *sqlite.Conn, path string, cfg Config) (r Resul
 			err = single(errors.Join(err, os.Remove(path)))
 		}
 	}()
-	if r.Pages, err = fill(ctx, src, f, int(max(1, stepBytes/pageSize)), cfg); err != nil {
+	if r.Pages, err = fill(ctx, src, f, pageSize, cfg); err != nil {
 		return r, err
 	}
 	info, err := f.Stat()
@@ -160,7 +165,8 @@ func beginReading(src *sqlite.Conn) (end func() error, err error) {
 }
 
 // fill copies src into the new and empty file f.
-func fill(ctx context.Context, src *sqlite.Conn, f *os.File, step int, cfg Config) (pages int, err error) {
+func fill(ctx context.Context, src *sqlite.Conn, f *os.File, pageSize int64, cfg Config) (pages int, err error) {
+	work := pace.Of(ctx).Holding()
 	dst, err := sqlite.Open(f.Name(), sqlite.OpenReadWrite)
 	if err != nil {
 		return 0, err
@@ -175,12 +181,17 @@ func fill(ctx context.Context, src *sqlite.Conn, f *os.File, step int, cfg Confi
 	if err != nil {
 		return 0, err
 	}
-	flushed, bytes := 0, 0
+	unflushed := int64(0)
 	for done := false; !done; {
+		step, flush := int64(stepBytes), int64(flushBytes)
+		if work.Busy() {
+			step, flush = shortStep, shortFlush
+		}
+		step = max(1, step/pageSize)
 		if err := ctx.Err(); err != nil {
 			return 0, errors.Join(err, b.Finish())
 		}
-		if done, err = b.Step(step); err != nil {
+		if done, err = b.Step(int(step)); err != nil {
 			_ = b.Finish() // says the same again
 			return 0, err
 		}
@@ -188,12 +199,13 @@ func fill(ctx context.Context, src *sqlite.Conn, f *os.File, step int, cfg Confi
 		if cfg.Progress != nil {
 			cfg.Progress(pages-b.Remaining(), pages)
 		}
-		if bytes += stepBytes; bytes-flushed >= flushBytes && !cfg.Fleeting {
-			flushed = bytes
+		if unflushed += step * pageSize; unflushed >= flush && !cfg.Fleeting {
+			unflushed = 0
 			if err := f.Sync(); err != nil {
 				return 0, errors.Join(err, b.Finish())
 			}
 		}
+		work.Pause(ctx)
 	}
 	pages = max(pages, 1) // of an empty file SQLite makes a database without tables
 	return pages, b.Finish()

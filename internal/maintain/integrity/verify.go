@@ -15,6 +15,7 @@ import (
 
 	"github.com/holdfastdb/holdfast/internal/busy"
 	"github.com/holdfastdb/holdfast/internal/maintain/copy"
+	"github.com/holdfastdb/holdfast/internal/maintain/pace"
 	"github.com/holdfastdb/holdfast/internal/sqlite"
 )
 
@@ -171,7 +172,7 @@ func (v *Verifier) inPlace(ctx context.Context, c *sqlite.Conn, r Request, d *Ve
 		return err
 	}
 	d.Pages = int(pages)
-	err = r.check(ctx, c, d)
+	err = r.check(pace.Holding(ctx), c, d)
 	if !v.cfg.Unchanging {
 		d.Pinned = time.Since(start)
 	}

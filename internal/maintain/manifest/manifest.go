@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/holdfastdb/holdfast/internal/maintain/copy"
+	"github.com/holdfastdb/holdfast/internal/maintain/pace"
 	"github.com/holdfastdb/holdfast/internal/sqlite"
 )
 
@@ -178,7 +179,7 @@ func Describe(ctx context.Context, path string, m *Manifest, cfg Config) (err er
 		return &DamagedError{path, problems}
 	}
 	over := c.InterruptAfter(ctx)
-	err = m.read(c)
+	err = m.read(ctx, c)
 	over()
 	if ctxErr := ctx.Err(); ctxErr != nil {
 		return ctxErr
@@ -202,7 +203,12 @@ func damaged(path string, err error) error {
 }
 
 // read fills in what SQL tells.
-func (m *Manifest) read(c *sqlite.Conn) (err error) {
+func (m *Manifest) read(ctx context.Context, c *sqlite.Conn) (err error) {
+	work := pace.Of(ctx)
+	if work != nil {
+		c.SetProgressHandler(100, func() bool { work.Pause(ctx); return false })
+		defer c.SetProgressHandler(0, nil)
+	}
 	if m.Pages, err = c.QueryInt64("PRAGMA page_count"); err != nil {
 		return err
 	}
@@ -232,7 +238,11 @@ func (m *Manifest) read(c *sqlite.Conn) (err error) {
 		}
 		// A virtual table has no page, and its rows are no part of this file.
 		if name := s.ColumnText(1); s.ColumnText(0) == "table" && s.ColumnInt64(4) > 0 {
-			n, err := c.QueryInt64(`SELECT count(*) FROM main."` + strings.ReplaceAll(name, `"`, `""`) + `"`)
+			count := "count(*)"
+			if work.Busy() {
+				count = "count(1)" // counts row by row, and so can rest
+			}
+			n, err := c.QueryInt64("SELECT " + count + ` FROM main."` + strings.ReplaceAll(name, `"`, `""`) + `"`)
 			if err != nil {
 				return err
 			}
@@ -249,12 +259,17 @@ func Sum(ctx context.Context, path string, total int64, phase func(string, int64
 		return "", 0, err
 	}
 	defer f.Close()
-	hash, buf := sha256.New(), make([]byte, 1<<20)
+	work, hash, buf := pace.Of(ctx), sha256.New(), make([]byte, 1<<20)
 	for {
+		work.Pause(ctx)
+		part := buf
+		if work.Busy() {
+			part = buf[:64<<10] // some 100 us
+		}
 		if err := ctx.Err(); err != nil {
 			return "", n, err
 		}
-		k, err := f.Read(buf)
+		k, err := f.Read(part)
 		hash.Write(buf[:k])
 		n += int64(k)
 		switch {

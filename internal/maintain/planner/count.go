@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/holdfastdb/holdfast/internal/maintain/pace"
 	"github.com/holdfastdb/holdfast/internal/sqlite"
 )
 
@@ -15,7 +16,11 @@ import (
 // leading columns of an index reads it in order, 36 ns a row where ANALYZE takes
 // 80, and jumps from key to key where keys have many rows.
 func (s *steward) count(ctx context.Context, c *sqlite.Conn, i index) (string, error) {
-	total, err := s.number(ctx, c, "SELECT count(*) FROM "+i.from)
+	all := "SELECT count(*) FROM "
+	if pace.Of(ctx).Busy() {
+		all = "SELECT count(1) FROM " // counts row by row, and so can rest
+	}
+	total, err := s.number(ctx, c, all+i.from)
 	if err != nil || total == 0 {
 		return "", err
 	}
@@ -43,20 +48,36 @@ func rowsPerKey(total, keys int64) int64 {
 // errTooLong is the time that ran out before a statement began.
 var errTooLong = errors.New("too long")
 
-// number runs a statement that counts, for ScanTime at most.
+// number runs a statement that counts, for ScanTime at most, and longer only if it
+// rests.
 func (s *steward) number(ctx context.Context, c *sqlite.Conn, sql string) (int64, error) {
-	if s.ScanTime > 0 {
+	work := pace.Of(ctx).Holding()
+	if limit := s.ScanTime; limit > 0 {
+		if work.Busy() {
+			limit *= pace.Slower
+		}
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, s.ScanTime)
+		ctx, cancel = context.WithTimeout(ctx, limit)
 		defer cancel()
 	}
 	if ctx.Err() != nil {
 		return 0, errTooLong
 	}
+	if work != nil {
+		c.SetProgressHandler(restingOps, func() bool {
+			work.Pause(ctx)
+			return false
+		})
+		defer c.SetProgressHandler(0, nil)
+	}
 	// count(*) of a whole table asks no progress handler.
 	defer c.InterruptAfter(ctx)()
 	return c.QueryInt64(sql)
 }
+
+// restingOps are instructions between two looks whether to rest: a few microseconds
+// of them, unless pages have to be read.
+const restingOps = 100
 
 // handmade tells whether a row of sqlite_stat1 has anything but numbers: ANALYZE
 // writes no "unordered", "noskipscan" or "sz=" of its own accord.

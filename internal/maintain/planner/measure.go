@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/holdfastdb/holdfast/internal/maintain/pace"
 	"github.com/holdfastdb/holdfast/internal/sqlite"
 )
 
@@ -125,12 +126,16 @@ func steps(ctx context.Context, c *sqlite.Conn, text string, values []sqliteValu
 			return 0, false
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, mostTime)
+	done, limit, work := 0, mostTime, pace.Of(ctx).Holding()
+	if work.Busy() {
+		limit *= pace.Slower
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	defer c.InterruptAfter(ctx)()
-	done := 0
 	c.SetProgressHandler(progressed, func() bool {
 		done += progressed
+		work.Pause(ctx)
 		return done >= mostSteps || ctx.Err() != nil
 	})
 	defer c.SetProgressHandler(0, nil)

@@ -83,10 +83,10 @@ const (
 
 	mostPages  = 512
 	slowStep   = 25 * time.Millisecond // with its COMMIT: the next has half as many pages at most
-	quietPages = 8  // between two looks at the clock; others write: one
-	busyShare  = 32 // while others write a step has this part of the budget,
-	busyWork   = 80 // and the pause is that many times its work
-	busyCommit = 12 // and that many times its COMMIT
+	quietPages = 8                     // between two looks at the clock; others write: one
+	busyShare  = 32                    // while others write a step has this part of the budget,
+	busyWork   = 80                    // and the pause is that many times its work
+	busyCommit = 12                    // and that many times its COMMIT
 	longest    = time.Second
 )
 
