@@ -86,7 +86,9 @@ func BackupOnProgress(progress func(BackupProgress)) BackupOption {
 // The copy is one committed state, of after the call. Writers and readers go on
 // meanwhile. For as long as the copying takes (about 2 s for a GB on an SSD) one
 // reader of the pool is in use and the log can't be emptied past that state; the
-// check that follows reads the copy alone. A volume that has no room for the copy
+// check that follows reads the copy alone. While this process writes, all of it is
+// done in short pieces with rests between them and takes seven times as long or
+// more, unless maintenance.yield is off. A volume that has no room for the copy
 // and 64 MiB besides is refused before anything is written (ErrDiskFull). A
 // database that is damaged is an error that answers to ErrCorrupt, and leaves no
 // backup.

@@ -227,6 +227,8 @@ func VerifyProgress(f func(stage string, done, total int)) VerifyOption {
 // is gone when Verify returns. Where there is no space, or nothing may be created
 // beside the database, it reads the database itself and says so. Writers go on all
 // the time, but for those of a database without a log, which wait while it is copied.
+// While this process writes, Verify works in short pieces with rests between them and
+// takes seven times as long or more, unless maintenance.yield is off.
 // Others that call Verify wait for the first.
 //
 // The report stays with the process: Health tells it until the next, and is critical
@@ -342,13 +344,17 @@ func (d *database) othersWrite() bool {
 }
 
 // longLog tells whether the log has half the size that is too large. Where it may
-// have any, that is half of the default.
+// have any, that is half of the default. Without a log whoever reads is in the way of
+// every commit.
 func (d *database) longLog() bool {
+	if d.checkpoints == nil {
+		return true
+	}
 	limit := d.cfg.Maintenance.WALLimit
 	if limit <= 0 {
 		limit = 64 << 20
 	}
-	return d.checkpoints != nil && d.checkpoints.Stats().Bytes > limit/2
+	return d.checkpoints.Stats().Bytes > limit/2
 }
 
 func (h *health) close(ctx context.Context) error {

@@ -41,7 +41,8 @@ func WithoutStatistics() OptimizeOption { return func(o *optimizing) { o.spaceOn
 
 // WithScanTime is the longest that Optimize may take to count the keys of one
 // index. That long it keeps the log from being begun anew. An index that takes
-// longer keeps the statistics it has. Default: 2 s.
+// longer keeps the statistics it has. Rests while others write are not counted
+// (maintenance.yield). Default: 2 s.
 func WithScanTime(d time.Duration) OptimizeOption { return func(o *optimizing) { o.scan = d } }
 
 // WithStep is the longest that one step of giving pages back should hold the

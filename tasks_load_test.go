@@ -144,3 +144,30 @@ func (m *tasksMeasured) log(t *testing.T, name string) {
 		float64(m.with.at(.99))/float64(m.without.at(.99)), m.ratios[len(m.ratios)/2], m.ratios[0], m.ratios[len(m.ratios)-1],
 		m.noises[len(m.noises)/2], m.noises[0], m.noises[len(m.noises)-1])
 }
+
+// Without a log whoever copies keeps everybody from committing, and does not rest.
+func TestNobodyRestsInTheWayOfWrites(t *testing.T) {
+	t.Parallel()
+	cfg := holdfast.Config{}
+	cfg.Database.EnableWALMode = holdfast.Off
+	dir := t.TempDir()
+	db, err := holdfast.OpenConfig(ctx(), withPath(cfg, filepath.Join(dir, "app.db")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	must(t, db, "CREATE TABLE t(a)")
+	must(t, db, "INSERT INTO t "+series(1000, "zeroblob(3500)")) // others write: it was within a second
+	info, err := db.Backup(ctx(), filepath.Join(dir, "copy.db"), holdfast.BackupOnProgress(func(p holdfast.BackupProgress) {
+		if n := db.Stats().Maintenance.Rests; p.Phase == "copy" && n > 0 {
+			t.Errorf("%d rests while it is copied", n)
+		}
+	}))
+	if err != nil || !info.Verified {
+		t.Errorf("%+v, %v", info, err)
+	}
+	if db.Stats().Maintenance.Rests == 0 {
+		t.Error("no rest while the copy is checked")
+	}
+	check(t, db)
+}

@@ -34,7 +34,8 @@ type Config struct {
 	// Busy tells whether others write now or wait. Nil: there is never a rest.
 	Busy func() bool
 	// Hurry tells whether the log, which can't be emptied while somebody reads an
-	// older state, is so long that work which does so had better end. Nil: never.
+	// older state, is so long that work which does so had better end, or there is none
+	// and writers wait for it. Nil: never.
 	Hurry func() bool
 }
 
