@@ -60,7 +60,8 @@ type backupOptions struct {
 
 // BackupVacuumed makes the copy by VACUUM INTO: without unused pages, and in order.
 // It is one statement, so there is no progress while it copies, and it stumbles
-// over a damage that a copy of the pages would have taken along for the check to find.
+// over a damage that a copy of the pages would have taken along for the check to find, and
+// no rest while others write.
 // Row ids of tables without an INTEGER PRIMARY KEY may change.
 func BackupVacuumed() BackupOption { return func(o *backupOptions) { o.vacuum = true } }
 

@@ -320,7 +320,8 @@ type CheckpointResult struct {
 // false. It is for a moment that the program knows to be good, and before copying
 // files.
 //
-// PASSIVE waits for nobody but another checkpoint. The others wait for the writer,
+// PASSIVE waits for nobody but another checkpoint, and, while others write, until 75
+// ms after the one before it (maintenance.yield). The others wait for the writer,
 // hold it, and wait for readers, all within database.busy_timeout: after that the
 // error is an ErrBusy that names who is in the way, and so does the result, which
 // tells in any case what was achieved. ctx ends the waits and the work at once. A log
@@ -346,8 +347,8 @@ func (db *DB) Checkpoint(ctx context.Context, mode CheckpointMode) (CheckpointRe
 	case d.replication != nil && !db.h.closed.Load(): // else the room says so
 		return d.replicationCheckpoint(ctx, mode)
 	}
-	if mode == CheckpointPassive { // it can't be made in pieces, but those in a row are like one that lasts
-		_, end, err := d.pacer.Begin(ctx)
+	if mode == CheckpointPassive { // those in a row are like one that lasts
+		end, err := d.pacer.Apart(ctx)
 		if err != nil {
 			return out, err
 		}

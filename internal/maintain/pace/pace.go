@@ -25,6 +25,9 @@ const (
 	times = 6
 	// Slower is how many times as long work takes with its rests.
 	Slower = times + 1
+	// apart is the rest after what can't be made in pieces. A PASSIVE checkpoint takes a
+	// millisecond or two with its flushes, and every COMMIT of that time waits for these.
+	apart = 75 * time.Millisecond
 	// longest is for a piece that could not be made shorter, or met a slow disk.
 	longest = 100 * time.Millisecond
 )
@@ -84,17 +87,42 @@ func (p *Pacer) Begin(ctx context.Context) (_ context.Context, end func(), err e
 	if p == nil {
 		return ctx, func() {}, ctx.Err()
 	}
+	if err := p.settle(ctx); err != nil {
+		return ctx, nil, err
+	}
+	from := time.Now()
+	w := &Work{p: p, from: &from}
+	return context.WithValue(ctx, key{}, w), func() { p.owe(min(times*time.Since(from), longest)) }, nil
+}
+
+// Apart is Begin for work that can't be made in pieces, and so should be rare while
+// others write.
+func (p *Pacer) Apart(ctx context.Context) (end func(), err error) {
+	if p == nil {
+		return func() {}, ctx.Err()
+	}
+	return func() { p.owe(apart) }, p.settle(ctx)
+}
+
+// settle takes the rest that is owed.
+func (p *Pacer) settle(ctx context.Context) error {
 	p.mu.Lock()
 	owed := time.Until(p.until)
 	p.mu.Unlock()
 	if owed > 0 && p.cfg.Busy() {
-		if err := p.rest(ctx, owed, 0); err != nil {
-			return ctx, nil, err
-		}
+		return p.rest(ctx, owed, 0)
 	}
-	from := time.Now()
-	w := &Work{p: p, from: &from}
-	return context.WithValue(ctx, key{}, w), w.end, nil
+	return ctx.Err()
+}
+
+// owe notes a rest for whoever comes next.
+func (p *Pacer) owe(d time.Duration) {
+	until := time.Now().Add(d)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if until.After(p.until) {
+		p.until = until
+	}
 }
 
 func (p *Pacer) rest(ctx context.Context, d, worked time.Duration) error {
@@ -163,15 +191,4 @@ func (w *Work) Pause(ctx context.Context) (rested time.Duration) {
 	}
 	*w.from = time.Now()
 	return w.from.Sub(now)
-}
-
-// end notes the rest for the last piece, for whoever comes next.
-func (w *Work) end() {
-	now := time.Now()
-	until := now.Add(min(times*now.Sub(*w.from), longest))
-	w.p.mu.Lock()
-	defer w.p.mu.Unlock()
-	if until.After(w.p.until) {
-		w.p.until = until
-	}
 }

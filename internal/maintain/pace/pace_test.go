@@ -51,6 +51,25 @@ func TestRestsWhileOthersWrite(t *testing.T) {
 	})
 }
 
+// What can't be made in pieces is rare.
+func TestApart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := New(Config{Busy: func() bool { return true }})
+		start := time.Now()
+		for range 3 {
+			end, err := p.Apart(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Millisecond)
+			end()
+		}
+		if took := time.Since(start); took != 3*time.Millisecond+2*apart {
+			t.Errorf("%s", took)
+		}
+	})
+}
+
 // Works that are too short to rest in are no different from one that lasts.
 func TestRestsBetweenShortWorks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -129,6 +148,10 @@ func TestWithoutPacer(t *testing.T) {
 	ctx, end, err := p.Begin(t.Context())
 	if err != nil || Of(ctx) != nil || Of(Holding(ctx)) != nil || Of(ctx).Busy() || Of(ctx).Pause(ctx) != 0 || p.Stats() != (Stats{}) {
 		t.Errorf("%v", err)
+	}
+	end()
+	if end, err = p.Apart(t.Context()); err != nil {
+		t.Error(err)
 	}
 	end()
 	if New(Config{}).cfg.Busy() {
