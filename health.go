@@ -273,6 +273,19 @@ func (d *database) verify(ctx context.Context, r integrity.Request) (VerifyRepor
 	return *report, nil
 }
 
+// verifyTask reads everything and checks it. Damage is no failure of the task,
+// which would repeat it soon: verify has logged it, and Health tells it.
+func (d *database) verifyTask(ctx context.Context) (result string, err error) {
+	r, err := d.verify(ctx, integrity.Request{})
+	switch {
+	case err != nil:
+		return "", err
+	case !r.OK:
+		return fmt.Sprintf("%d problems in %d pages", len(r.Problems), r.Pages), nil
+	}
+	return fmt.Sprintf("%d pages are well", r.Pages), nil
+}
+
 func verifyReport(v *integrity.Verdict) *VerifyReport {
 	if v == nil {
 		return nil
@@ -330,6 +343,13 @@ func (d *database) careFor() {
 		Open: open(memory.Check), Path: d.path, Unchanging: d.name.Immutable, Budget: max(d.cfg.Database.BusyTimeout, 0),
 		Free: freeBytes,
 	})
+}
+
+// quiet tells whether nobody has written for a while, waits or reads much.
+func (d *database) quiet() bool {
+	readers := d.pool.Stats()
+	return d.optimizer.lull.Lasts(d.counters.GroupedUnits.Load(), time.Now()) && d.writer.Queued() == 0 &&
+		readers.Waiting == 0 && 2*readers.InUse <= readers.Max
 }
 
 // othersWrite tells whether somebody has written within a second, or waits. Before

@@ -13,7 +13,6 @@ import (
 	"github.com/holdfastdb/holdfast/internal/dbfile"
 	"github.com/holdfastdb/holdfast/internal/locks"
 	"github.com/holdfastdb/holdfast/internal/maintain/checkpoint"
-	"github.com/holdfastdb/holdfast/internal/maintain/integrity"
 	"github.com/holdfastdb/holdfast/internal/maintain/memory"
 	"github.com/holdfastdb/holdfast/internal/maintain/schedule"
 	"github.com/holdfastdb/holdfast/internal/sidelock"
@@ -194,19 +193,6 @@ func (d *database) tasks() []schedule.Task {
 		{Name: "vacuum", Every: c.VacuumInterval, Run: d.vacuumTask},
 		{Name: "verify", Every: c.VerifyInterval, Run: d.verifyTask},
 	}
-}
-
-// verifyTask reads everything and checks it. Damage is no failure of the task,
-// which would repeat it soon: verify has logged it, and Health tells it.
-func (d *database) verifyTask(ctx context.Context) (result string, err error) {
-	r, err := d.verify(ctx, integrity.Request{})
-	switch {
-	case err != nil:
-		return "", err
-	case !r.OK:
-		return fmt.Sprintf("%d problems in %d pages", len(r.Problems), r.Pages), nil
-	}
-	return fmt.Sprintf("%d pages are well", r.Pages), nil
 }
 
 // maintenanceDelay is how long after Open the first task may run. Most commands

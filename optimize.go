@@ -317,13 +317,6 @@ func (d *database) takeMaintenance(ctx context.Context) (giveBack func(), err er
 	return func() { _ = d.turn.Return(sidelock.Maintenance) }, nil // else it ends with the process
 }
 
-// quiet tells whether nobody has written for a while, waits or reads much.
-func (d *database) quiet() bool {
-	readers := d.pool.Stats()
-	return d.optimizer.lull.Lasts(d.counters.GroupedUnits.Load(), time.Now()) && d.writer.Queued() == 0 &&
-		readers.Waiting == 0 && 2*readers.InUse <= readers.Max
-}
-
 // company is how long a step waits for a write whose COMMIT it can share.
 const company = 20 * time.Millisecond
 
