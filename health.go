@@ -228,7 +228,7 @@ func VerifyProgress(f func(stage string, done, total int)) VerifyOption {
 // beside the database, it reads the database itself and says so. Writers go on all
 // the time, but for those of a database without a log, which wait while it is copied.
 // While this process writes, Verify works in short pieces with rests between them and
-// takes seven times as long or more, unless maintenance.yield is off.
+// takes nine times as long or more, unless maintenance.yield is off.
 // Others that call Verify wait for the first.
 //
 // The report stays with the process: Health tells it until the next, and is critical

@@ -53,7 +53,7 @@ const (
 	flushBytes = 32 << 20
 
 	// While others write.
-	shortStep  = 32 << 10
+	shortStep  = 16 << 10
 	shortFlush = 1 << 20
 )
 

@@ -19,10 +19,10 @@ import (
 
 const (
 	// piece is how long work goes on before it looks whether it should rest.
-	piece = 150 * time.Microsecond
+	piece = 100 * time.Microsecond
 	// times is how many times the work a rest lasts. Timers of Linux and Go are
 	// late by up to a millisecond, so shorter rests would not be shorter.
-	times = 6
+	times = 8
 	// Slower is how many times as long work takes with its rests.
 	Slower = times + 1
 	// apart is the rest after what can't be made in pieces. A PASSIVE checkpoint takes a

@@ -37,7 +37,7 @@ func TestRestsWhileOthersWrite(t *testing.T) {
 		if took := work(ctx, w, 100, 50*us); took < 100*50*us*(Slower-1) || took > 100*50*us*Slower {
 			t.Errorf("100 pieces of 50 us took %s", took)
 		}
-		if s := p.Stats(); s.Rests != 33 || s.Worked != 33*150*us || s.Rested != times*s.Worked {
+		if s := p.Stats(); s.Rests != 50 || s.Worked != 50*100*us || s.Rested != times*s.Worked {
 			t.Errorf("%+v", s)
 		}
 		if took := work(ctx, w, 1, time.Second); took != time.Second+longest {
