@@ -184,7 +184,7 @@ func TestOutageOfAnAsyncTarget(t *testing.T) {
 	}
 	g.set(refuses)
 	most := fill(t, db, 0, 4000, 10_000)
-	if most > 16<<20 {
+	if most > 32<<20 { // it grew to 50 MB when it was read by rounds only
 		t.Errorf("the log grew to %d bytes for 40 MB that were written", most)
 	}
 	s := db.Stats().Replication

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"slices"
@@ -76,8 +77,14 @@ func (l *timeline) list(ctx context.Context) error {
 	return nil
 }
 
+// ErrUnreachable: the target didn't answer, or not as it should. It may have all.
+var ErrUnreachable = errors.New("the target can't be read")
+
 func (t target) failed(what string, err error) error {
-	return fmt.Errorf("can't %s %s: %w", what, t.name, err)
+	if errors.Is(err, errDamaged) {
+		return fmt.Errorf("%s %s: %w", what, t.name, err)
+	}
+	return fmt.Errorf("%w: %s %s: %w; look at the network, the endpoint and the credentials in the environment", ErrUnreachable, what, t.name, err)
 }
 
 // reachable are the states that files lead to without a gap: each begins at most one
@@ -189,7 +196,18 @@ func (l *timeline) header(ctx context.Context, info *ltx.FileInfo) (ltx.Header, 
 		return ltx.Header{}, err
 	}
 	defer r.Close()
-	hdr, _, err := ltx.DecodeHeader(r)
+	var hdr ltx.Header
+	text := make([]byte, ltx.HeaderSize)
+	if _, err = io.ReadFull(r, text); err == nil {
+		if err = hdr.UnmarshalBinary(text); err == nil {
+			err = hdr.Validate()
+		}
+		if err != nil {
+			err = fmt.Errorf("%w: %w", errDamaged, err)
+		}
+	} else if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
+		err = fmt.Errorf("%w: it is cut off", errDamaged)
+	}
 	return hdr, err
 }
 
@@ -198,7 +216,7 @@ func (l *timeline) header(ctx context.Context, info *ltx.FileInfo) (ltx.Header, 
 func (l *timeline) plan(ctx context.Context, p point) ([]*ltx.FileInfo, error) {
 	files, err := litestream.CalcRestorePlan(ctx, l.client, p.last, time.Time{}, slog.New(slog.DiscardHandler))
 	if err != nil {
-		return nil, l.target.failed("plan a restore from", err)
+		return nil, l.target.failed("plan a restore of", err)
 	}
 	return files, nil
 }

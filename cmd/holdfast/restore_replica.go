@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
+	"github.com/holdfastdb/holdfast"
 	"github.com/holdfastdb/holdfast/backup"
 	"github.com/holdfastdb/holdfast/cmd/holdfast/internal/exitcode"
 	"github.com/holdfastdb/holdfast/cmd/holdfast/internal/output"
@@ -29,8 +31,9 @@ func (a *app) replica(ctx context.Context, source, at string) (*replicate.Replic
 		ltx, err := os.Stat(filepath.Join(source, "ltx"))
 		is = err == nil && ltx.IsDir()
 	case strings.HasPrefix(source, "s3://"), strings.HasPrefix(source, "file://"):
-		if is, err = replicate.IsReplica(ctx, source); err != nil {
-			return nil, err
+		// What no replica can be at, such as a whole bucket, may have backups.
+		if is, err = replicate.IsReplica(ctx, source); err != nil && !errors.Is(err, holdfast.ErrRefused) {
+			return nil, replicaFailed(err)
 		}
 	}
 	if !is {
@@ -82,8 +85,11 @@ func (a *app) restoreReplica(ctx context.Context, src *replicate.Replica, path s
 }
 
 func replicaFailed(err error) error {
-	if errors.Is(err, replicate.ErrNoSuchTime) {
+	switch {
+	case errors.Is(err, replicate.ErrNoSuchTime):
 		return exitcode.With(exitcode.Missing, err)
+	case errors.Is(err, replicate.ErrUnreachable) && !errors.Is(err, fs.ErrPermission) && !errors.Is(err, context.Canceled):
+		return exitcode.With(exitcode.Unavailable, err)
 	}
 	return err
 }
