@@ -68,11 +68,12 @@ var apart = map[string]string{
 	"internal/sidelock": "it is a lock between processes, tested without a database",
 	"advisor":           "advice is a function of data, so that it can be replayed on recordings",
 	"forecast":          "a forecast is a function of data, so that it can be replayed on recordings",
+	"plan":              "a plan is a function of the rows that SQLite gives, whoever has asked for them and whenever",
 }
 
 // pure are the rooms that do no I/O, doingIO what they don't import for it.
 var (
-	pure    = []string{"advisor", "forecast"}
+	pure    = []string{"advisor", "forecast", "plan"}
 	doingIO = []string{"database", "embed", "io/ioutil", "log", "net", "os", "plugin", "runtime", "syscall"}
 )
 
