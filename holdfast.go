@@ -43,6 +43,7 @@ import (
 	"github.com/holdfastdb/holdfast/internal/session"
 	"github.com/holdfastdb/holdfast/internal/sidelock"
 	"github.com/holdfastdb/holdfast/internal/sqlite"
+	"github.com/holdfastdb/holdfast/plan"
 )
 
 // DB is a handle on one database. It is safe for concurrent use. Every method
@@ -315,6 +316,71 @@ func (d *database) stopReplication() error {
 // It looks at the whole text each time, needs no database and is safe for
 // concurrent use.
 func Complete(sql string) bool { return sqlite.Complete(sql) }
+
+// Explanation is how SQLite would run a statement.
+type Explanation struct {
+	SQL        string `json:"sql"`
+	ReadOnly   bool   `json:"read_only"`
+	Parameters int    `json:"parameters"`
+	Unbound    int    `json:"unbound"` // parameters without an argument
+	plan.Plan
+}
+
+// Explain returns the plan of one statement, with what sqlite_stat1 says of its
+// tables, and runs nothing: a DELETE that is explained deletes nothing. Parameters
+// without an argument are planned for like any value; with its value SQLite may
+// choose another plan. A PRAGMA, a CREATE or a COMMIT has no steps. Triggers and
+// foreign keys are in no plan.
+//
+// It uses a reader, so it waits as a query does; text with several statements is
+// ErrInvalid. Arguments beyond the last parameter are ignored.
+func (db *DB) Explain(ctx context.Context, query string, args ...any) (Explanation, error) {
+	x, err := db.h.Explain(ctx, query, args)
+	if err != nil {
+		return Explanation{}, err
+	}
+	rows := make([]plan.Row, len(x.Steps))
+	for i, s := range x.Steps {
+		rows[i] = plan.Row(s)
+	}
+	facts := plan.Facts{Tables: make([]plan.Table, len(x.Tables))}
+	for i, t := range x.Tables {
+		facts.Tables[i] = plan.Table{Name: t.Name, Module: t.Module, Rows: t.Rows}
+		for _, index := range t.Indexes {
+			facts.Tables[i].Indexes = append(facts.Tables[i].Indexes, plan.Index(index))
+		}
+	}
+	p := plan.Parse(rows)
+	p.Know(x.SQL, facts)
+	return Explanation{SQL: x.SQL, ReadOnly: x.ReadOnly, Parameters: x.Parameters, Unbound: x.Unbound, Plan: *p}, nil
+}
+
+// Measurement is what SQLite has counted while a query ran.
+type Measurement struct {
+	Rows          int64   `json:"rows"`                 // of the result
+	Steps         int64   `json:"vm_steps"`             // instructions of the virtual machine
+	FullScanSteps int64   `json:"full_scan_steps"`      // from row to row where no index narrows, also of what the statement made itself
+	Sorts         int64   `json:"sorts"`                // in temporary b-trees
+	AutoIndexRows int64   `json:"automatic_index_rows"` // put into indexes that are gone again
+	FilterSkipped int64   `json:"bloom_filter_skipped"` // look-ups that a Bloom filter has spared
+	FilterPassed  int64   `json:"bloom_filter_passed"`
+	PagesHit      int64   `json:"pages_hit"`  // found in the cache of the connection
+	PagesRead     int64   `json:"pages_read"` // from the file or the log
+	Seconds       float64 `json:"duration_seconds"`
+	Complete      bool    `json:"complete"` // it came to its end
+}
+
+// Measure runs one query to its end, throws its rows away and returns what that took.
+// A statement that may write, a PRAGMA or a transaction is ErrRefused and not run;
+// each parameter needs an argument. It keeps a reader, and its snapshot, until the end
+// of the query or of ctx; with an error it returns what was counted until then.
+func (db *DB) Measure(ctx context.Context, query string, args ...any) (Measurement, error) {
+	m, err := db.h.Measure(ctx, query, args)
+	return Measurement{
+		Rows: m.Rows, Steps: m.Steps, FullScanSteps: m.FullScan, Sorts: m.Sorts, AutoIndexRows: m.AutoIndex, FilterSkipped: m.FilterSkipped,
+		FilterPassed: m.FilterPassed, PagesHit: m.PagesHit, PagesRead: m.PagesRead, Seconds: m.Took.Seconds(), Complete: m.Complete,
+	}, err
+}
 
 // settings is what the tags of Config say.
 var settings = sync.OnceValue(config.New[Config])
