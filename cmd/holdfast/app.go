@@ -91,6 +91,7 @@ func (a *app) rootCommand() *cobra.Command {
 	_ = root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(completions(output.Formats()), cobra.ShellCompDirectiveNoFileComp))
 	root.AddCommand(a.queryCommand(), a.execCommand(), a.shellCommand(), a.benchCommand(), a.locksCommand(), a.topCommand(), a.healthCommand(), a.doctorCommand(), a.verifyCommand(), a.optimizeCommand(), a.backupCommand(), a.restoreCommand(), a.salvageCommand(), a.replicateCommand(), a.tortureCommand(), a.configCommand(),
 		a.versionCommand(), a.manCommand())
+	root.AddCommand(a.explainCommand())
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
 		if strings.HasPrefix(err.Error(), "unknown shorthand flag") {
 			return errors.New(err.Error() + "; put -- before an argument that begins with a minus")
