@@ -74,11 +74,26 @@ func (e *examination) logs(ctx context.Context) {
 		e.found("wal-damaged", Critical, p.walPath, what, l.frames, l.lost)
 	}
 	if l.frames > 0 && !p.watched.used() && !p.copied() {
-		e.found("wal-leftover", Warning, byteSize(p.wal.Size), l.commits)
+		if state := p.replicationState(); state != "" {
+			e.found("wal-replicated", Info, byteSize(p.wal.Size), l.commits, state)
+		} else {
+			e.found("wal-leftover", Warning, byteSize(p.wal.Size), l.commits)
+		}
 	} else if l.frames > 0 && !p.watched.sees {
 		e.blind("locks")
 	}
 	e.progress(ctx)
+}
+
+// replicationState is the directory in which Litestream keeps how far it has come,
+// "" if there is none. It leaves the log behind on purpose: what isn't at the
+// target yet is found there by the next run.
+func (p *patient) replicationState() string {
+	dir := filepath.Join(filepath.Dir(p.path), "."+filepath.Base(p.path)+"-litestream")
+	if fi, err := os.Stat(dir); err != nil || !fi.IsDir() {
+		return ""
+	}
+	return dir
 }
 
 // stranger says why the log can't belong to the file, by a key of phrases; "" if

@@ -107,6 +107,10 @@ var texts = map[string]bilingual{
 		text{"A process ended without closing the database; committed data is in the -wal alone", "{0}, {1} commits, and no process has the database open", "holdfast exec {db} 'PRAGMA wal_checkpoint(TRUNCATE)'; never delete the -wal"},
 		text{"Ein Prozess endete, ohne die Datenbank zu schließen; Festgeschriebenes steht nur im -wal", "{0}, {1} Commits, und kein Prozess hat die Datenbank offen", "holdfast exec {db} 'PRAGMA wal_checkpoint(TRUNCATE)'; nie das -wal löschen"},
 	},
+	"wal-replicated": {
+		text{"The -wal was kept for a replication that does not run now", "{0}, {1} commits; {2} says how far it has come", "start it again: what is missing at its target is in the -wal; if it is given up, remove {2}"},
+		text{"Das -wal wurde für eine Replikation behalten, die gerade nicht läuft", "{0}, {1} Commits; {2} weiß, wie weit sie ist", "sie wieder starten: Was am Ziel fehlt, steht im -wal; ist sie aufgegeben, {2} entfernen"},
+	},
 	"wal-large": {
 		text{"The -wal has grown large, which slows every read and the next start", "{0} beside a database of {1}; {3} of {2} frames are copied", "holdfast exec {db} 'PRAGMA wal_checkpoint(TRUNCATE)'; set journal_size_limit"},
 		text{"Das -wal ist groß geworden, was jedes Lesen und den nächsten Start bremst", "{0} neben einer Datenbank von {1}; {3} von {2} Frames sind übertragen", "holdfast exec {db} 'PRAGMA wal_checkpoint(TRUNCATE)'; journal_size_limit setzen"},

@@ -106,6 +106,11 @@ var sick = []patient{
 		linuxOnly()
 		return l.crashed("a.db", table, rows)
 	}},
+	{name: "log-kept-for-replication", want: "wal-replicated", make: func(l *lab) string {
+		linuxOnly()
+		must(os.Mkdir(l.path(".a.db-litestream"), 0o700))
+		return l.crashed("a.db", table, rows)
+	}},
 	{name: "log-large", want: "wal-large", make: func(l *lab) string {
 		return l.crashed("a.db", table, "INSERT INTO t(b) VALUES (zeroblob(18000000))")
 	}},
