@@ -185,12 +185,13 @@ func (d *Database) Connect(conn *sqlite.Conn, role Role) error {
 		c.trying = c.granted
 		b.sum += c.granted
 	}
+	size := c.granted // a round may change it from here on
 	b.mu.Unlock()
 	conn.OnClose(func() { d.disconnect(conn) })
 	if d.cfg.Fixed {
 		return nil
 	}
-	err := conn.SetCacheSize(kib(c.granted))
+	err := conn.SetCacheSize(kib(size))
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	c.applied, c.trying = c.trying, 0
