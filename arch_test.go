@@ -54,8 +54,8 @@ var floors = []floor{
 		"these are instruments that every room above shares; two that need each other are one room",
 	},
 	{
-		[]string{"internal/sqlite"},
-		"the binding says what SQLite does and nothing of what Holdfast makes of it",
+		[]string{"internal/sqlite", "queries"},
+		"the binding says what SQLite does and nothing of what Holdfast makes of it; queries is data that whoever counts and whoever shows it share, and knows neither",
 	},
 }
 
