@@ -55,8 +55,10 @@ type Conn struct {
 
 	calls    int                           // of the engine; see Calls
 	finished func(sql string, scanned int) // a probe's
+	scanned  map[uintptr]int32             // what it was told of each C statement
 	closing  func()                        // see OnClose
 	running  uintptr                       // the C statement that is being stepped, or 0
+	pages    *[4]uint32                    // the main pager's hits and misses; see watchPages
 
 	cache cache
 	stmts map[*Stmt]struct{}
@@ -108,6 +110,7 @@ func OpenVFS(path string, flags OpenFlags, vfs string) (*Conn, error) {
 	c.cache.init(DefaultStatementCacheSize)
 	c.maxLength = c.Limit(LimitLength, -1)
 	c.id = handles.add(c)
+	c.watchPages()
 	// Installed once: each sqlite3_set_authorizer makes SQLite prepare every
 	// statement of the connection again.
 	sqlite3.Xsqlite3_set_authorizer(tls, db, cFunc(authorizerTrampoline), c.id)

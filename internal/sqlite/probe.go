@@ -43,14 +43,18 @@ func (p *Probe) Open(path string, flags OpenFlags) (*Conn, error) {
 	}
 	c, err := OpenVFS(path, flags, vfs)
 	if err == nil && p.Finished != nil {
-		c.finished = p.Finished
+		c.finished, c.scanned = p.Finished, map[uintptr]int32{}
 		sqlite3.Xsqlite3_trace_v2(c.tls, c.db, sqlite3.SQLITE_TRACE_PROFILE, cFunc(finishedTrampoline), c.id)
 	}
 	return c, err
 }
 
 func finishedTrampoline(tls *libc.TLS, _ uint32, h, stmt, _ uintptr) int32 {
-	scanned := sqlite3.Xsqlite3_stmt_status(tls, stmt, sqlite3.SQLITE_STMTSTATUS_FULLSCAN_STEP, 1)
-	connOf(h).finished(goString(sqlite3.Xsqlite3_sql(tls, stmt)), int(scanned))
+	c := connOf(h)
+	// Not set to zero, because Effort counts on from it.
+	now := sqlite3.Xsqlite3_stmt_status(tls, stmt, sqlite3.SQLITE_STMTSTATUS_FULLSCAN_STEP, 0)
+	scanned := now - c.scanned[stmt]
+	c.scanned[stmt] = now
+	c.finished(goString(sqlite3.Xsqlite3_sql(tls, stmt)), int(scanned))
 	return 0
 }

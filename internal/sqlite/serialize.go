@@ -66,5 +66,6 @@ func (c *Conn) Deserialize(schema string, b []byte, readOnly bool) error {
 	n := int64(len(b))
 	// FREEONCLOSE gives p away, also if it fails.
 	rc := sqlite3.Xsqlite3_deserialize(c.tls, c.db, z.p, p, n, n, flags)
+	c.watchPages()
 	return c.result("deserialize", rc)
 }

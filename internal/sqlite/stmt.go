@@ -27,6 +27,7 @@ type Stmt struct {
 	tail    string
 	params  int
 	stepped bool // since the last reset
+	effort  effort
 	cols    columns
 	names   []string // of the parameters, nil until the first BindParamName
 	arena   arena
@@ -104,6 +105,7 @@ func (s *Stmt) Step() (row bool, err error) {
 	if !s.stepped {
 		s.stepped = true
 		s.cols.checked = false // the first step may compile the statement again
+		s.effort.pages = s.conn.pageCounts()
 		if f := s.conn.confined; f != nil {
 			f.begin(s.tls)
 		}
@@ -184,6 +186,7 @@ func (s *Stmt) destroy() {
 		s.conn.cache.drop(s)
 	}
 	delete(s.conn.stmts, s)
+	delete(s.conn.scanned, handle)
 	s.ptr, s.handle = 0, 0
 	sqlite3.Xsqlite3_finalize(s.tls, handle)
 	free(s.tls, s.arena.base)
