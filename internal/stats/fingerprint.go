@@ -1,6 +1,10 @@
 package stats
 
-import "strings"
+import (
+	"bytes"
+	"hash/fnv"
+	"strings"
+)
 
 // maxFingerprint bounds the text that Fingerprint returns, in bytes: it goes
 // into errors and log lines.
@@ -16,11 +20,41 @@ const Hidden = `"?"`
 // Fingerprint(s). What stands in double quotes and may be a value becomes "?" in
 // these quotes. It never fails: what is not SQL is treated as words.
 func Fingerprint(sql string) string {
-	var b strings.Builder
-	b.Grow(min(len(sql), maxFingerprint+8))
+	s := string(appendShape(nil, sql, maxFingerprint, false))
+	if len(s) > maxFingerprint {
+		s = strings.ToValidUTF8(s[:maxFingerprint], "") + "..."
+	}
+	return s
+}
+
+// maxShape is how much of a statement is looked at to tell it from others, and
+// maxShapeText how much of it is shown.
+const (
+	maxShape     = 64 << 10
+	maxShapeText = 1000
+)
+
+// Shape returns a statement without the values in it, as Fingerprint does, and a
+// number that all statements of that shape have, in every process. Rows of VALUES
+// count as one, however many they are. The text is cut after a thousand bytes, the
+// number is of all of it: an ORM's statements may differ after the first hundred columns.
+func Shape(sql string) (text string, id uint64) {
+	b := appendShape(make([]byte, 0, min(len(sql), maxShape)+8), sql, maxShape, true)
+	b = bytes.TrimRight(b, "; ")
+	h := fnv.New64a()
+	_, _ = h.Write(b) // it never fails
+	text = string(b)
+	if len(text) > maxShapeText {
+		text = strings.ToValidUTF8(text[:maxShapeText], "") + "..."
+	}
+	return text, h.Sum64()
+}
+
+// appendShape appends sql without its values to b until that is longer than most.
+func appendShape(b []byte, sql string, most int, oneRow bool) []byte {
 	prev := token{}
 	var n names
-	for i := 0; i < len(sql) && b.Len() < maxFingerprint; {
+	for i := 0; i < len(sql) && len(b) < most; {
 		t := next(sql, i)
 		i = t.end
 		if t.kind == space {
@@ -33,36 +67,22 @@ func Fingerprint(sql string) string {
 			t.text = Hidden
 		}
 		n.pass(t)
-		if repeatsValue(&b, t) {
+		if t.text == "?" && bytes.HasSuffix(b, []byte("?,")) {
 			// "(?, ?" becomes "(?": the comma is taken back.
+			b = b[:len(b)-1]
 			prev = token{kind: literal, text: "?"}
 			continue
 		}
 		if wantsSpace(prev, t) {
-			b.WriteByte(' ')
+			b = append(b, ' ')
 		}
-		b.WriteString(t.text)
+		b = append(b, t.text...)
+		if oneRow && t.text == ")" && bytes.HasSuffix(b, []byte("(?), (?)")) {
+			b = b[:len(b)-len(", (?)")]
+		}
 		prev = t
 	}
-	s := b.String()
-	if len(s) > maxFingerprint {
-		s = strings.ToValidUTF8(s[:maxFingerprint], "") + "..."
-	}
-	return s
-}
-
-// repeatsValue drops a value that follows "?," and takes the comma back.
-func repeatsValue(b *strings.Builder, t token) bool {
-	if t.text != "?" {
-		return false
-	}
-	s := b.String()
-	if !strings.HasSuffix(s, "?,") {
-		return false
-	}
-	b.Reset()
-	b.WriteString(s[:len(s)-1])
-	return true
+	return b
 }
 
 type tokenKind uint8
