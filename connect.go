@@ -2,6 +2,7 @@ package holdfast
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -12,10 +13,13 @@ import (
 	"time"
 
 	"github.com/holdfastdb/holdfast/internal/busy"
+	"github.com/holdfastdb/holdfast/internal/control"
 	"github.com/holdfastdb/holdfast/internal/dbfile"
+	"github.com/holdfastdb/holdfast/internal/locks"
 	"github.com/holdfastdb/holdfast/internal/maintain/memory"
 	"github.com/holdfastdb/holdfast/internal/sidelock"
 	"github.com/holdfastdb/holdfast/internal/sqlite"
+	"github.com/holdfastdb/holdfast/queries"
 )
 
 // role is what a connection is for.
@@ -536,4 +540,74 @@ func (d *database) private(names []string, create bool) (afterwards func()) {
 			_ = os.Chmod(name, mode) // most statements have created nothing
 		}
 	}
+}
+
+// ProcessHealth is what another process tells of a database that it has open.
+type ProcessHealth struct {
+	PID     int    `json:"pid"`
+	Program string `json:"program"`
+	Health  Health `json:"health"`
+}
+
+// AskHealth asks all processes that run Holdfast and have the database open, by
+// their control sockets, and waits for 200 ms at most. Only processes of the same
+// user answer, and to root all. silent says which socket gave no answer, and why.
+// Nothing is opened; where there is no such process, or no file, nobody answers.
+func AskHealth(ctx context.Context, path string) (told []ProcessHealth, silent []string, err error) {
+	silent, err = askProcesses(ctx, "health", path, control.RequestHealth, func(a control.Answer) error {
+		p := ProcessHealth{PID: a.PID, Program: a.Program}
+		err := json.Unmarshal(a.Health, &p.Health)
+		if err == nil {
+			told = append(told, p)
+		}
+		return err
+	})
+	return told, silent, err
+}
+
+// askProcesses asks those who have the database at path open, and says who gave no
+// answer that read could read.
+func askProcesses(ctx context.Context, op, path string, request control.Request, read func(control.Answer) error) (silent []string, err error) {
+	name, err := dbfile.ParseName(path)
+	if err != nil {
+		return nil, translate(op, "", locks.Site{}, nil, err)
+	}
+	resolved, err := dbfile.Resolve(name.Path)
+	if err != nil || name.Memory {
+		return nil, translate(op, "", locks.Site{}, nil, err)
+	}
+	answers, unheard := control.Ask(ctx, resolved, request)
+	for _, a := range answers {
+		if err := read(a); err != nil {
+			silent = append(silent, fmt.Sprintf("%s (pid %d) gave no answer that can be read: %v", a.Program, a.PID, err))
+		}
+	}
+	for _, s := range unheard {
+		silent = append(silent, fmt.Sprintf("%s gave no answer: %v", s.Path, s.Err))
+	}
+	return silent, nil
+}
+
+// ProcessQueries is what another process tells of the statements that it has run.
+type ProcessQueries struct {
+	PID     int            `json:"pid"`
+	Program string         `json:"program"`
+	Report  queries.Report `json:"report"`
+}
+
+// AskQueries asks all processes that run Holdfast and have the database open for
+// what DB.Queries tells, as AskHealth does. With reset they set it to zero then.
+func AskQueries(ctx context.Context, path string, reset bool) (told []ProcessQueries, silent []string, err error) {
+	request := control.RequestQueries
+	if reset {
+		request = control.RequestQueriesReset
+	}
+	silent, err = askProcesses(ctx, "queries", path, request, func(a control.Answer) error {
+		r, err := queries.Read(a.Queries)
+		if err == nil {
+			told = append(told, ProcessQueries{PID: a.PID, Program: a.Program, Report: r})
+		}
+		return err
+	})
+	return told, silent, err
 }

@@ -420,6 +420,7 @@ func (d *database) buildRooms() {
 		Warm:    d.profile.journalMode == "wal" && !d.name.Immutable && !c.Limits.UntrustedSQL,
 		OnClose: d.connClosed,
 	})
+	d.countQueries()
 	if c.Database.ReadOnly {
 		return
 	}
@@ -484,6 +485,7 @@ func (d *database) engine(readOnly bool) *session.Engine {
 	if d.control != nil {
 		cfg.Statements = &d.ran
 	}
+	cfg.Queries = d.plans.Queries
 	e := session.New(cfg)
 	d.mu.Lock()
 	if d.engines == nil {
@@ -567,6 +569,7 @@ func (d *database) round(now time.Time) {
 	d.evict(now, d.cfg.Writer.MaxTransactionAge, locks.WriteTx)
 	d.tendLog(now)
 	d.tendMemory(now)
+	d.plans.Round()
 }
 
 func (d *database) reportLeak(l locks.Lease, now time.Time) {

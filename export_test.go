@@ -12,3 +12,17 @@ func WithoutReplicator(f func()) {
 	defer replicator.Store(r)
 	f()
 }
+
+// Unplanned is how many statements have no plan of the schema as it is.
+func Unplanned(db *DB) int {
+	r, err := db.h.d.pool.Read(context.Background())
+	if err != nil {
+		return -1
+	}
+	defer db.h.d.pool.Put(r, true)
+	version, err := r.Conn.QueryInt64("PRAGMA schema_version")
+	if err != nil {
+		return -1
+	}
+	return len(db.h.d.plans.Queries.Unplanned(version, 1000))
+}

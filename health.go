@@ -2,7 +2,6 @@ package holdfast
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -12,7 +11,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/holdfastdb/holdfast/internal/control"
 	"github.com/holdfastdb/holdfast/internal/dbfile"
 	"github.com/holdfastdb/holdfast/internal/locks"
 	"github.com/holdfastdb/holdfast/internal/maintain/checkpoint"
@@ -20,9 +18,12 @@ import (
 	"github.com/holdfastdb/holdfast/internal/maintain/logbook"
 	"github.com/holdfastdb/holdfast/internal/maintain/memory"
 	"github.com/holdfastdb/holdfast/internal/maintain/pace"
+	"github.com/holdfastdb/holdfast/internal/maintain/plans"
 	"github.com/holdfastdb/holdfast/internal/maintain/schedule"
 	"github.com/holdfastdb/holdfast/internal/sidelock"
 	"github.com/holdfastdb/holdfast/internal/sqlite"
+	"github.com/holdfastdb/holdfast/internal/stats"
+	"github.com/holdfastdb/holdfast/queries"
 )
 
 // Health is how a database is, as far as that can be told at once.
@@ -310,6 +311,7 @@ type upkeep struct {
 	quarantine  *integrity.Quarantine // nil without a file that this process writes
 	optimizer   optimizer
 	caches      pageCaches
+	plans       plans.Watcher
 }
 
 // health is what Health and Verify keep of a database.
@@ -608,37 +610,48 @@ func rate(bad, all int64) float64 {
 	return max(0, 1-float64(bad)/float64(all))
 }
 
-// ProcessHealth is what another process tells of a database that it has open.
-type ProcessHealth struct {
-	PID     int    `json:"pid"`
-	Program string `json:"program"`
-	Health  Health `json:"health"`
+// Queries returns what the statements have cost that this process has run on the
+// database, over all its handles, since it was opened or ResetQueries was called;
+// those that took longest in all come first. See package queries. Plans that are
+// not known yet are looked up before, for 50 ms at most. It is ErrRefused where
+// telemetry.enabled is false.
+//
+// Counted are the statements of QueryContext, ExecContext, prepared statements,
+// Rows and Batch, in transactions and outside, each statement of a text by itself,
+// also those that fail or are canceled. One that can't be compiled is not,
+// because nobody knows what it is; BEGIN and COMMIT are where a program writes
+// them as SQL. Statements that Update runs again are calls of their own; what is
+// repeated out of sight is one call.
+func (db *DB) Queries(ctx context.Context) (queries.Report, error) { return db.h.d.reportQueries(ctx) }
+
+// ResetQueries sets what Queries counts to zero.
+func (db *DB) ResetQueries() {
+	if t := db.h.d.plans.Queries; t != nil {
+		t.Reset()
+	}
 }
 
-// AskHealth asks all processes that run Holdfast and have the database open, by
-// their control sockets, and waits for 200 ms at most. Only processes of the same
-// user answer, and to root all. silent says which socket gave no answer, and why.
-// Nothing is opened; where there is no such process, or no file, nobody answers.
-func AskHealth(ctx context.Context, path string) (told []ProcessHealth, silent []string, err error) {
-	name, err := dbfile.ParseName(path)
+func (d *database) countQueries() {
+	d.plans = plans.Watcher{
+		Pool: d.pool, Writes: d.counters.GroupedUnits.Load,
+		Failed: func(err error) {
+			d.log.Debug("holdfast: plans could not be looked at", "path", d.path, "error", d.fail("explain", "", locks.Site{}, nil, err))
+		},
+	}
+	if t := d.cfg.Telemetry; t.Enabled.Enabled() {
+		d.plans.Queries = stats.NewQueries(stats.QueriesConfig{
+			Bound: t.MaxStatements, Values: t.SampleValues, Code: func(code int) string { return sqlite.ResultCode(code).String() },
+		})
+	}
+}
+
+func (d *database) reportQueries(ctx context.Context) (queries.Report, error) {
+	if err := ctx.Err(); err != nil {
+		return queries.Report{}, err
+	}
+	r, err := d.plans.Report(ctx)
 	if err != nil {
-		return nil, nil, translate("health", "", locks.Site{}, nil, err)
+		err = newError("queries", ErrRefused, sqlite.ResultMisuse, err.Error(), "set telemetry.enabled to true")
 	}
-	resolved, err := dbfile.Resolve(name.Path)
-	if err != nil || name.Memory {
-		return nil, nil, translate("health", "", locks.Site{}, nil, err)
-	}
-	answers, unheard := control.Ask(ctx, resolved, control.RequestHealth)
-	for _, a := range answers {
-		p := ProcessHealth{PID: a.PID, Program: a.Program}
-		if err := json.Unmarshal(a.Health, &p.Health); err != nil {
-			silent = append(silent, fmt.Sprintf("%s (pid %d) gave no answer that can be read: %v", a.Program, a.PID, err))
-			continue
-		}
-		told = append(told, p)
-	}
-	for _, s := range unheard {
-		silent = append(silent, fmt.Sprintf("%s gave no answer: %v", s.Path, s.Err))
-	}
-	return told, silent, nil
+	return r, err
 }

@@ -453,6 +453,7 @@ func (d *database) startControl() {
 		Stats:      func(context.Context) (any, error) { return d.allStats(), nil },
 		Statements: func(context.Context) (any, error) { return d.ran.List(), nil },
 		Health:     func(ctx context.Context) (any, error) { return d.examine(ctx) },
+		Queries:    d.plans.Tell,
 		Log:        d.log,
 	})
 }

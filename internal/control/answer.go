@@ -19,6 +19,9 @@ const (
 	RequestStats      Request = "stats"
 	RequestStatements Request = "statements"
 	RequestHealth     Request = "health"
+	RequestQueries    Request = "queries"
+	// RequestQueriesReset is RequestQueries, and then all counts begin anew.
+	RequestQueriesReset Request = "queries reset"
 )
 
 // envelope is an answer as it is sent: what was asked for stands under the name
@@ -32,10 +35,11 @@ type envelope struct {
 	Stats      any    `json:"stats,omitempty"`
 	Statements any    `json:"statements,omitempty"`
 	Health     any    `json:"health,omitempty"`
+	Queries    any    `json:"queries,omitempty"`
 }
 
-// Answer is what one process has answered. Of Locks, Stats, Statements and Health
-// it has the one that was asked for.
+// Answer is what one process has answered. Of Locks, Stats, Statements, Health and
+// Queries it has the one that was asked for.
 type Answer struct {
 	Schema     string          `json:"schema"`
 	PID        int             `json:"pid"` // as this process sees it: see Ask
@@ -45,6 +49,7 @@ type Answer struct {
 	Stats      json.RawMessage `json:"stats"`
 	Statements list[Statement] `json:"statements"`
 	Health     json.RawMessage `json:"health"`
+	Queries    json.RawMessage `json:"queries"`
 }
 
 // Locks is the part of holdfast.LockReport that is of use to others. That type

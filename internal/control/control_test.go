@@ -118,7 +118,7 @@ func TestRequestsThatAreNone(t *testing.T) {
 	path := database(t)
 	start(t, config(path))
 	for request, want := range map[string]string{
-		"drop table\n":                     `"error":"unknown request; ask for locks, stats, statements or health"}`,
+		"drop table\n":                     `"error":"unknown request; ask for locks, stats, statements, health or queries"}`,
 		"\n":                               `"error":"unknown request`,
 		strings.Repeat("x", 64):            "",
 		strings.Repeat("x", 63) + "\n":     `"error":"unknown request`,

@@ -36,6 +36,7 @@ type Config struct {
 	// What is answered; called by several goroutines at once, with a context
 	// that ends with the conversation and with Close.
 	Locks, Stats, Statements, Health func(context.Context) (any, error)
+	Queries                          func(ctx context.Context, reset bool) (any, error)
 	Log                              *slog.Logger
 }
 
@@ -196,8 +197,10 @@ func (s *Server) answer(ctx context.Context, request Request) envelope {
 		e.Statements, err = s.cfg.Statements(ctx)
 	case RequestHealth:
 		e.Health, err = s.cfg.Health(ctx)
+	case RequestQueries, RequestQueriesReset:
+		e.Queries, err = s.cfg.Queries(ctx, request == RequestQueriesReset)
 	default:
-		err = fmt.Errorf("unknown request; ask for %s, %s, %s or %s", RequestLocks, RequestStats, RequestStatements, RequestHealth)
+		err = fmt.Errorf("unknown request; ask for %s, %s, %s, %s or %s", RequestLocks, RequestStats, RequestStatements, RequestHealth, RequestQueries)
 	}
 	if err != nil {
 		e.Error = err.Error()

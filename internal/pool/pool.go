@@ -51,6 +51,8 @@ const progressOps = 1000
 type Reader struct {
 	Conn *sqlite.Conn
 	Busy busy.Handler // the connection's busy handler; armed by each lease
+	// Waited is how long this lease waited for a reader to become free.
+	Waited time.Duration
 
 	opened  time.Time
 	idle    time.Time
@@ -133,6 +135,7 @@ func (p *Pool) lease(ctx context.Context) (*Reader, error) {
 			p.noteUse()
 			stale := p.unproven(r)
 			p.mu.Unlock()
+			r.Waited = 0
 			if stale {
 				return p.checked(ctx, r)
 			}

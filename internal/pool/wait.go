@@ -107,22 +107,26 @@ func (p *Pool) wait(ctx context.Context, w *waiter) (*Reader, error) {
 		p.done(w)
 		return nil, ctx.Err()
 	}
-	p.done(w)
-	switch {
-	case g.err != nil:
-		return nil, g.err
-	case g.r == nil:
-		return p.create(ctx, g.beyond)
+	waited := p.done(w)
+	r, err := g.r, g.err
+	if err == nil && r == nil {
+		r, err = p.create(ctx, g.beyond)
 	}
-	return g.r, nil
+	if err != nil {
+		return nil, err
+	}
+	r.Waited = waited
+	return r, nil
 }
 
-// done keeps w for the next one who waits.
-func (p *Pool) done(w *waiter) {
+// done keeps w for the next one who waits, and returns how long it has.
+func (p *Pool) done(w *waiter) time.Duration {
 	p.mu.Lock()
-	p.waited += time.Since(w.since)
+	waited := time.Since(w.since)
+	p.waited += waited
 	w.next, p.waiting.spare = p.waiting.spare, w
 	p.mu.Unlock()
+	return waited
 }
 
 // refuse gives back what a waiter who has left was granted.

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/holdfastdb/holdfast/internal/locks"
 	"github.com/holdfastdb/holdfast/internal/sqlite"
+	"github.com/holdfastdb/holdfast/internal/stats"
 	"github.com/holdfastdb/holdfast/internal/writer"
 )
 
@@ -53,6 +55,7 @@ type Batch struct {
 	hooks Hooks
 
 	results []Result
+	tally   tally
 	work    func(*sqlite.Conn) error // run, made once
 }
 
@@ -104,10 +107,14 @@ func (b *Batch) Run(ctx context.Context, hooks Hooks) ([]Result, error) {
 	}
 	b.ctx, b.hooks = ctx, hooks
 	b.results = slices.Grow(b.results[:0], len(b.stmts))[:len(b.stmts)]
+	if b.e.cfg.Queries != nil {
+		b.tally = tally{first: call{began: stats.Now()}}
+	}
 	err := w.Do(ctx, writer.Unit{
 		Atomic:   len(b.stmts) == 1 && hooks.Before == nil && hooks.After == nil,
-		Priority: priority(ctx), SQL: label, Run: b.work,
+		Priority: priority(ctx), SQL: label, Run: b.work, Waited: &b.tally.waited,
 	})
+	b.count(label, err)
 	if err == nil {
 		err = w.Uploaded(ctx)
 	}
@@ -115,6 +122,26 @@ func (b *Batch) Run(ctx context.Context, hooks Hooks) ([]Result, error) {
 		return nil, err
 	}
 	return b.results, nil
+}
+
+// count counts the first statement, and answers what was asked about any. Who ran the
+// statements may have been another caller.
+func (b *Batch) count(first string, err error) {
+	t := &b.tally
+	if b.e.cfg.Queries == nil {
+		return
+	}
+	q := t.first.query
+	if v := b.e.verdicts.get(first); q == nil && err != nil && v != nil { // it never ran
+		q = v.query
+	}
+	if q != nil {
+		t.settle(b.ctx, q, err)
+	}
+	if t.asked != nil {
+		k := call{query: t.asked}
+		k.note(locks.Here(2, locks.Deep), b.stmts[t.about].Args, b.e.cfg.Queries.Values())
+	}
 }
 
 // Release gives back a batch that has succeeded. An error may still hold the
@@ -155,7 +182,8 @@ func (b *Batch) runStatements(conn *sqlite.Conn) error {
 		}
 		if err == nil {
 			var a answer
-			if a, err = runWrite(b.ctx, conn, statement{text: s.SQL, v: v, args: s.Args}, last); err == nil {
+			a, err = runWrite(b.ctx, conn, statement{text: s.SQL, v: v, args: s.Args, call: b.tally.next(i, v.query)}, last)
+			if b.tally.done(b.ctx, i, a.affected, err); err == nil {
 				last.lastRowID = a.lastRowID
 				last.total += a.total
 				if v.dml {

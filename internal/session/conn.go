@@ -22,6 +22,7 @@ type Conn struct {
 	counters
 	unit      *unit // for the next statement that goes to the writer
 	committed bool  // something, since a call was last acknowledged
+	call      call  // the statement that runs
 
 	bad atomic.Bool // must not go back to database/sql's pool; the evictor may say so
 

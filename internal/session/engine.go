@@ -108,6 +108,8 @@ type Config struct {
 	// Statements remembers what was run; nil if nobody will ask. A text is noted
 	// when it is classified, so that one that is known costs nothing.
 	Statements *stats.Statements
+	// Queries counts what is run; nil if nothing is counted.
+	Queries *stats.Queries
 }
 
 // Engine makes sessions. It is a driver.Connector and driver.Driver.
@@ -253,6 +255,9 @@ func (e *Engine) giveBack(r *pool.Reader, err error) {
 // from c.
 func (e *Engine) classifyOn(c *sqlite.Conn, sql string, remember bool) (v *verdict, text, tail string, err error) {
 	v, text, tail, err = classify(c, sql)
+	if err == nil && e.cfg.Queries != nil && v.class != blank {
+		v.query = e.cfg.Queries.Of(text, !v.readOnly, v.class == plain && v.name == "" && len(text) <= maxVerdictText)
+	}
 	if err == nil && remember && v.class != temporary {
 		e.verdicts.put(text, v)
 		if e.cfg.Statements != nil && v.class == plain {

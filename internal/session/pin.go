@@ -83,6 +83,7 @@ func (c *Conn) runPinned(ctx context.Context, s statement) (answer, error) {
 	p := c.pin
 	p.busy.Arm(ctx, c.budget, nil)
 	defer p.busy.Disarm()
+	defer s.call.met(&p.busy)
 	defer c.visitPin()
 	if s.v.readOnly || s.v.local() && s.v.class != temporary {
 		a, err := c.onPin(ctx, s)
@@ -96,7 +97,9 @@ func (c *Conn) runPinned(ctx context.Context, s statement) (answer, error) {
 	if w == nil {
 		return answer{}, ErrReadOnly
 	}
+	waited := s.call.waiting()
 	gate, err := w.Hold(ctx, c.request(ctx, locks.Here(2, locks.Deep), s.text))
+	waited()
 	if err != nil {
 		return answer{}, err
 	}
@@ -139,7 +142,7 @@ func (c *Conn) onPin(ctx context.Context, s statement) (answer, error) {
 	}
 	rows, err := c.openRows(ctx, p.conn, s)
 	if err == nil && !rows.done {
-		rows.feed = &feed{c: c, ctx: ctx, text: s.text, args: s.args, deaf: s.deaf(), pin: p}
+		rows.feed = &feed{c: c, ctx: ctx, text: s.text, args: s.args, deaf: s.deaf(), pin: p, call: s.call.handOver()}
 		p.rows++
 	}
 	return answer{rows: rows}, err

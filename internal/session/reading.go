@@ -11,6 +11,7 @@ import (
 	"github.com/holdfastdb/holdfast/internal/locks"
 	"github.com/holdfastdb/holdfast/internal/pool"
 	"github.com/holdfastdb/holdfast/internal/sqlite"
+	"github.com/holdfastdb/holdfast/internal/stats"
 )
 
 // Reading is a query whose rows are read from the engine's own memory, without
@@ -24,6 +25,7 @@ type Reading struct {
 	reader *pool.Reader
 	stmt   *sqlite.Stmt
 	deaf   bool // as the statement
+	metered
 
 	// What a reading on record has besides.
 	lease *locks.Lease
@@ -49,7 +51,11 @@ func (r *Reading) begin() (row bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	if r.query = v.query; r.query != nil {
+		r.began = stats.Now()
+	}
 	if r.reader, err = r.e.cfg.Pool.Read(r.ctx); err != nil {
+		r.count(nil, err)
 		return false, err
 	}
 	r.reader.Busy.Arm(r.ctx, r.e.cfg.Budget, &r.stop.told)
@@ -62,12 +68,14 @@ func (r *Reading) begin() (row bool, err error) {
 		s, _, err = r.reader.Conn.PrepareCached(text)
 	}
 	if err != nil {
+		r.count(nil, err)
 		return false, err
 	}
 	if err = bindAny(s, r.args); err == nil {
 		row, err = r.step(s)
 	}
 	if err != nil {
+		r.count(s, err)
 		_ = s.Release() // repeats err
 		return false, err
 	}
@@ -142,7 +150,11 @@ func (r *Reading) step(s *sqlite.Stmt) (row bool, err error) {
 			defer r.reader.Conn.InterruptAfter(r.stop.context())()
 		}
 	}
-	return s.Step()
+	row, err = s.Step()
+	if row {
+		r.rows++
+	}
+	return row, err
 }
 
 // Keep puts the reading on record, before its reader is held while the caller's
@@ -158,6 +170,7 @@ func (r *Reading) Close() {
 	if r.reader == nil {
 		return
 	}
+	r.count(r.stmt, nil)
 	err := r.stmt.Release()
 	if r.lease != nil {
 		outcome := closed
@@ -168,6 +181,43 @@ func (r *Reading) Close() {
 	}
 	r.e.giveBack(r.reader, err)
 	r.reader, r.stmt = nil, nil
+}
+
+// metered is what a Reading knows of itself until it is counted. All of a call would
+// make it half as large again, and there is one for each.
+type metered struct {
+	query *stats.Query
+	began time.Duration
+	rows  int64
+	code  int32
+}
+
+// count counts the reading, once, before its statement, if there is one, and its reader are
+// given back.
+func (r *Reading) count(s *sqlite.Stmt, err error) {
+	if r.query == nil {
+		return
+	}
+	k := call{query: r.query, began: r.began}
+	k.code = r.code
+	if s != nil {
+		k.ran(s, r.rows)
+	}
+	if r.reader != nil {
+		k.tried()
+		k.leased(r.reader)
+	}
+	if !k.end(r.ctx, err) {
+		return
+	}
+	var site locks.Site
+	if r.lease != nil {
+		site = r.lease.Site
+	} else {
+		site = locks.Here(2, locks.Deep)
+	}
+	named, _ := namedValues(r.args) // those that don't fit are not kept
+	k.note(site, named, r.e.cfg.Queries.Values())
 }
 
 // evict ends a reading that holds its reader for too long. Between two rows the
@@ -182,6 +232,9 @@ func (r *Reading) evict() bool {
 }
 
 func (r *Reading) fail(err error) error {
+	if r.query != nil {
+		r.code = outcomeOf(r.ctx, err)
+	}
 	named, e := namedValues(r.args)
 	if e != nil {
 		named = nil

@@ -18,7 +18,8 @@ type statement struct {
 	text string
 	v    *verdict
 	args []driver.NamedValue
-	rows bool // the caller wants the rows
+	rows bool  // the caller wants the rows
+	call *call // that counts it, or nil
 }
 
 // deaf tells whether the end of a context has to interrupt the statement. Others
@@ -166,8 +167,31 @@ func (c *Conn) classifyOnReader(ctx context.Context, sql string) (v *verdict, te
 	return v, text, tail, err
 }
 
-// run sends one statement where it belongs.
+// run runs one statement and counts it.
 func (c *Conn) run(ctx context.Context, s statement) (answer, error) {
+	if s.v.query == nil {
+		return c.route(ctx, s)
+	}
+	k := &c.call
+	k.begin(s.v.query)
+	s.call = k
+	a, err := c.route(ctx, s)
+	if a.rows != nil && a.rows.feed != nil {
+		return a, err // counted when it is closed
+	}
+	failed := err
+	if failed == nil && a.rows != nil {
+		failed = a.rows.err
+	}
+	k.changed = a.affected
+	if k.end(ctx, failed) {
+		k.note(locks.Here(1, locks.Deep), s.args, c.e.cfg.Queries.Values())
+	}
+	return a, err
+}
+
+// route sends one statement where it belongs.
+func (c *Conn) route(ctx context.Context, s statement) (answer, error) {
 	if c.e.guard != nil {
 		return c.runGuarded(ctx, s)
 	}
@@ -275,15 +299,18 @@ func (c *Conn) runOnReader(ctx context.Context, s statement) (answer, error) {
 	}
 	if !s.rows {
 		err := drain(ctx, r.Conn, s)
+		s.call.leased(r)
 		c.e.giveBack(r, err)
 		return answer{result: result{lastRowID: c.lastRowID}}, err
 	}
 	rows, err := c.openRows(ctx, r.Conn, s)
 	if err != nil {
+		s.call.leased(r)
 		c.e.giveBack(r, err)
 		return answer{}, err
 	}
 	if rows.done {
+		s.call.leased(r)
 		c.e.giveBack(r, rows.err)
 		return answer{rows: rows}, nil
 	}
@@ -306,7 +333,7 @@ func (c *Conn) runOnWriter(ctx context.Context, s statement) (answer, error) {
 	}
 	u.ctx, u.s, u.before = ctx, s, c.counters
 	c.unit = nil // until it is known that nobody will run it again
-	err := w.Do(ctx, writer.Unit{Atomic: true, Priority: priority(ctx), SQL: s.text, Budget: c.writeBudget(), Run: u.work})
+	err := w.Do(ctx, writer.Unit{Atomic: true, Priority: priority(ctx), SQL: s.text, Budget: c.writeBudget(), Run: u.work, Waited: s.call.waitsAt()})
 	a := u.a
 	*u = unit{work: u.work}
 	c.unit = u
@@ -336,6 +363,7 @@ func (u *unit) run(conn *sqlite.Conn) (err error) {
 // runWrite runs a statement to its end on a connection that writes. It touches
 // no session: the writer may run it on another goroutine, and twice.
 func runWrite(ctx context.Context, conn *sqlite.Conn, s statement, before counters) (answer, error) {
+	s.call.restart()
 	total := conn.TotalChanges()
 	start := before.present(conn, s.v)
 	// The writer tells by the connection's own total what a unit has changed.
@@ -400,7 +428,9 @@ func (c *Conn) runOutside(ctx context.Context, s statement) (answer, error) {
 		}
 		defer over()
 	}
+	waited := s.call.waiting()
 	h, err := w.Hold(ctx, c.request(ctx, site, s.text))
+	waited()
 	if err != nil {
 		return answer{}, err
 	}
@@ -434,9 +464,11 @@ func drain(ctx context.Context, conn *sqlite.Conn, s statement) error {
 	if err != nil {
 		return err
 	}
-	for row := true; row && err == nil; {
+	rows := int64(-1) // the last step has none
+	for row := true; row && err == nil; rows++ {
 		row, err = st.Step()
 	}
+	s.call.ran(st, rows)
 	if e := st.Release(); err == nil {
 		err = e
 	}
@@ -444,6 +476,7 @@ func drain(ctx context.Context, conn *sqlite.Conn, s statement) error {
 }
 
 func prepare(conn *sqlite.Conn, s statement) (*sqlite.Stmt, error) {
+	s.call.tried()
 	st, _, err := conn.PrepareCached(s.text)
 	if outdated(conn, &err) {
 		st, _, err = conn.PrepareCached(s.text)

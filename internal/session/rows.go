@@ -14,6 +14,7 @@ import (
 	"github.com/holdfastdb/holdfast/internal/locks"
 	"github.com/holdfastdb/holdfast/internal/pool"
 	"github.com/holdfastdb/holdfast/internal/sqlite"
+	"github.com/holdfastdb/holdfast/internal/stats"
 )
 
 // Rows is a result: first the rows that were read ahead, then, if the result
@@ -55,6 +56,7 @@ type feed struct {
 	reader  *pool.Reader        // rows that hold a reader, or
 	pin     *pinned             // rows of a session with a connection of its own
 	lease   *locks.Lease
+	call    call
 	mu      sync.Mutex // held while the statement steps; the evictor tries it
 	stop    stopper
 	evicted bool
@@ -99,13 +101,18 @@ func startRows(ctx context.Context, conn *sqlite.Conn, s statement, maxRows, max
 	// anew, so the columns are described after it.
 	row, err := st.Step()
 	if err != nil {
+		s.call.ran(st, 0)
 		_ = st.Release() // repeats err
 		return nil, err
 	}
 	r := &Rows{shape: shapeOf(st), stmt: st}
-	for n, size := 0, 0; row; {
+	n := 0
+	for size := 0; row; {
 		size += r.take()
 		if n++; n >= maxRows || size >= maxBytes {
+			if s.call != nil {
+				s.call.rows += int64(n)
+			}
 			return r, nil
 		}
 		if row, err = st.Step(); err != nil {
@@ -114,6 +121,7 @@ func startRows(ctx context.Context, conn *sqlite.Conn, s statement, maxRows, max
 		}
 	}
 	r.done, r.stmt = true, nil
+	s.call.ran(st, int64(n))
 	if err := st.Release(); err != nil && r.err == nil {
 		r.err = err
 	}
@@ -159,7 +167,7 @@ func (r *Rows) take() (size int) {
 
 // keepReader makes a long autocommit result hold its reader, on record.
 func (r *Rows) keepReader(ctx context.Context, reader *pool.Reader, c *Conn, s statement) {
-	f := &feed{c: c, ctx: ctx, text: s.text, args: s.args, deaf: s.deaf(), reader: reader}
+	f := &feed{c: c, ctx: ctx, text: s.text, args: s.args, deaf: s.deaf(), reader: reader, call: s.call.handOver()}
 	f.lease = &locks.Lease{Kind: locks.Rows, Site: locks.Here(3, locks.Deep), Since: time.Now(), SQL: s.text, Last: s.text, Context: ctx, Evict: r.evict}
 	reader.Busy.Arm(ctx, c.budget, &f.stop.told)
 	c.e.cfg.Pool.Keep(reader)
@@ -223,6 +231,7 @@ func (r *Rows) readOn(dest []driver.Value) error {
 		r.done = true
 		return io.EOF
 	}
+	f.call.rows++
 	for i := range r.columns {
 		dest[i] = r.boxes.column(r.stmt, i, r.times[i])
 	}
@@ -268,7 +277,12 @@ func (f *feed) source() (*sqlite.Conn, *stopper) {
 	return f.reader.Conn, &f.stop
 }
 
-func (f *feed) fail(err error) error { return f.c.fail(f.ctx, "query", f.text, f.args, err) }
+func (f *feed) fail(err error) error {
+	if f.call.query != nil {
+		f.call.code = outcomeOf(f.ctx, err)
+	}
+	return f.c.fail(f.ctx, "query", f.text, f.args, err)
+}
 
 // buffer reads what is left of a result of a transaction, before the place it
 // comes from goes away; the transaction's mu is held.
@@ -276,16 +290,16 @@ func (r *Rows) buffer() {
 	f := r.feed
 	for row := true; row && r.err == nil && r.stmt != nil; {
 		if row, r.err = f.step(r.stmt); row {
+			f.call.rows++
 			r.take()
 		}
-	}
-	if r.stmt != nil {
-		_ = r.stmt.Release() // repeats r.err
-		r.stmt = nil
 	}
 	r.done = true
 	if r.err != nil {
 		r.failed = f.fail(r.err)
+	}
+	if r.stmt != nil {
+		_ = r.release() // repeats r.err
 	}
 	delete(f.tx.open, r)
 }
@@ -311,14 +325,40 @@ func (r *Rows) Close() error {
 	return nil
 }
 
+// release gives the statement of a result back that was read on, and counts it. The
+// feed's mu is held, or its transaction's.
+func (r *Rows) release() error {
+	f := r.feed
+	f.call.ran(r.stmt, 0)
+	if f.reader != nil {
+		f.call.leased(f.reader)
+	}
+	if f.call.end(f.ctx, nil) {
+		f.call.note(f.site(), f.args, f.c.e.cfg.Queries.Values())
+	}
+	err := r.stmt.Release()
+	r.stmt = nil
+	return err
+}
+
+// site is where the result comes from; of one that keeps no reader, where it is closed.
+func (f *feed) site() locks.Site {
+	if f.lease != nil {
+		return f.lease.Site
+	}
+	return locks.Here(2, locks.Deep)
+}
+
 // end releases statement and reader; f.mu is held.
 func (r *Rows) end() {
 	f := r.feed
 	if r.stmt == nil {
 		return
 	}
-	err := r.stmt.Release()
-	r.stmt = nil
+	if f.stop.told.Load() && f.call.code == 0 {
+		f.call.code = stats.Evicted
+	}
+	err := r.release()
 	switch {
 	case f.tx != nil:
 		delete(f.tx.open, r)

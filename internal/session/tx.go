@@ -106,7 +106,9 @@ func (t *transaction) run(ctx context.Context, s statement) (answer, error) {
 		return answer{}, refused(firstWord(s.text) + " can't run inside a transaction; run it on the database handle")
 	}
 	if t.kind == optimistic && !s.v.readOnly {
-		if err := t.moveToWriter(ctx); err != nil {
+		waited := s.call.waiting()
+		err := t.moveToWriter(ctx)
+		if waited(); err != nil {
 			return answer{}, err
 		}
 	}
@@ -149,10 +151,12 @@ func (t *transaction) execute(ctx context.Context, s statement) (answer, error) 
 	switch {
 	case !s.rows:
 		err = drain(ctx, t.conn, s)
+		t.met(s.call)
 	case s.v.readOnly:
 		a.rows, err = c.openRows(ctx, t.conn, s)
+		t.met(s.call)
 		if err == nil && !a.rows.done {
-			a.rows.feed = &feed{c: c, ctx: ctx, text: s.text, args: s.args, deaf: s.deaf(), tx: t}
+			a.rows.feed = &feed{c: c, ctx: ctx, text: s.text, args: s.args, deaf: s.deaf(), tx: t, call: s.call.handOver()}
 			t.keep(a.rows)
 		}
 	default:
@@ -172,6 +176,17 @@ func (t *transaction) execute(ctx context.Context, s statement) (answer, error) 
 		c.note(s.v, a.result)
 	}
 	return a, nil
+}
+
+// met notes the locks of others that a statement has met. The writer's handler
+// belongs to the writer: in its transaction there is nobody else to wait for.
+func (t *transaction) met(k *call) {
+	switch {
+	case t.reader != nil:
+		k.met(&t.reader.Busy)
+	case t.kind == pinnedTx:
+		k.met(&t.c.pin.busy)
+	}
 }
 
 // after looks at what a failed statement has done to the transaction.
@@ -334,8 +349,7 @@ func (t *transaction) keep(r *Rows) {
 
 func (t *transaction) closeRows() {
 	for r := range t.open {
-		_ = r.stmt.Release() // its error, if any, was Next's to tell
-		r.stmt = nil
+		_ = r.release() // its error, if any, was Next's to tell
 	}
 	clear(t.open)
 }

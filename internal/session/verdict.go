@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"github.com/holdfastdb/holdfast/internal/sqlite"
+	"github.com/holdfastdb/holdfast/internal/stats"
 )
 
 // class is what kind of statement a text is, as the engine reported it while
@@ -37,6 +38,8 @@ type verdict struct {
 	deaf     bool   // may work for long without asking whether it should stop
 	name     string // savepoint or pragma name, or the file to attach or to VACUUM INTO
 	value    string // argument of the pragma
+
+	query *stats.Query // what counts the statement, or nil
 }
 
 // local tells whether the statement concerns the session's own connection.

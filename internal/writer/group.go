@@ -59,7 +59,11 @@ func (w *Writer) perform(t *task) {
 		w.mu.Unlock()
 	}
 	start := w.clock.now
-	w.cfg.Counters.AddQueueWait(start.Sub(t.since))
+	waited := start.Sub(t.since)
+	w.cfg.Counters.AddQueueWait(waited)
+	if t.waited != nil {
+		*t.waited = waited
+	}
 	w.ctx = t.ctx
 	before := w.conn.TotalChanges()
 	err := w.runIsolated(t)

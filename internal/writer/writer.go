@@ -159,6 +159,9 @@ type Unit struct {
 	Priority Priority
 	SQL      string        // what it does, for reports; literals are removed there
 	Budget   time.Duration // longest wait; 0 is the Config's, negative none
+	// Waited, if it is not nil, is told how long the unit waited for its turn, before
+	// each run.
+	Waited *time.Duration
 	// Follow: while the writer is free, it waits for somebody else's unit and shares
 	// its COMMIT, as long as ctx lets it, instead of making one of its own.
 	Follow bool
@@ -171,7 +174,7 @@ type Unit struct {
 func (w *Writer) Do(ctx context.Context, u Unit) error {
 	t := w.newTask()
 	t.ctx, t.kind, t.run, t.atomic = ctx, statement, u.Run, u.Atomic
-	t.prio, t.sql, t.budget, t.follow = u.Priority, u.SQL, u.Budget, u.Follow
+	t.prio, t.sql, t.budget, t.follow, t.waited = u.Priority, u.SQL, u.Budget, u.Follow, u.Waited
 	defer w.recycle(t)
 	if err := w.enter(t); err != nil {
 		return err

@@ -1,0 +1,181 @@
+package holdfast_test
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/holdfastdb/holdfast"
+)
+
+const (
+	itemByID = "SELECT name, qty, price FROM item WHERE id = ?"
+	addEntry = "INSERT INTO entry(worker, seq, body) VALUES (?, ?, ?)"
+	items    = 20_000
+)
+
+// measured is a database with a prepared statement, that counts or doesn't.
+type measured struct {
+	*holdfast.DB
+	item *sql.Stmt
+}
+
+func openMeasured(t *testing.T, dir string, counts holdfast.Switch) measured {
+	t.Helper()
+	db := openAt(t, filepath.Join(dir, fmt.Sprint("counts", counts)), func(c *holdfast.Config) {
+		c.Telemetry.Enabled, c.Database.Synchronous = counts, "NORMAL"
+	})
+	for _, s := range []string{
+		"CREATE TABLE item(id INTEGER PRIMARY KEY, name TEXT, qty INT, price REAL)", "CREATE TABLE entry(id INTEGER PRIMARY KEY, worker INT, seq INT, body TEXT)",
+		fmt.Sprintf("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i < %d) INSERT INTO item SELECT i, 'item ' || i, i %% 100, i * 0.25 FROM n", items),
+	} {
+		run(t, db, s)
+	}
+	s, err := db.Prepare(itemByID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return measured{db, s}
+}
+
+func scanItem(r *sql.Row) error {
+	var name string
+	var qty int64
+	var price float64
+	return r.Scan(&name, &qty, &price)
+}
+
+// cost is a way whose cost is measured.
+type cost struct {
+	name              string
+	goroutines, calls int
+	do                func(ctx context.Context, db measured, i int) error
+}
+
+var costs = []cost{
+	{"W1 rows", 1, 1000, func(ctx context.Context, db measured, i int) (err error) {
+		for _, err = range db.Rows(ctx, itemByID, i%items+1) {
+		}
+		return err
+	}},
+	{"W1 unprepared", 1, 1000, func(ctx context.Context, db measured, i int) error {
+		return scanItem(db.QueryRowContext(ctx, itemByID, i%items+1))
+	}},
+	{"W1 prepared", 1, 1000, func(ctx context.Context, db measured, i int) error {
+		return scanItem(db.item.QueryRowContext(ctx, i%items+1))
+	}},
+	{"W1 unprepared", 8, 4000, func(ctx context.Context, db measured, i int) error {
+		return scanItem(db.QueryRowContext(ctx, itemByID, i%items+1))
+	}},
+	{"W4 exec", 32, 4096, func(ctx context.Context, db measured, i int) error {
+		_, err := db.ExecContext(ctx, addEntry, 1, i, "a body of some length")
+		return err
+	}},
+	{"W4 tx", 32, 2048, func(ctx context.Context, db measured, i int) error {
+		tx, err := db.BeginTx(ctx, nil)
+		if err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, addEntry, 1, i, "a body of some length"); err != nil {
+			return err
+		}
+		return tx.Commit()
+	}},
+}
+
+// Counting allocates nothing on the way of a statement.
+func TestCountingAllocatesNothing(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector allocates")
+	}
+	dir := t.TempDir()
+	with, without := openMeasured(t, dir, holdfast.On), openMeasured(t, dir, holdfast.Off)
+	for _, c := range costs {
+		if c.goroutines == 8 {
+			continue
+		}
+		i := 0
+		allocs := func(db measured) float64 {
+			const calls = 4000
+			var before, after runtime.MemStats
+			for n := range 2 * calls { // the first calls of a statement are looked at closely
+				if n == calls {
+					runtime.ReadMemStats(&before)
+				}
+				if err := c.do(t.Context(), db, i); err != nil {
+					t.Fatal(err)
+				}
+				i++
+			}
+			runtime.ReadMemStats(&after)
+			return float64(after.Mallocs-before.Mallocs) / calls
+		}
+		// One call in 1024 is asked where it comes from.
+		if a, b := allocs(with), allocs(without); a > b+0.5 {
+			t.Errorf("%s: %.2f allocations with, %.2f without", c.name, a, b)
+		} else {
+			t.Logf("%s: %.2f allocations with, %.2f without", c.name, a, b)
+		}
+	}
+}
+
+// TestTelemetryCost measures what counting adds, in blocks that take turns with blocks on a
+// database that counts nothing: what disturbs the one disturbs the other. It tells
+// quantiles of the blocks' processor times. HOLDFAST_TELEMETRY_COST is how many blocks there
+// are of each, HOLDFAST_TELEMETRY_DIR where the databases are, best in memory.
+func TestTelemetryCost(t *testing.T) {
+	var rounds int
+	if _, err := fmt.Sscan(os.Getenv("HOLDFAST_TELEMETRY_COST"), &rounds); err != nil {
+		t.Skip("HOLDFAST_TELEMETRY_COST is not set to a number of blocks")
+	}
+	dir, err := os.MkdirTemp(os.Getenv("HOLDFAST_TELEMETRY_DIR"), "cost")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	with, without := openMeasured(t, dir, holdfast.On), openMeasured(t, dir, holdfast.Off)
+	for _, c := range costs {
+		t.Run(fmt.Sprintf("%s/%d", c.name, c.goroutines), func(t *testing.T) { c.compare(t, with, without, rounds) })
+	}
+}
+
+func (c cost) compare(t *testing.T, with, without measured, rounds int) {
+	block := func(db measured) time.Duration {
+		before := processTime()
+		var all sync.WaitGroup
+		for g := range c.goroutines {
+			all.Go(func() {
+				for i := range c.calls / c.goroutines {
+					if err := c.do(t.Context(), db, g*1000+i); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		all.Wait()
+		return processTime() - before
+	}
+	var on, off []time.Duration
+	for range rounds {
+		on, off = append(on, block(with)), append(off, block(without))
+		off, on = append(off, block(without)), append(on, block(with))
+	}
+	slices.Sort(on)
+	slices.Sort(off)
+	for _, part := range []int{10, 4, 2} {
+		a, b := float64(on[len(on)/part])/float64(c.calls), float64(off[len(off)/part])/float64(c.calls)
+		t.Logf("quantile 1/%-2d: %5.0f ns a call with, %5.0f without: %+.0f ns, %+.1f %%", part, a, b, a-b, 100*(a/b-1))
+	}
+}
