@@ -25,7 +25,7 @@ func plan(workloads []work.Workload, all, named []rival.Contestant) []contest {
 	for _, w := range workloads {
 		c := contest{workload: w}
 		for _, candidate := range all {
-			if candidate.Can(w) && takesPart(candidate.Name, w, named) {
+			if candidate.Can(w) && takesPart(candidate, w, named) {
 				c.contestants = append(c.contestants, candidate)
 			}
 		}
@@ -36,14 +36,15 @@ func plan(workloads []work.Workload, all, named []rival.Contestant) []contest {
 	return contests
 }
 
-func takesPart(name string, w work.Workload, named []rival.Contestant) bool {
+func takesPart(candidate rival.Contestant, w work.Workload, named []rival.Contestant) bool {
+	name := candidate.Name
 	switch {
 	case name == rival.Base:
 		return true
 	case len(named) > 0:
 		return slices.ContainsFunc(named, func(c rival.Contestant) bool { return c.Name == name })
 	}
-	return len(w.Among) == 0 || slices.Contains(w.Among, name)
+	return !candidate.Named && len(w.Among) == 0 || slices.Contains(w.Among, name)
 }
 
 // overhead is about what a cell takes besides its duration: a copy, a process,

@@ -24,6 +24,19 @@ func holdfasts() []Contestant {
 			},
 		},
 		{
+			Name: "holdfast-uncounted", Title: "holdfast, telemetry off",
+			Does:  []work.Operation{work.Get, work.Prepared, work.Insert, work.InsertTx, work.Bulk},
+			Named: true,
+			Open: func(ctx context.Context, s work.Settings) (work.Database, error) {
+				db, err := openHoldfast(ctx, s, uncounted)
+				if err != nil {
+					return nil, err
+				}
+				proven, err := sqlDB{reader: db.DB, writer: db.DB}.prove(ctx)
+				return handle{proven, db}, err
+			},
+		},
+		{
 			Name: "holdfast-update", Title: "Holdfast's Update",
 			Does: []work.Operation{work.InsertTx, work.Increment},
 			Open: func(ctx context.Context, s work.Settings) (work.Database, error) {
@@ -42,15 +55,18 @@ func holdfasts() []Contestant {
 	}
 }
 
-// openHoldfast has no settings but those that the workload asks for.
-func openHoldfast(ctx context.Context, s work.Settings) (*holdfast.DB, error) {
-	return holdfast.Open(ctx, s.Path, holdfast.WithSynchronous(s.Synchronous), func(c *holdfast.Config) {
+// openHoldfast has no settings but those that the workload asks for, and more.
+func openHoldfast(ctx context.Context, s work.Settings, more ...holdfast.Option) (*holdfast.DB, error) {
+	return holdfast.Open(ctx, s.Path, append(more, holdfast.WithSynchronous(s.Synchronous), func(c *holdfast.Config) {
 		if s.CacheKiB > 0 {
 			c.Database.CacheSize = -s.CacheKiB
 			c.ConnectionPool.MaxConnections = s.Readers
 		}
-	})
+	})...)
 }
+
+// uncounted shows what counting the statements costs.
+func uncounted(c *holdfast.Config) { c.Telemetry.Enabled = holdfast.Off }
 
 // handle is the *sql.DB that Holdfast gives. What stands for a connection there
 // is a session, which takes a reader only when it reads.

@@ -4,20 +4,32 @@ import (
 	"context"
 	"database/sql"
 
+	"github.com/holdfastdb/holdfast"
 	"github.com/holdfastdb/holdfast/bench/internal/work"
 )
 
-func holdfastRows() Contestant {
-	return Contestant{
-		Name: "holdfast-rows", Title: "Holdfast's Rows to read, without database/sql, and Exec and sql.Tx to write",
-		Does: []work.Operation{work.Get, work.Scan, work.Mix, work.Latency, work.AllocsGet},
-		Open: func(ctx context.Context, s work.Settings) (work.Database, error) {
-			db, err := openHoldfast(ctx, s)
+func holdfastRows() []Contestant {
+	open := func(more ...holdfast.Option) work.Opener {
+		return func(ctx context.Context, s work.Settings) (work.Database, error) {
+			db, err := openHoldfast(ctx, s, more...)
 			if err != nil {
 				return nil, err
 			}
 			proven, err := sqlDB{reader: db.DB, writer: db.DB}.prove(ctx)
 			return rowsDB{handle{proven, db}}, err
+		}
+	}
+	return []Contestant{
+		{
+			Name: "holdfast-rows", Title: "Holdfast's Rows to read, without database/sql, and Exec and sql.Tx to write",
+			Does: []work.Operation{work.Get, work.Scan, work.Mix, work.Latency, work.AllocsGet},
+			Open: open(),
+		},
+		{
+			Name: "holdfast-rows-uncounted", Title: "holdfast-rows, telemetry off",
+			Does:  []work.Operation{work.Get},
+			Named: true,
+			Open:  open(uncounted),
 		},
 	}
 }

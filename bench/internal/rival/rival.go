@@ -24,6 +24,8 @@ type Contestant struct {
 	Name  string
 	Title string
 	Does  []work.Operation
+	// Named takes part only where it is asked for by its name.
+	Named bool
 	// Open opens a database, for contestants in Go.
 	Open work.Opener
 	// Command makes the command that does the job, for others.
@@ -44,7 +46,7 @@ type Sources struct {
 // All lists the contestants, the base first.
 func All(s Sources) []Contestant {
 	return slices.Concat(
-		holdfasts(), []Contestant{holdfastRows()}, mattns(), moderncs(), ncruceses(),
+		holdfasts(), holdfastRows(), mattns(), moderncs(), ncruceses(),
 		[]Contestant{zombie(), spec(), specInPython(s), limit(s)},
 	)
 }
