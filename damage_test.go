@@ -358,6 +358,79 @@ func TestDamageElsewhere(t *testing.T) {
 	must(t, db, "INSERT INTO docs(docs) VALUES('rebuild')")
 }
 
+// A table that another process has made, and that exceeds the limits of this one, makes
+// the schema unreadable here (SQLITE_CORRUPT) for as long as it is there.
+func TestLimitsAreNoDamage(t *testing.T) {
+	t.Parallel()
+	for table, limit := range map[string]func(l *holdfast.LimitsConfig){
+		"CREATE TABLE x(" + strings.Repeat("a", 3000) + ")":                 func(l *holdfast.LimitsConfig) { l.SQLLength = 2000 },
+		"CREATE TABLE x(a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q)": func(l *holdfast.LimitsConfig) { l.Column = 16 },
+		"CREATE TABLE x(a CHECK(a" + strings.Repeat("+1", 50) + ">0))":      func(l *holdfast.LimitsConfig) { l.ExprDepth = 20 },
+	} {
+		path := filepath.Join(t.TempDir(), "app.db")
+		cfg := holdfast.DefaultConfig()
+		cfg.Database.Path = path
+		limit(&cfg.Limits)
+		db, err := holdfast.OpenConfig(t.Context(), cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		must(t, db, "CREATE TABLE u(v)")
+		other := func(script string) {
+			c, err := sqlite.Open(path, sqlite.OpenReadWrite)
+			if err == nil {
+				err = errors.Join(c.Exec(script), c.Close())
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		other(table)
+		if _, err := db.ExecContext(t.Context(), "INSERT INTO u(v) VALUES('x')"); !errors.Is(err, holdfast.ErrCorrupt) || errors.Is(err, holdfast.ErrFenced) {
+			t.Errorf("%.30s: %v", table, err)
+		}
+		other("DROP TABLE x")
+		must(t, db, "INSERT INTO u(v) VALUES('y')")
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// A slow disk doesn't make the second look longer, for which all writes wait.
+func TestALookAtASlowDisk(t *testing.T) {
+	t.Parallel()
+	other, _, _ := sick(t, 1)
+	path, _, _, _ := sound(t, 4)
+	disk := holdfasttest.NewDisk()
+	db, err := holdfast.Open(disk.Context(t.Context()), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := db.Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.ExecContext(t.Context(), "ATTACH '"+other+"' AS other"); err != nil {
+		t.Fatal(err)
+	}
+	slow := disk.Inject(holdfasttest.Fault{Kind: holdfasttest.Slow, Op: holdfasttest.Read, File: holdfasttest.Database, Delay: 3 * time.Millisecond, Sticky: true})
+	before := slow.Strikes()
+	_, err = c.ExecContext(t.Context(), "SELECT quick.name FROM other.t AS quick WHERE data = ''")
+	if !errors.Is(err, holdfast.ErrCorrupt) {
+		t.Errorf("%v", err)
+	}
+	reads := slow.Strikes() - before
+	t.Logf("%d reads", reads)
+	if reads > 700 { // of 3 ms, within 0.7 s; quick_check has more than 1000 pages before it
+		t.Errorf("%d reads of a slow disk", reads)
+	}
+	disk.Heal()
+	if err := errors.Join(c.Close(), db.Close(), disk.Close()); err != nil {
+		t.Error(err)
+	}
+}
+
 // Who says so goes on writing, and is told all the same.
 func TestDamageWrittenOn(t *testing.T) {
 	t.Parallel()

@@ -54,15 +54,15 @@ type secondLook struct {
 func (l secondLook) look(ctx context.Context) (evidence string, is bool) {
 	c, err := l.cfg.Open(ctx)
 	if err != nil {
-		return l.judgeFirst(err)
+		return l.judgeFirst(ctx, err)
 	}
 	defer c.Close()
+	defer c.InterruptAfter(ctx)() // quick_check asks the progress handler once in 1000 pages, which may take a disk seconds
 	var h busy.Handler
 	h.Arm(ctx, lookBound, nil)
 	c.SetBusyHandler(h.Busy)
-	c.SetProgressHandler(1000, func() bool { return ctx.Err() != nil })
-	if _, err := c.QueryInt64("SELECT count(*) FROM main.sqlite_schema"); err != nil {
-		return l.judgeFirst(err)
+	if _, err := c.QueryInt64(readSchema); err != nil {
+		return l.judgeFirst(ctx, err)
 	}
 	tables, alone := l.tables(c)
 	for _, t := range tables {
@@ -86,12 +86,30 @@ func (l secondLook) undecided(evidence string, is, alone bool) (string, bool) {
 }
 
 // judgeFirst takes an error of the first pages. A disk that doesn't give these either is
-// away as a whole: writes fail by themselves until it is back.
-func (l secondLook) judgeFirst(err error) (string, bool) {
+// away as a whole: writes fail by themselves until it is back. And a schema that exceeds
+// the limits of a connection, a table with more columns that another process has made, is
+// SQLITE_CORRUPT for it and sound for one without limits.
+func (l secondLook) judgeFirst(ctx context.Context, err error) (string, bool) {
 	if sqlite.Code(err).Primary() == sqlite.ResultIOErr {
 		return "", false
 	}
-	return l.judge(err)
+	evidence, is := l.judge(err)
+	return evidence, is && !l.readable(ctx)
+}
+
+const readSchema = "SELECT count(*) FROM main.sqlite_schema"
+
+// readable tells whether a connection without any settings can read the schema.
+func (l secondLook) readable(ctx context.Context) bool {
+	c, err := l.cfg.Bare()
+	if err != nil {
+		return false
+	}
+	defer c.Close()
+	defer c.InterruptAfter(ctx)()
+	_, _ = c.DBConfig(sqlite.DBConfigNoCkptOnClose, true) // if it is damaged after all, the log is evidence
+	_, err = c.QueryInt64(readSchema)
+	return err == nil
 }
 
 // judge takes an error of the second look.
@@ -106,21 +124,28 @@ func (l secondLook) judge(err error) (string, bool) {
 
 // check runs quick_check. An error says that it could not be run to its end.
 func (l secondLook) check(c *sqlite.Conn, of string) (evidence string, is bool, err error) {
-	found, err := c.QueryText("PRAGMA main.quick_check" + of)
-	if err != nil {
-		evidence, is = l.judge(err)
-		if is {
-			err = nil
-		}
-		return evidence, is, err
+	s, _, err := c.Prepare("PRAGMA main.quick_check" + of)
+	if err == nil {
+		defer s.Finalize()
 	}
-	for line := range strings.Lines(found) {
-		line = strings.TrimSuffix(line, "\n")
-		if !strings.HasPrefix(line, "*** in database") && meansDamage(line) {
-			return line, true, nil
+	for row := err == nil; row; { // a row that only breaks a rule may stand before
+		if row, err = s.Step(); !row {
+			break
+		}
+		for line := range strings.Lines(s.ColumnText(0)) {
+			line = strings.TrimSuffix(line, "\n")
+			if !strings.HasPrefix(line, "*** in database") && meansDamage(line) {
+				return line, true, nil
+			}
 		}
 	}
-	return "", false, nil
+	if err == nil {
+		return "", false, nil
+	}
+	if evidence, is = l.judge(err); is {
+		err = nil
+	}
+	return evidence, is, err
 }
 
 // tables returns the tables of main that the statement has to do with. alone says that
