@@ -97,15 +97,15 @@ const (
 )
 
 // Suspect takes an error that a statement has met, and returns once it is clear whether
-// it means damage, after lookBound at the latest. If it may, but for reasons that
+// it means damage, lookBound after its turn at the latest. If it may, but for reasons that
 // are not the file's, such as another database that is attached, the file is looked at
 // again meanwhile, by a connection of its own.
 func (q *Quarantine) Suspect(op, sql string, err error) {
 	code := sqlite.Code(err)
-	if !suspicious(code) || q.found.Load() != nil {
+	if !suspicious(code) {
 		return
 	}
-	over, mine := q.beginLook(code.String() + sql)
+	over, mine := q.beginLook(code, sql)
 	if !mine {
 		return
 	}
@@ -121,10 +121,22 @@ func (q *Quarantine) Suspect(op, sql string, err error) {
 	}
 }
 
-func (q *Quarantine) beginLook(key string) (over func(), mine bool) {
+// beginLook is the turn of one look. Who comes while another is under way, for
+// something else perhaps, waits for it if what it has met is mostly damage; the
+// rest are too many at times, and will come again.
+func (q *Quarantine) beginLook(code sqlite.ResultCode, sql string) (over func(), mine bool) {
+	key := code.String() + sql
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.closed || q.looking.Load() != nil || time.Since(q.calm[key]) < calmFor {
+	for under := q.looking.Load(); under != nil; under = q.looking.Load() {
+		if !certain(code) {
+			return nil, false
+		}
+		q.mu.Unlock()
+		<-*under
+		q.mu.Lock()
+	}
+	if q.closed || q.found.Load() != nil || time.Since(q.calm[key]) < calmFor {
 		return nil, false
 	}
 	if len(q.calm) >= mostIll {
@@ -160,7 +172,9 @@ func (q *Quarantine) condemn(d Damage) {
 	q.all.Go(func() {
 		kept := d
 		kept.Kept, kept.NotKept = q.keep(q.ctx, d)
-		q.found.CompareAndSwap(found, &kept) // unless it was taken back meanwhile
+		if !q.found.CompareAndSwap(found, &kept) { // it was taken back meanwhile
+			lift(kept)
+		}
 		q.cfg.OnKept(kept)
 	})
 }
@@ -177,17 +191,20 @@ func (q *Quarantine) Remember() {
 // check, and nothing was found: somebody has mended it, or a disk has read wrongly. The
 // copies stay.
 func (q *Quarantine) Absolve(began time.Time) {
-	d := q.found.Load()
-	if d == nil || !began.After(d.At) {
-		return
+	for d := q.found.Load(); d != nil && began.After(d.At); d = q.found.Load() { // again if it was kept meanwhile
+		if q.found.CompareAndSwap(d, nil) {
+			lift(*d)
+			q.mu.Lock()
+			clear(q.calm)
+			q.mu.Unlock()
+		}
 	}
+}
+
+// lift notes that a finding doesn't hold any more; else the next process takes it up again.
+func lift(d Damage) {
 	if d.Kept != "" {
-		_ = writeNew(filepath.Join(d.Kept, liftedName), []byte(time.Now().UTC().Format(time.RFC3339)+"\n")) // else the next process finds it again
-	}
-	if q.found.CompareAndSwap(d, nil) {
-		q.mu.Lock()
-		clear(q.calm)
-		q.mu.Unlock()
+		_ = writeNew(filepath.Join(d.Kept, liftedName), []byte(time.Now().UTC().Format(time.RFC3339)+"\n"))
 	}
 }
 
