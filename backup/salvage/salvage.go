@@ -67,7 +67,7 @@ type indexTree struct {
 }
 
 // Run copies every row that can be read of the database at path, its -wal or -journal
-// included, into a new database at dst, which must not be there. It only reads the
+// included, into a new database at dst, which must not be there, nor its -wal or -journal. It only reads the
 // damaged files; nobody should write them meanwhile. It refuses to if this process has
 // them open (ErrOpenHere).
 //
@@ -83,14 +83,14 @@ type indexTree struct {
 // lost is no error but in the report.
 func Run(ctx context.Context, path, dst string, o Options) (report Report, err error) {
 	start := time.Now()
-	if path, err = filepath.Abs(path); err != nil {
+	if path, err = dbfile.Resolve(path); err != nil { // sidecars lie beside the file and not beside a link to it
 		return report, err
 	}
 	if dst, err = filepath.Abs(dst); err != nil {
 		return report, err
 	}
-	if _, err := os.Lstat(dst); err == nil {
-		return report, fmt.Errorf("%s exists already (%w); name a file that does not exist", dst, fs.ErrExist)
+	if err := vacant(dst); err != nil {
+		return report, err
 	}
 	s := &salvage{ctx: ctx, options: o, owners: map[uint32]owner{}, report: &Report{
 		Schema: "holdfast.salvage/v1", Database: path, Destination: dst, SchemaFrom: o.SchemaFrom,
@@ -111,6 +111,18 @@ func Run(ctx context.Context, path, dst string, o Options) (report Report, err e
 	err = s.into(work.Path(manifest.CopyName), dst)
 	s.report.DurationSeconds = time.Since(start).Seconds()
 	return *s.report, single(errors.Join(err, work.Remove()))
+}
+
+// vacant tells whether a database can get this name. A log that another one has left
+// would be taken for its own by whoever opens it first.
+func vacant(dst string) error {
+	wal, _, journal, _, _ := dbfile.Sidecars(dst)
+	for _, name := range []string{dst, wal, journal} {
+		if _, err := os.Lstat(name); err == nil {
+			return fmt.Errorf("%s exists already (%w); name a file that does not exist, nor its -wal and -journal", name, fs.ErrExist)
+		}
+	}
+	return nil
 }
 
 // files are the damaged ones, open to be read.
@@ -220,7 +232,7 @@ func (s *salvage) damageOf(im *image) (holes int, err error) {
 	}
 	holes = len(t.holes)
 	for n := im.size/int64(im.pageSize) + 1; n <= int64(im.pages); n++ { // a log that makes the file longer has those pages
-		if _, ok := im.overlay[uint32(n)]; !ok {
+		if _, ok := im.overlay[uint32(n)]; !ok && n != int64(pendingByte/im.pageSize+1) {
 			holes++
 		}
 	}
@@ -287,8 +299,8 @@ func (s *salvage) into(path, dst string) (err error) {
 		return fmt.Errorf("the new database does not pass integrity_check: %s; please report this", strings.Join(problems, "; "))
 	}
 	s.report.Verified = true
-	if _, err := os.Lstat(dst); err == nil {
-		return fmt.Errorf("%s exists already (%w); name a file that does not exist", dst, fs.ErrExist)
+	if err := vacant(dst); err != nil {
+		return err
 	}
 	if err := os.Rename(path, dst); err != nil {
 		return err
