@@ -74,12 +74,19 @@ func newImage(file io.ReaderAt, size int64, over overlay, hint int) (*image, err
 	if !im.whole {
 		im.guess(hint)
 	}
-	im.pages = uint32(min((size+int64(im.pageSize)-1)/int64(im.pageSize), 1<<32-2))
+	// A page that is behind the file and nowhere in front of it was freed before it was
+	// written. For each leaf of the freelist a trunk has 4 bytes, so there are only so
+	// many; a number that says more is damaged, and would be believed with memory.
+	has := (size + int64(im.pageSize) - 1) / int64(im.pageSize)
+	most := uint32(min(has+int64(len(im.overlay))*int64(im.pageSize/4), 1<<32-2))
+	im.pages = uint32(min(has, int64(most)))
 	if over.count > 0 {
-		im.pages = over.count
+		im.pages = min(over.count, most)
 	}
 	for n := range im.overlay { // a commit record that is older than its pages
-		im.pages = max(im.pages, n)
+		if n <= most {
+			im.pages = max(im.pages, n)
+		}
 	}
 	if im.pages == 0 {
 		return nil, errEmpty

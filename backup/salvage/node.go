@@ -204,6 +204,7 @@ func (im *image) payload(c cell, seen func(page uint32)) ([]byte, error) {
 		return c.local, errors.New("it would be larger than the file")
 	}
 	out := append(make([]byte, 0, min(c.size, 1<<20)), c.local...)
+	mark, steps := c.next, 0 // of the chain a page now and then, to which a cycle comes back
 	for next := c.next; uint64(len(out)) < c.size; {
 		b, err := im.page(next)
 		if err != nil {
@@ -215,6 +216,12 @@ func (im *image) payload(c cell, seen func(page uint32)) ([]byte, error) {
 		n := min(c.size-uint64(len(out)), uint64(im.usable-4))
 		out = append(out, b[4:4+n]...)
 		next = binary.BigEndian.Uint32(b)
+		if next == mark && uint64(len(out)) < c.size {
+			return out, fmt.Errorf("its overflow pages come back to page %d", next)
+		}
+		if steps++; steps&(steps-1) == 0 {
+			mark = next
+		}
 	}
 	return out, nil
 }
