@@ -54,6 +54,9 @@ func (r *readsOf) hook(c *sqlite.FileCall) sqlite.ResultCode {
 // where this schema is too, and that no more often than it is asked.
 func TestHealthOfALargeDatabase(t *testing.T) {
 	mib, _ := strconv.Atoi(os.Getenv(largeEnv))
+	if mib == 0 && runtime.GOOS == "windows" {
+		t.Skip("its gates are a clock that only Linux has; under wine this takes a minute")
+	}
 	if mib == 0 {
 		mib = 16
 		t.Parallel()
@@ -123,7 +126,7 @@ func TestHealthOfALargeDatabase(t *testing.T) {
 	slices.Sort(took)
 	slices.Sort(worked)
 	slices.Sort(control)
-	if p99 := worked.at(.99); p99 > 5*time.Millisecond {
+	if p99 := worked.at(.99); p99 > 5*time.Millisecond && runtime.GOOS == "linux" { // elsewhere it is the clock on the wall
 		t.Errorf("one look in a hundred takes %s of a processor", p99)
 	}
 	reads.mu.Lock()

@@ -320,7 +320,9 @@ func truncated(t *testing.T, path string) bool {
 }
 
 // unattended turns off what is done in the background.
-func unattended(c *holdfast.Config) { c.Maintenance.Enabled = holdfast.Off }
+func unattended(c *holdfast.Config) {
+	c.Maintenance.Enabled, c.Telemetry.Enabled = holdfast.Off, holdfast.Off // the latter looks at plans
+}
 
 // Nothing of Health is left behind that keeps the log from being emptied.
 func TestHealthPinsNothing(t *testing.T) {

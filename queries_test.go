@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -144,7 +145,7 @@ func TestEveryWayIsCountedOnce(t *testing.T) {
 				if q.Calls != want || q.Attempts < want && !strings.HasPrefix(statement, "BEGIN") && statement != "COMMIT" || int64(q.Duration.Count()) != want {
 					t.Errorf("%s: %d calls, %d attempts, want %d", statement, q.Calls, q.Attempts, want)
 				}
-				if want > 0 && (q.TotalSeconds <= 0 || q.WaitSeconds > q.TotalSeconds) {
+				if want > 0 && (q.TotalSeconds <= 0 && runtime.GOOS != "windows" || q.WaitSeconds > q.TotalSeconds) { // its clock stands for half a millisecond
 					t.Errorf("%s took %v and waited for %v of it", statement, q.TotalSeconds, q.WaitSeconds)
 				}
 				delete(rows, statement)

@@ -164,8 +164,8 @@ func (f *File) refresh() error {
 	case !info.Mode().IsRegular() || info.Size() > largest || f.Alive(f.Path):
 		return fmt.Errorf("%s is no logbook of backups; remove it", f.Path)
 	}
-	text, err := os.ReadFile(f.Path)
-	if err != nil {
+	var text []byte
+	if err := patiently(func() (err error) { text, err = os.ReadFile(f.Path); return err }); err != nil {
 		return err
 	}
 	b := Book{Schema: schema}
@@ -219,9 +219,14 @@ func (f *File) write(path string, text []byte) (err error) {
 }
 
 // replace renames. Windows refuses that for as long as somebody reads the old file.
-func replace(fresh, path string) (err error) {
-	for range 20 {
-		if err = os.Rename(fresh, path); err == nil || runtime.GOOS != "windows" {
+func replace(fresh, path string) error {
+	return patiently(func() error { return os.Rename(fresh, path) })
+}
+
+// patiently does what Windows refuses while another process replaces or reads the file.
+func patiently(do func() error) (err error) {
+	for range 200 {
+		if err = do(); err == nil || runtime.GOOS != "windows" || errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 		<-time.After(5 * time.Millisecond)
