@@ -56,7 +56,7 @@ func (e *engine) adopt(ctx context.Context) error {
 		if err := os.RemoveAll(e.db.LTXDir()); err != nil {
 			return err
 		}
-		e.client.owns(0)
+		e.client.owns(0, nil)
 		return nil
 	}
 	local, err := e.localTail(tail)
@@ -75,7 +75,7 @@ func (e *engine) adopt(ctx context.Context) error {
 		err = e.rebase(ctx, tail)
 	}
 	if err == nil {
-		e.client.owns(last)
+		e.client.owns(last, tail)
 	}
 	return err
 }

@@ -5,10 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
 	"sync"
 	"time"
 
 	"github.com/benbjohnson/litestream"
+	"github.com/benbjohnson/litestream/file"
 	"github.com/superfly/ltx"
 )
 
@@ -22,6 +25,10 @@ const stallAfter = 30 * time.Second
 // ErrForeign: somebody else writes to the target.
 var ErrForeign = errors.New("somebody else writes to this target: two replications of one target destroy each other; end the other one, then name a new target for this one")
 
+// ErrTargetLost: what was put at the target is not there any more. What came next would
+// lack its beginning.
+var ErrTargetLost = errors.New("what was put at this target is gone from it: it was emptied or put back, or is not mounted; bring it back, and the replication goes on, or begin it again, with a copy of everything")
+
 // client is Litestream's, with what that lacks: requests end when they stand still,
 // are counted, and what is at the target is compared with what was put there.
 type client struct {
@@ -33,6 +40,8 @@ type client struct {
 	last     time.Time
 	sizes    map[ltx.TXID]int64 // of transactions that were put there since
 	foreign  error
+	lost     error    // what was put there is not; until a list has it again
+	tip      ltx.TXID // the last one of sizes
 	newest   ltx.TXID // that is ours; 0: not known yet
 	failures int64
 }
@@ -65,6 +74,7 @@ func (c *client) Init(ctx context.Context) error {
 func (c *client) LTXFiles(ctx context.Context, level int, seek ltx.TXID, useMetadata bool) (ltx.FileIterator, error) {
 	ctx, touch, stop := c.watched(ctx)
 	defer stop()
+	before := c.put(level, seek)
 	itr, err := c.ReplicaClient.LTXFiles(ctx, level, seek, useMetadata)
 	if err != nil {
 		return nil, because(ctx, err)
@@ -79,30 +89,60 @@ func (c *client) LTXFiles(ctx context.Context, level int, seek ltx.TXID, useMeta
 		return nil, because(ctx, err)
 	}
 	if level == 0 {
-		c.compare(all)
+		if err := c.compare(all, before); err != nil {
+			return nil, err
+		}
 	}
 	return ltx.NewFileInfoSliceIterator(all), nil
 }
 
-// compare looks whether the transactions at the target are those that were put there.
-func (c *client) compare(at []*ltx.FileInfo) {
+// put are the transactions that a list which begins now has to have.
+func (c *client) put(level int, seek ltx.TXID) (txs []ltx.TXID) {
+	if level > 0 {
+		return nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for tx := range c.sizes {
+		if tx >= seek {
+			txs = append(txs, tx)
+		}
+	}
+	return txs
+}
+
+// compare looks whether the transactions at the target are those that were put there, and
+// all that were there before.
+func (c *client) compare(at []*ltx.FileInfo, before []ltx.TXID) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.newest == 0 {
-		return
+		return nil
 	}
+	there := make(map[ltx.TXID]bool, len(at))
 	for _, info := range at {
+		there[info.MaxTXID] = true
 		size, ours := c.sizes[info.MaxTXID]
 		if info.MaxTXID > c.newest || ours && size != info.Size {
 			c.foreign = fmt.Errorf("%w (transaction %s)", ErrForeign, info.MaxTXID)
 		}
 	}
+	c.lost = nil
+	for _, tx := range before {
+		if _, ours := c.sizes[tx]; ours && !there[tx] { // else it was removed meanwhile, from here
+			c.lost = fmt.Errorf("%w (transaction %s)", ErrTargetLost, tx)
+		}
+	}
+	return c.lost
 }
 
 // owns has what is at the target from now on compared.
-func (c *client) owns(newest ltx.TXID) {
+func (c *client) owns(newest ltx.TXID, tail *ltx.FileInfo) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if tail != nil {
+		c.tip, c.sizes[tail.MaxTXID] = tail.MaxTXID, tail.Size
+	}
 	c.newest = max(c.newest, newest, 1)
 }
 
@@ -120,6 +160,9 @@ const kept = 10_000
 func (c *client) WriteLTXFile(ctx context.Context, level int, first, last ltx.TXID, r io.Reader) (*ltx.FileInfo, error) {
 	ctx, touch, stop := c.watched(ctx)
 	defer stop()
+	if err := c.gone(); err != nil {
+		return nil, err
+	}
 	if level == 0 {
 		c.mu.Lock()
 		c.newest = max(c.newest, last) // before it is there: a listing may see it sooner than this returns
@@ -136,10 +179,24 @@ func (c *client) WriteLTXFile(ctx context.Context, level int, first, last ltx.TX
 	c.last = time.Now()
 	if level == 0 {
 		c.uploads++
-		c.sizes[last] = info.Size
+		c.tip, c.sizes[last] = last, info.Size
 		delete(c.sizes, last-kept)
 	}
 	return info, nil
+}
+
+// gone is why nothing may be put at the target. In a directory it is looked up each time: a
+// disk that is not mounted leaves one that takes everything.
+func (c *client) gone() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	dir, ok := c.ReplicaClient.(*file.ReplicaClient)
+	if _, put := c.sizes[c.tip]; c.lost == nil && ok && put {
+		if _, err := os.Stat(dir.LTXFilePath(0, c.tip, c.tip)); errors.Is(err, fs.ErrNotExist) {
+			c.lost = fmt.Errorf("%w (transaction %s)", ErrTargetLost, c.tip)
+		}
+	}
+	return c.lost
 }
 
 func (c *client) DeleteLTXFiles(ctx context.Context, a []*ltx.FileInfo) error {
@@ -157,6 +214,13 @@ func (c *client) DeleteLTXFiles(ctx context.Context, a []*ltx.FileInfo) error {
 func (c *client) deleteSome(ctx context.Context, a []*ltx.FileInfo) error {
 	ctx, _, stop := c.watched(ctx)
 	defer stop()
+	c.mu.Lock()
+	for _, info := range a {
+		if info.Level == 0 {
+			delete(c.sizes, info.MaxTXID)
+		}
+	}
+	c.mu.Unlock()
 	return because(ctx, c.ReplicaClient.DeleteLTXFiles(ctx, a))
 }
 

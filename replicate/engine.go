@@ -136,7 +136,11 @@ func (e *engine) ship(ctx context.Context) error {
 	if _, _, foreign := e.client.numbers(); foreign != nil {
 		return foreign
 	}
-	e.client.owns(at.TXID)
+	if err := e.client.gone(); err != nil {
+		e.db.Replica.SetPos(ltx.Pos{}) // the next round lists, and finds it again or not
+		return err
+	}
+	e.client.owns(at.TXID, nil)
 	return e.tidy(ctx)
 }
 
