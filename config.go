@@ -417,7 +417,10 @@ func hasSecret(target string) bool {
 	if _, ok := u.User.Password(); ok {
 		return true
 	}
-	for key := range u.Query() {
+	for key, values := range u.Query() {
+		if slices.ContainsFunc(values, func(v string) bool { return strings.Contains(v, "@") }) { // an endpoint with a user
+			return true
+		}
 		key = strings.ToLower(key)
 		if strings.Contains(key, "secret") || strings.Contains(key, "password") || strings.Contains(key, "token") || strings.Contains(key, "access") {
 			return true

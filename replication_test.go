@@ -258,6 +258,7 @@ func TestReplicationConfig(t *testing.T) {
 		}, "needs database.enable_wal_mode", true},
 		{"a password", func(c *holdfast.Config) { c.Replication.Target = "sftp://me:hunter2@host/app" }, "leave it to the environment", true},
 		{"a key", func(c *holdfast.Config) { c.Replication.Target = "s3://b/app?Secret-Access-Key=hunter2" }, "leave it to the environment", true},
+		{"a user of the endpoint", func(c *holdfast.Config) { c.Replication.Target = "s3://b/app?endpoint=https://me:hunter2@host" }, "leave it to the environment", true},
 		{"no URL", func(c *holdfast.Config) { c.Replication.Target = "s3://me:hunter2%@host/app" }, "leave it to the environment", true},
 		{"a mode that is none", func(c *holdfast.Config) { c.Replication.Mode = "SYNC" }, "replication.mode", true},
 		{"in vain", func(c *holdfast.Config) { c.Replication.Mode = "DURABLE" }, "replication.mode is ignored: without replication.target", false},

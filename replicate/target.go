@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/benbjohnson/litestream"
@@ -51,6 +52,9 @@ func parseTarget(text string) (target, error) {
 		if u.User != nil {
 			return refuse("the target has credentials in it: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or use the profile or role of the machine")
 		}
+		if secretIn(u.Query()) {
+			return refuse("the target has a key or a password in its query: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or use the profile or role of the machine")
+		}
 		if strings.Trim(u.Path, "/") == "" {
 			return refuse("the target is a whole bucket: add a prefix for this database, as in s3://%s/app", u.Host)
 		}
@@ -66,6 +70,21 @@ func parseTarget(text string) (target, error) {
 		return target{name: name.String(), url: u}, nil
 	}
 	return refuse("a target of the kind %s:// is not supported: name a directory, or s3://BUCKET/PREFIX", u.Scheme)
+}
+
+func secretIn(query url.Values) bool {
+	for key, values := range query {
+		key = strings.ToLower(key)
+		for _, word := range []string{"secret", "password", "token", "access"} {
+			if strings.Contains(key, word) {
+				return true
+			}
+		}
+		if slices.ContainsFunc(values, func(v string) bool { return strings.Contains(v, "@") }) { // an endpoint with a user
+			return true
+		}
+	}
+	return false
 }
 
 func directory(path string) (target, error) {
