@@ -1,12 +1,14 @@
 package replicate
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -199,7 +201,13 @@ func (c *client) gone() error {
 	return c.lost
 }
 
+// DeleteLTXFiles leaves the newest of the copies of everything that are too old: the steps
+// between it and the next one are not, and begin with it.
 func (c *client) DeleteLTXFiles(ctx context.Context, a []*ltx.FileInfo) error {
+	if len(a) > 0 && a[0].Level == litestream.SnapshotLevel {
+		newest := slices.MaxFunc(a, func(x, y *ltx.FileInfo) int { return cmp.Compare(x.MaxTXID, y.MaxTXID) })
+		a = slices.DeleteFunc(slices.Clone(a), func(info *ltx.FileInfo) bool { return info == newest })
+	}
 	const batch = 1000 // of one request
 	for len(a) > 0 {
 		n := min(batch, len(a))
