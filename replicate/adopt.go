@@ -41,8 +41,8 @@ func (e *HistoryError) Is(target error) bool { return target == holdfast.ErrRefu
 // that what comes next is a copy of everything.
 const baselineNode = 0x686f6c6466617374 // "holdfast"
 
-// adopt decides whether the target may be gone on with, and how.
-func (e *engine) adopt(ctx context.Context) error {
+// adopt decides whether the target may be gone on with, and how, by file.
+func (e *engine) adopt(ctx context.Context, file string) error {
 	if err := e.settle(); err != nil {
 		return err
 	}
@@ -70,7 +70,7 @@ func (e *engine) adopt(ctx context.Context) error {
 	case local == other:
 		e.log.Warn("holdfast: a target is taken over, beginning with a copy of everything", "path", e.path, "target", e.target.name, "transaction", last.String())
 		err = e.rebase(ctx, tail)
-	case local == same && e.replaced():
+	case local == same && e.replaced(file):
 		e.log.Info("holdfast: the file is another one than before, so all of it is copied to the target", "path", e.path, "target", e.target.name)
 		err = e.rebase(ctx, tail)
 	}
@@ -275,19 +275,19 @@ func (e *engine) notePath() string { return filepath.Join(e.db.MetaPath(), "hold
 
 // replaced tells whether the file under the name is another one than what was
 // replicated here before: a restore, for one, puts a new file in its place.
-func (e *engine) replaced() bool {
+func (e *engine) replaced(file string) bool {
 	text, err := os.ReadFile(e.notePath())
 	if err != nil {
 		return true // not ours: a Litestream's that ran here before, or nobody knows
 	}
 	var s state
-	return json.Unmarshal(text, &s) != nil || s.Schema != stateSchema || s.File != identity(e.path)
+	return json.Unmarshal(text, &s) != nil || s.Schema != stateSchema || s.File != file
 }
 
 // note writes down which file is replicated. It follows the first upload, so that a
 // file which never was shipped is not taken for one that was.
 func (e *engine) note() error {
-	text, err := json.Marshal(state{stateSchema, identity(e.path)})
+	text, err := json.Marshal(state{stateSchema, e.file})
 	if err != nil {
 		return err
 	}

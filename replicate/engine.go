@@ -37,6 +37,7 @@ type engine struct {
 	local   sync.Mutex // held while the state beside the database is read, added to or replaced
 	ready   bool       // the target was found to be this database's, or free
 	running bool       // the store is open
+	file    string     // which one is replicated, once ready
 }
 
 // connections are those of this process. What is nil can't be done.
@@ -96,10 +97,11 @@ func (e *engine) start(ctx context.Context) error {
 		if err := e.client.Init(ctx); err != nil {
 			return err
 		}
-		if err := e.adopt(ctx); err != nil {
+		file := identity(e.path)
+		if err := e.adopt(ctx, file); err != nil {
 			return err
 		}
-		e.ready = true
+		e.ready, e.file = true, file
 	}
 	if err := e.db.Open(); err != nil { // nothing if it is open
 		return err
@@ -148,10 +150,15 @@ func (e *engine) ship(ctx context.Context) error {
 func (e *engine) sync(ctx context.Context) (ltx.Pos, error) {
 	e.local.Lock()
 	defer e.local.Unlock()
-	if err := e.db.Sync(ctx); err != nil {
-		return ltx.Pos{}, err
+	err := e.db.Sync(ctx)
+	if err == nil {
+		err = e.shorten(ctx)
 	}
-	if err := e.shorten(ctx); err != nil {
+	// Litestream has the file open, and finds the log by its name.
+	if identity(e.path) != e.file {
+		return ltx.Pos{}, fmt.Errorf("%w: another file was put in the place of %s while it was replicated; begin the replication again, and all of it is copied to the target", holdfast.ErrRefused, e.path)
+	}
+	if err != nil {
 		return ltx.Pos{}, err
 	}
 	return e.db.Pos()
