@@ -197,3 +197,14 @@ func TestBesideAnotherProgram(t *testing.T) {
 		t.Error(text)
 	}
 }
+
+// An interval that there can't be is the default.
+func TestNegativeInterval(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	db := openDB(t, filepath.Join(dir, "app.db"))
+	r, err := Open(t.Context(), db.Path(), Config{Target: filepath.Join(dir, "replica"), Interval: -1}, nil)
+	must(t, err)
+	await(t, r)
+	must(t, r.Close(t.Context()))
+}

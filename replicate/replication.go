@@ -156,6 +156,7 @@ func withDefaults(c Config) Config {
 			*d = value
 		}
 	}
+	c.Interval = max(c.Interval, 0) // there is no "off" of it
 	set(&c.Interval, time.Second)
 	set(&c.LagLimit, time.Minute)
 	set(&c.SnapshotInterval, 24*time.Hour)
