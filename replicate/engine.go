@@ -218,8 +218,9 @@ func (e *engine) tidy(ctx context.Context) error {
 	if err := e.note(); err != nil {
 		return err
 	}
-	e.running = true
-	return e.store.Open(ctx)
+	err := e.store.Open(ctx)
+	e.running = err == nil
+	return err
 }
 
 // checkpoint has Litestream copy the log. It returns the frames that the log had.
