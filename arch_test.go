@@ -54,6 +54,10 @@ var floors = []floor{
 		"these are instruments that every room above shares; two that need each other are one room",
 	},
 	{
+		[]string{"history"},
+		"it is data that whoever records and whoever shows it share; it has costs of statements in it, and so stands on queries",
+	},
+	{
 		[]string{"internal/sqlite", "queries"},
 		"the binding says what SQLite does and nothing of what Holdfast makes of it; queries is data that whoever counts and whoever shows it share, and knows neither",
 	},
