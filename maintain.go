@@ -159,12 +159,12 @@ func maintenanceRun(r schedule.Run) MaintenanceRun {
 
 // MaintenanceStats counts the runs of all tasks.
 type MaintenanceStats struct {
-	Done        int64   `json:"done"`
-	Failed      int64   `json:"failed"`
-	Interrupted int64   `json:"interrupted"`
-	Skipped     int64   `json:"skipped"` // reasons in a row count once
-	Seconds     float64 `json:"seconds"`
-	Paused      bool    `json:"paused"` // now
+	Done        int64   `json:"done" figure:"counter" doc:"runs of tasks that ended well"`
+	Failed      int64   `json:"failed" figure:"counter" doc:"runs that failed"`
+	Interrupted int64   `json:"interrupted" figure:"counter" doc:"runs that were interrupted"`
+	Skipped     int64   `json:"skipped" figure:"counter" doc:"runs that were left out; reasons in a row count once"`
+	Seconds     float64 `json:"seconds" figure:"counter,s" doc:"time that runs took"`
+	Paused      bool    `json:"paused" figure:"gauge" doc:"1 if maintenance is paused"`
 	// Rests are those between pieces of work, of all that lasts, because others wrote;
 	// see maintenance.yield.
 	Rests         int64   `json:"rests"`
@@ -583,18 +583,18 @@ func (d *database) pinHolder(p checkpoint.Pin, now time.Time) *LockHolder {
 
 // WALStats is about the write-ahead log and its checkpoints.
 type WALStats struct {
-	Frames             int     `json:"frames"`               // now: in the log, as of the last commit
-	CopiedFrames       int     `json:"copied_frames"`        // now: of them that were in the database at the last checkpoint
-	LimitBytes         int64   `json:"limit_bytes"`          // maintenance.wal_limit; 0 is none
-	HandedOver         bool    `json:"handed_over"`          // now: somebody else checkpoints
-	Checkpoints        int64   `json:"checkpoints"`          // of all modes
-	FramesCopied       int64   `json:"frames_copied"`        // by them
-	Restarts           int64   `json:"restarts"`             // times that the log was begun anew
-	Truncations        int64   `json:"truncations"`          // times that it was cut to nothing
-	ReaderHolds        int64   `json:"reader_holds"`         // times that new reads waited for a moment, because the log was above its limit
-	Pins               int64   `json:"pins"`                 // reports of somebody who keeps the log from being emptied
-	OverLimit          int64   `json:"over_limit"`           // times that it came above its limit and could not be emptied at once
-	LongestHoldSeconds float64 `json:"longest_hold_seconds"` // of the writer, for the end of a checkpoint in the background
+	Frames             int     `json:"frames" figure:"gauge" doc:"frames in the log, as of the last commit"`
+	CopiedFrames       int     `json:"copied_frames" figure:"gauge" doc:"of them in the database at the last checkpoint"`
+	LimitBytes         int64   `json:"limit_bytes" figure:"gauge,By" doc:"maintenance.wal_limit; 0 is none"`
+	HandedOver         bool    `json:"handed_over" figure:"gauge" doc:"1 if somebody else checkpoints"`
+	Checkpoints        int64   `json:"checkpoints" figure:"counter" doc:"checkpoints of all modes"`
+	FramesCopied       int64   `json:"frames_copied" figure:"counter" doc:"frames copied by them"`
+	Restarts           int64   `json:"restarts" figure:"counter" doc:"times that the log was begun anew"`
+	Truncations        int64   `json:"truncations" figure:"counter" doc:"times that the log was cut to nothing"`
+	ReaderHolds        int64   `json:"reader_holds" figure:"counter" doc:"times that new reads waited for a moment, because the log was above its limit"`
+	Pins               int64   `json:"pins" figure:"counter" doc:"reports of somebody who keeps the log from being emptied"`
+	OverLimit          int64   `json:"over_limit" figure:"counter" doc:"times that the log came above its limit and could not be emptied at once"`
+	LongestHoldSeconds float64 `json:"longest_hold_seconds" figure:"gauge,s" doc:"the longest that the writer was held for the end of a checkpoint"`
 }
 
 func (d *database) walStats() WALStats {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/holdfastdb/holdfast/history"
 	"github.com/holdfastdb/holdfast/internal/control"
 	"github.com/holdfastdb/holdfast/internal/dbfile"
 	"github.com/holdfastdb/holdfast/internal/locks"
@@ -21,11 +22,11 @@ import (
 // Stats is a snapshot of what a database has done since it was opened, over
 // all handles of this process. Counts only grow, unless they say "now".
 type Stats struct {
-	ConnectionsCreated   int64 `json:"connections_created"`
-	SuccessfulOperations int64 `json:"successful_operations"`
-	LockConflicts        int64 `json:"lock_conflicts"`
-	RetryAttempts        int64 `json:"retry_attempts"`
-	FailedOperations     int64 `json:"failed_operations"`
+	ConnectionsCreated   int64 `json:"connections_created" figure:"counter" doc:"connections opened by the engine"`
+	SuccessfulOperations int64 `json:"successful_operations" figure:"counter" doc:"statements and transactions that ended well"`
+	LockConflicts        int64 `json:"lock_conflicts" figure:"counter" doc:"waits for a lock that ended with SQLITE_BUSY, and snapshots that were too old"`
+	RetryAttempts        int64 `json:"retry_attempts" figure:"counter" doc:"transactions that were run again and statements that were sent again"`
+	FailedOperations     int64 `json:"failed_operations" figure:"counter" doc:"statements and transactions that failed"`
 
 	Readers              ReaderStats `json:"readers"`
 	Writer               WriterStats `json:"writer"`
@@ -37,6 +38,12 @@ type Stats struct {
 	Fenced               bool        `json:"fenced"`       // now
 	Damaged              bool        `json:"damaged"`      // the file is, as far as is known
 	EngineBytes          int64       `json:"engine_bytes"` // memory that SQLite has now, for all databases of the process
+	Sessions             int         `json:"sessions" figure:"gauge" doc:"sessions of database/sql that are open"`
+	ConnectionsDiscarded int64       `json:"connections_discarded" figure:"counter" doc:"connections closed because of an error"`
+	Leaks                int64       `json:"leaks" figure:"counter" doc:"results, transactions and connections that were held for longer than leak_threshold"`
+	Evictions            int64       `json:"evictions" figure:"counter" doc:"leases ended because of max_lease_age"`
+	Fenced               bool        `json:"fenced" figure:"gauge" doc:"1 if writes are refused because the file is not what was opened"`
+	EngineBytes          int64       `json:"engine_bytes" figure:"gauge,By" doc:"memory that SQLite has, for all databases of the process"`
 
 	Optimize    OptimizeStats    `json:"optimize"`
 	Maintenance MaintenanceStats `json:"maintenance"`
@@ -61,23 +68,23 @@ type ReplicationStats struct {
 
 // OptimizeStats is about DB.Optimize and what is done of it in the background.
 type OptimizeStats struct {
-	TablesMended       int64   `json:"tables_mended"`   // got true statistics
-	TablesReverted     int64   `json:"tables_reverted"` // got them and lost them again, because a plan became worse
-	PagesReleased      int64   `json:"pages_released"`  // to the file system
-	ReleaseSteps       int64   `json:"release_steps"`
-	LongestStepSeconds float64 `json:"longest_step_seconds"` // that others waited for pages to be released
+	TablesMended       int64   `json:"tables_mended" figure:"counter" doc:"tables that got true statistics"`
+	TablesReverted     int64   `json:"tables_reverted" figure:"counter" doc:"tables that got statistics and lost them again, because a plan became worse"`
+	PagesReleased      int64   `json:"pages_released" figure:"counter" doc:"pages given back to the file system"`
+	ReleaseSteps       int64   `json:"release_steps" figure:"counter" doc:"steps in which pages were given back"`
+	LongestStepSeconds float64 `json:"longest_step_seconds" figure:"gauge,s" doc:"the longest that others waited for such a step"`
 }
 
 // MemoryStats is about the page caches and about what grows without end, now. The budget
 // is the process's: the largest database.memory_budget of the databases that are open.
 type MemoryStats struct {
-	Budget      int64              `json:"budget"`      // bytes
-	Usable      int64              `json:"usable"`      // bytes of it, less than all while memory is short
-	ShortOf     string             `json:"short_of"`    // "cgroup memory.max", "GOMEMLIMIT", or "" while there is enough
-	Granted     int64              `json:"granted"`     // bytes that the caches of the process may have
-	Resizes     int64              `json:"resizes"`     // of a cache, since the first database was opened
-	Connections []ConnectionMemory `json:"connections"` // of this database, the largest caches first
-	Suspects    []MemorySuspect    `json:"suspects"`
+	Budget      int64              `json:"budget" figure:"gauge,By" doc:"what the page caches of the process may take: the largest database.memory_budget"`
+	Usable      int64              `json:"usable" figure:"gauge,By" doc:"of it, less than all while memory is short"`
+	ShortOf     string             `json:"short_of" figure:"-"` // "cgroup memory.max", "GOMEMLIMIT", or "" while there is enough
+	Granted     int64              `json:"granted" figure:"gauge,By" doc:"what the caches of the process were given"`
+	Resizes     int64              `json:"resizes" figure:"counter" doc:"times that a cache was made smaller or larger"`
+	Connections []ConnectionMemory `json:"connections" figure:"-"` // of this database, the largest caches first
+	Suspects    []MemorySuspect    `json:"suspects" figure:"-"`
 }
 
 // ConnectionMemory is what one connection has, as seen within the last second by whoever
@@ -108,15 +115,15 @@ type MemorySuspect struct {
 
 // ReaderStats is about the reader pool.
 type ReaderStats struct {
-	Max         int     `json:"max"`
-	Open        int     `json:"open"`    // now
-	InUse       int     `json:"in_use"`  // now
-	Waiting     int     `json:"waiting"` // now
-	MaxInUse    int     `json:"max_in_use"`
-	Warm        int64   `json:"warm_reads"` // reads that began no transaction: the reader's snapshot was still the newest state
-	Beyond      int64   `json:"beyond_max"` // leases past the maximum, to keep a caller from waiting for itself
-	Waits       int64   `json:"waits"`
-	WaitSeconds float64 `json:"wait_seconds"`
+	Max         int     `json:"max" figure:"gauge" doc:"the most readers"`
+	Open        int     `json:"open" figure:"gauge" doc:"readers that are open"`
+	InUse       int     `json:"in_use" figure:"gauge" doc:"readers that somebody has"`
+	Waiting     int     `json:"waiting" figure:"gauge" doc:"callers who wait for a reader"`
+	MaxInUse    int     `json:"max_in_use" figure:"gauge" doc:"the most readers that were in use at once"`
+	Warm        int64   `json:"warm_reads" figure:"counter" doc:"reads that began no transaction: the reader's snapshot was still the newest state"`
+	Beyond      int64   `json:"beyond_max" figure:"counter" doc:"leases past the maximum, to keep a caller from waiting for itself"`
+	Waits       int64   `json:"waits" figure:"counter" doc:"waits for a reader"`
+	WaitSeconds float64 `json:"wait_seconds" figure:"counter,s" doc:"time waited for readers"`
 }
 
 // WriterStats is about the write queue.
@@ -130,9 +137,15 @@ type WriterStats struct {
 	// Writes that waited for their upload after their COMMIT, and for how long.
 	UploadWaits       int64   `json:"upload_waits"`
 	UploadWaitSeconds float64 `json:"upload_wait_seconds"`
+	Queued          int     `json:"queued" figure:"gauge" doc:"callers who wait for the writer"`
+	Groups          int64   `json:"groups" figure:"counter" doc:"COMMITs"`
+	Units           int64   `json:"units" figure:"counter" doc:"writes acknowledged by them"`
+	Waits           int64   `json:"waits" figure:"counter" doc:"waits for the writer"`
+	WaitSeconds     float64 `json:"wait_seconds" figure:"counter,s" doc:"time waited for the writer"`
+	UnknownOutcomes int64   `json:"unknown_outcomes" figure:"counter" doc:"COMMITs of which nobody knows whether they hold"`
 	// Pairs of places, or more than two, that take this database and others in
 	// contradicting orders; each was logged once. See DB.Update.
-	LockOrderInversions int64 `json:"lock_order_inversions"`
+	LockOrderInversions int64 `json:"lock_order_inversions" figure:"counter" doc:"orders of databases that contradict others"`
 }
 
 // Stats returns the database's counters. It hides the *sql.DB's own, which
@@ -142,6 +155,10 @@ func (db *DB) Stats() Stats {
 	s.Sessions = db.h.Sessions()
 	return s
 }
+
+// Figures are the numbers of s by their names, with what each means: what
+// the history records and what metrics are made of.
+func (s Stats) Figures() []history.Figure { return stats.Figures(s) }
 
 // stats has no sessions: they are a handle's.
 func (d *database) stats() Stats {

@@ -100,3 +100,12 @@ func Levels() []Level {
 	const day = 24 * time.Hour
 	return []Level{{time.Minute, 2 * day}, {10 * time.Minute, 14 * day}, {time.Hour, 400 * day}}
 }
+
+// Figure is one number of holdfast.Stats, with what is to be known of it.
+type Figure struct {
+	Name  string  `json:"name"` // the path of JSON keys: "writer.wait_seconds"
+	Kind  Kind    `json:"kind"`
+	Unit  string  `json:"unit"` // "s", "By", or "" for a plain number (https://ucum.org)
+	Help  string  `json:"help"`
+	Value float64 `json:"value"` // of a bool 0 or 1, of a time the seconds since 1970
+}
