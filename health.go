@@ -56,9 +56,9 @@ type Health struct {
 // processes and of earlier ones too: package backup and the command write it down, in
 // DATABASE-holdfast.backups.
 type BackupStatus struct {
-	LastBackup   time.Time     `json:"last_backup,omitzero"`   // the newest state of which there is a verified backup; zero if none is on record
-	LastVerified time.Time     `json:"last_verified,omitzero"` // when a backup was last restored and checked
-	Places       []BackupPlace `json:"places"`
+	LastBackup   time.Time     `json:"last_backup,omitzero" figure:"gauge,s" doc:"time of the newest state of which there is a verified backup; 0 if none is on record"`
+	LastVerified time.Time     `json:"last_verified,omitzero" figure:"gauge,s" doc:"when a backup was last restored and checked; 0 if none is on record"`
+	Places       []BackupPlace `json:"places" figure:"-"`
 }
 
 // BackupPlace is what is on record about the backups at one place. Counts are since
@@ -649,9 +649,5 @@ func (d *database) reportQueries(ctx context.Context) (queries.Report, error) {
 	if err := ctx.Err(); err != nil {
 		return queries.Report{}, err
 	}
-	r, err := d.plans.Report(ctx)
-	if err != nil {
-		err = newError("queries", ErrRefused, sqlite.ResultMisuse, err.Error(), "set telemetry.enabled to true")
-	}
-	return r, err
+	return refused(d.plans.Report(ctx))
 }

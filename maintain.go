@@ -167,9 +167,9 @@ type MaintenanceStats struct {
 	Paused      bool    `json:"paused" figure:"gauge" doc:"1 if maintenance is paused"`
 	// Rests are those between pieces of work, of all that lasts, because others wrote;
 	// see maintenance.yield.
-	Rests         int64   `json:"rests"`
-	RestedSeconds float64 `json:"rested_seconds"`
-	PieceSeconds  float64 `json:"piece_seconds"` // that were worked before these rests
+	Rests         int64   `json:"rests" figure:"counter" doc:"rests between pieces of work, because others wrote"`
+	RestedSeconds float64 `json:"rested_seconds" figure:"counter,s" doc:"time of these rests"`
+	PieceSeconds  float64 `json:"piece_seconds" figure:"counter,s" doc:"time that was worked before these rests"`
 }
 
 func (d *database) maintenanceStats() MaintenanceStats {

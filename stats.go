@@ -17,6 +17,7 @@ import (
 	"github.com/holdfastdb/holdfast/internal/sqlite"
 	"github.com/holdfastdb/holdfast/internal/stats"
 	"github.com/holdfastdb/holdfast/internal/writer"
+	"github.com/holdfastdb/holdfast/queries"
 )
 
 // Stats is a snapshot of what a database has done since it was opened, over
@@ -31,18 +32,12 @@ type Stats struct {
 	Readers              ReaderStats `json:"readers"`
 	Writer               WriterStats `json:"writer"`
 	WAL                  WALStats    `json:"wal"`
-	Sessions             int         `json:"sessions"` // now
-	ConnectionsDiscarded int64       `json:"connections_discarded"`
-	Leaks                int64       `json:"leaks"`
-	Evictions            int64       `json:"evictions"`
-	Fenced               bool        `json:"fenced"`       // now
-	Damaged              bool        `json:"damaged"`      // the file is, as far as is known
-	EngineBytes          int64       `json:"engine_bytes"` // memory that SQLite has now, for all databases of the process
 	Sessions             int         `json:"sessions" figure:"gauge" doc:"sessions of database/sql that are open"`
 	ConnectionsDiscarded int64       `json:"connections_discarded" figure:"counter" doc:"connections closed because of an error"`
 	Leaks                int64       `json:"leaks" figure:"counter" doc:"results, transactions and connections that were held for longer than leak_threshold"`
 	Evictions            int64       `json:"evictions" figure:"counter" doc:"leases ended because of max_lease_age"`
 	Fenced               bool        `json:"fenced" figure:"gauge" doc:"1 if writes are refused because the file is not what was opened"`
+	Damaged              bool        `json:"damaged" figure:"gauge" doc:"1 if the file is damaged, as far as is known"`
 	EngineBytes          int64       `json:"engine_bytes" figure:"gauge,By" doc:"memory that SQLite has, for all databases of the process"`
 
 	Optimize    OptimizeStats    `json:"optimize"`
@@ -55,15 +50,15 @@ type Stats struct {
 // ReplicationStats is about the continuous copy that this process makes; the zero
 // value is that it makes none. Counts are since it was begun.
 type ReplicationStats struct {
-	Target       string    `json:"target"` // without anything secret
-	Mode         string    `json:"mode"`   // "ASYNC", "DURABLE"
-	Position     string    `json:"position"`
-	LagSeconds   float64   `json:"lag_seconds"`   // age of the oldest commit that is not at the target; 0 if all are
-	PendingBytes int64     `json:"pending_bytes"` // of the log, not yet at the target
-	Uploads      int64     `json:"uploads"`
-	Errors       int64     `json:"errors"`
-	LastUpload   time.Time `json:"last_upload"` // that succeeded
-	LastError    string    `json:"last_error"`  // since LastUpload; "" if there was none
+	Target       string    `json:"target" figure:"-"` // without anything secret
+	Mode         string    `json:"mode" figure:"-"`   // "ASYNC", "DURABLE"
+	Position     string    `json:"position" figure:"-"`
+	LagSeconds   float64   `json:"lag_seconds" figure:"gauge,s" doc:"age of the oldest commit that is not at the target; 0 if all are"`
+	PendingBytes int64     `json:"pending_bytes" figure:"gauge,By" doc:"of the log, not yet at the target"`
+	Uploads      int64     `json:"uploads" figure:"counter" doc:"uploads that succeeded"`
+	Errors       int64     `json:"errors" figure:"counter" doc:"uploads that failed"`
+	LastUpload   time.Time `json:"last_upload" figure:"gauge,s" doc:"when an upload succeeded last; 0 if none has"`
+	LastError    string    `json:"last_error" figure:"-"` // since LastUpload; "" if there was none
 }
 
 // OptimizeStats is about DB.Optimize and what is done of it in the background.
@@ -128,21 +123,14 @@ type ReaderStats struct {
 
 // WriterStats is about the write queue.
 type WriterStats struct {
-	Queued          int     `json:"queued"` // now
-	Groups          int64   `json:"groups"` // COMMITs
-	Units           int64   `json:"units"`  // writes acknowledged by them
-	Waits           int64   `json:"waits"`
-	WaitSeconds     float64 `json:"wait_seconds"`
-	UnknownOutcomes int64   `json:"unknown_outcomes"`
-	// Writes that waited for their upload after their COMMIT, and for how long.
-	UploadWaits       int64   `json:"upload_waits"`
-	UploadWaitSeconds float64 `json:"upload_wait_seconds"`
-	Queued          int     `json:"queued" figure:"gauge" doc:"callers who wait for the writer"`
-	Groups          int64   `json:"groups" figure:"counter" doc:"COMMITs"`
-	Units           int64   `json:"units" figure:"counter" doc:"writes acknowledged by them"`
-	Waits           int64   `json:"waits" figure:"counter" doc:"waits for the writer"`
-	WaitSeconds     float64 `json:"wait_seconds" figure:"counter,s" doc:"time waited for the writer"`
-	UnknownOutcomes int64   `json:"unknown_outcomes" figure:"counter" doc:"COMMITs of which nobody knows whether they hold"`
+	UploadWaits       int64   `json:"upload_waits" figure:"counter" doc:"writes that waited for their upload after their COMMIT"`
+	UploadWaitSeconds float64 `json:"upload_wait_seconds" figure:"counter,s" doc:"time waited for uploads"`
+	Queued            int     `json:"queued" figure:"gauge" doc:"callers who wait for the writer"`
+	Groups            int64   `json:"groups" figure:"counter" doc:"COMMITs"`
+	Units             int64   `json:"units" figure:"counter" doc:"writes acknowledged by them"`
+	Waits             int64   `json:"waits" figure:"counter" doc:"waits for the writer"`
+	WaitSeconds       float64 `json:"wait_seconds" figure:"counter,s" doc:"time waited for the writer"`
+	UnknownOutcomes   int64   `json:"unknown_outcomes" figure:"counter" doc:"COMMITs of which nobody knows whether they hold"`
 	// Pairs of places, or more than two, that take this database and others in
 	// contradicting orders; each was logged once. See DB.Update.
 	LockOrderInversions int64 `json:"lock_order_inversions" figure:"counter" doc:"orders of databases that contradict others"`
@@ -159,6 +147,18 @@ func (db *DB) Stats() Stats {
 // Figures are the numbers of s by their names, with what each means: what
 // the history records and what metrics are made of.
 func (s Stats) Figures() []history.Figure { return stats.Figures(s) }
+
+// QueryCounts is Queries for who asks often: no plan is looked for and no connection
+// taken, and it waits for nobody.
+func (db *DB) QueryCounts() (queries.Report, error) { return refused(db.h.d.plans.Counted()) }
+
+// refused gives the error of a process that counts no statements its kind.
+func refused(r queries.Report, err error) (queries.Report, error) {
+	if err != nil {
+		err = newError("queries", ErrRefused, sqlite.ResultMisuse, err.Error(), "set telemetry.enabled to true")
+	}
+	return r, err
+}
 
 // stats has no sessions: they are a handle's.
 func (d *database) stats() Stats {

@@ -107,5 +107,6 @@ type Figure struct {
 	Kind  Kind    `json:"kind"`
 	Unit  string  `json:"unit"` // "s", "By", or "" for a plain number (https://ucum.org)
 	Help  string  `json:"help"`
-	Value float64 `json:"value"` // of a bool 0 or 1, of a time the seconds since 1970
+	Time  bool    `json:"time"`  // it is a moment, in seconds since 1970, 0 if it never was; no length of time
+	Value float64 `json:"value"` // of a bool 0 or 1
 }

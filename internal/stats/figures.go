@@ -20,7 +20,8 @@ func Figures(of any) []history.Figure {
 func appendFigures(all []history.Figure, prefix string, v reflect.Value) []history.Figure {
 	for i := range v.NumField() {
 		field := v.Type().Field(i)
-		name := prefix + field.Tag.Get("json")
+		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+		name = prefix + name
 		tag := field.Tag.Get("figure")
 		switch {
 		case tag == "-":
@@ -28,7 +29,10 @@ func appendFigures(all []history.Figure, prefix string, v reflect.Value) []histo
 			all = appendFigures(all, name+".", v.Field(i))
 		default:
 			kind, unit, _ := strings.Cut(tag, ",")
-			f := history.Figure{Name: name, Kind: history.Kind(kind), Unit: unit, Help: field.Tag.Get("doc"), Value: numberOf(v.Field(i))}
+			f := history.Figure{
+				Name: name, Kind: history.Kind(kind), Unit: unit, Help: field.Tag.Get("doc"),
+				Time: field.Type == reflect.TypeFor[time.Time](), Value: numberOf(v.Field(i)),
+			}
 			if f.Kind != history.Counter && f.Kind != history.Gauge || f.Help == "" {
 				panic(fmt.Sprintf("stats: %s.%s says not what it is", v.Type(), field.Name))
 			}

@@ -13,7 +13,7 @@ func TestFiguresAreReadByTheirTags(t *testing.T) {
 	t.Parallel()
 	type inner struct {
 		Waited float64   `json:"waited_seconds" figure:"counter,s" doc:"time waited"`
-		Last   time.Time `json:"last" figure:"gauge,s" doc:"when"`
+		Last   time.Time `json:"last,omitzero" figure:"gauge,s" doc:"when"`
 		Never  time.Time `json:"never" figure:"gauge,s" doc:"when not"`
 	}
 	got := Figures(struct {
@@ -26,8 +26,8 @@ func TestFiguresAreReadByTheirTags(t *testing.T) {
 		{Name: "count", Kind: history.Counter, Help: "how many", Value: 3},
 		{Name: "on", Kind: history.Gauge, Help: "whether", Value: 1},
 		{Name: "inner.waited_seconds", Kind: history.Counter, Unit: "s", Help: "time waited", Value: 1.5},
-		{Name: "inner.last", Kind: history.Gauge, Unit: "s", Help: "when", Value: 2.5},
-		{Name: "inner.never", Kind: history.Gauge, Unit: "s", Help: "when not"},
+		{Name: "inner.last", Kind: history.Gauge, Unit: "s", Help: "when", Time: true, Value: 2.5},
+		{Name: "inner.never", Kind: history.Gauge, Unit: "s", Help: "when not", Time: true},
 	}
 	if fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("%v\nwant\n%v", got, want)

@@ -62,6 +62,15 @@ func (w *Watcher) Report(ctx context.Context) (queries.Report, error) {
 	return w.Queries.Report(), nil
 }
 
+// Counted is Report without a look: it takes no connection, and new statements have
+// no plan yet.
+func (w *Watcher) Counted() (queries.Report, error) {
+	if w.Queries == nil {
+		return queries.Report{}, errOff
+	}
+	return w.Queries.Report(), nil
+}
+
 // Tell is Report for other processes, which are told no value, and then, with reset,
 // all counts begin anew.
 func (w *Watcher) Tell(ctx context.Context, reset bool) (any, error) {
