@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/holdfastdb/holdfast/internal/maintain/logbook"
 	"github.com/holdfastdb/holdfast/internal/maintain/retain"
 )
 
@@ -64,7 +65,7 @@ func Retain(entries []Entry, r Retention) (keep, drop []Entry) {
 				rule.n--
 			}
 		}
-		if wanted || e.Path == r.Spare {
+		if wanted || r.Spare != "" && logbook.Name(e.Path) == logbook.Name(r.Spare) {
 			keep = append(keep, e)
 		} else {
 			drop = append(drop, e)

@@ -165,12 +165,12 @@ func Repeat(ctx context.Context, path string, open func(context.Context) (*holdf
 		}
 		return time.Time{}
 	}
-	j.promise()
 	for _, t := range j.tasks() {
 		if _, err := s.Add(t); err != nil {
 			return errors.Join(err, s.Close(ctx))
 		}
 	}
+	j.promise() // which asks when they run
 	<-ctx.Done()
 	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeWait)
 	defer cancel()
@@ -223,18 +223,21 @@ func newJob(database string, plan Plan) (*job, error) {
 	if plan.Destination == "" {
 		return nil, fmt.Errorf("%w: the plan has no destination", holdfast.ErrRefused)
 	}
-	place := logbook.Name(plan.Destination)
 	if plan.Target == nil {
-		fi, err := os.Stat(place)
+		dir, err := filepath.Abs(plan.Destination)
+		if err != nil {
+			return nil, err
+		}
+		fi, err := os.Stat(dir)
 		if err == nil && !fi.IsDir() {
-			err = fmt.Errorf("%w: %s is no directory", holdfast.ErrRefused, place)
+			err = fmt.Errorf("%w: %s is no directory", holdfast.ErrRefused, dir)
 		}
 		if err != nil {
 			return nil, err
 		}
-		plan.Target = Directory(place)
+		plan.Target = Directory(dir)
 		if plan.Scratch == "" {
-			plan.Scratch = place
+			plan.Scratch = dir
 		}
 	}
 	if plan.Scratch == "" {
@@ -246,5 +249,5 @@ func newJob(database string, plan Plan) (*job, error) {
 	if plan.Report == nil {
 		plan.Report = func(Event) {}
 	}
-	return &job{Plan: plan, database: database, place: place, book: bookOf(database)}, nil
+	return &job{Plan: plan, database: database, place: logbook.Name(plan.Destination), book: bookOf(database)}, nil
 }

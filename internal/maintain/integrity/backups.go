@@ -2,6 +2,7 @@ package integrity
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/holdfastdb/holdfast/internal/maintain/logbook"
@@ -29,13 +30,13 @@ func (j *judge) backups() {
 	}
 	if p := b.Book.Find(b.Wanted); b.Wanted != "" && p.Every == 0 && p.DrillEvery == 0 {
 		j.add(Warning, "backup-unscheduled", "The configuration asks for backups, and nothing makes any", "backup.destination is "+b.Wanted,
-			"call backup.Schedule in the program, or run holdfast backup "+j.v.Path+" "+b.Wanted+" --every 1h")
+			"call backup.Schedule in the program, or run holdfast backup "+j.v.Path+" "+shellWord(b.Wanted)+" --every 1h")
 	}
 }
 
 func (j *judge) backup(p logbook.Place) {
 	d := p.Backup
-	again := "holdfast backup " + j.v.Path + " " + p.Destination
+	again := "holdfast backup " + j.v.Path + " " + shellWord(p.Destination)
 	switch {
 	case d.Late(j.v.Backups.Now):
 		j.add(Warning, "backup-overdue", "The newest backup is older than it should be", fmt.Sprintf("%s; one is due every %s%s", last(p.Destination, d), every(p.Every), why(d)),
@@ -51,16 +52,24 @@ func (j *judge) drill(p logbook.Place) {
 	switch {
 	case !d.FailedAt.IsZero():
 		j.add(Critical, "drill-failed", "A backup could not be restored", fmt.Sprintf("%s%s", last(p.Destination, d), why(d)),
-			"make a backup now: holdfast backup "+j.v.Path+" "+p.Destination+"; then look which restore: holdfast backup --drill "+p.Destination+"/*")
+			"make a backup now: holdfast backup "+j.v.Path+" "+shellWord(p.Destination)+"; then look which restore: holdfast backup --drill "+shellWord(p.Destination))
 	case d.Late(j.v.Backups.Now):
 		j.add(Warning, "drill-overdue", "No backup was restored for longer than it should be", fmt.Sprintf("%s; one is due every %s", last(p.Destination, d), every(p.DrillEvery)),
-			"see that the program that does it runs; holdfast backup --drill "+p.Destination+"/* does it now"+j.unwanted())
+			"see that the program that does it runs; holdfast backup --drill "+shellWord(p.Destination)+" does it now"+j.unwanted())
 	}
 }
 
 // unwanted is how a promise is taken back.
 func (j *judge) unwanted() string {
 	return "; if none are wanted any more, remove " + j.v.Path + logbook.Suffix
+}
+
+// shellWord keeps a shell from reading the ? of a URL.
+func shellWord(destination string) string {
+	if strings.Contains(destination, "?") {
+		return "'" + destination + "'"
+	}
+	return destination
 }
 
 func last(destination string, d logbook.Deed) string {

@@ -52,26 +52,42 @@ type Deed struct {
 	Error    string    `json:"error,omitempty"`
 }
 
-// Name is what a destination is called on record: an absolute path, or a URL without
-// whatever may be secret in it.
+// Name is what a destination, or a backup there, is called on record: an absolute
+// path, or a URL without whatever may be secret in it. Of its parameters the endpoint
+// stays, because two servers may have buckets of one name, and of SFTP the user, whose
+// home it may be. It is text, as what is read from JSON is.
 func Name(destination string) string {
-	if strings.Contains(destination, "://") {
-		u, err := url.Parse(destination)
-		if err != nil {
-			return destination[:strings.Index(destination, "://")] + "://"
+	scheme, _, isURL := strings.Cut(destination, "://")
+	if !isURL || strings.ContainsAny(scheme, `/\`) {
+		if abs, err := filepath.Abs(destination); err == nil {
+			destination = abs
 		}
-		u.User, u.RawQuery, u.Fragment = nil, "", ""
-		return u.String()
+		return strings.ToValidUTF8(destination, "\ufffd")
 	}
-	if abs, err := filepath.Abs(destination); err == nil {
-		return abs
+	u, err := url.Parse(destination)
+	if err != nil {
+		return strings.ToValidUTF8(scheme, "\ufffd") + "://"
 	}
-	return destination
+	query, user := u.Query(), u.User.Username()
+	u.Path, u.RawPath = strings.TrimSuffix(u.Path, "/"), ""
+	u.User, u.RawQuery, u.ForceQuery, u.Fragment = nil, "", false, ""
+	if u.Scheme == "sftp" && user != "" {
+		u.User = url.User(user)
+	}
+	endpoint := query.Get("endpoint")
+	if endpoint != "" && !strings.Contains(endpoint, "://") {
+		endpoint = "https://" + endpoint
+	}
+	if e, err := url.Parse(endpoint); err == nil && e.Host != "" {
+		e.User, e.RawQuery, e.Fragment = nil, "", ""
+		u.RawQuery = "endpoint=" + strings.ReplaceAll(e.String(), "&", "%26")
+	}
+	return strings.ToValidUTF8(u.String(), "\ufffd")
 }
 
 // Succeed notes a success.
 func (d *Deed) Succeed(at time.Time, path string, bytes int64) {
-	d.At, d.Path, d.Bytes = at.UTC().Truncate(time.Millisecond), path, bytes
+	d.At, d.Path, d.Bytes = at.UTC().Truncate(time.Millisecond), Name(path), bytes
 	d.Done++
 	d.FailedAt, d.Error = time.Time{}, ""
 }

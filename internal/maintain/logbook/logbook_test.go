@@ -110,3 +110,25 @@ func TestWhatIsNoLogbook(t *testing.T) {
 		t.Error("a file that is open as a database was read")
 	}
 }
+
+// Two places have two names, one has one, and no secret is in any.
+func TestName(t *testing.T) {
+	t.Parallel()
+	for destination, want := range map[string]string{
+		"s3://b/app?region=eu&endpoint=https://a.example:9000":         "s3://b/app?endpoint=https://a.example:9000",
+		"s3://b/app/?endpoint=https%3A%2F%2Fa.example%3A9000":          "s3://b/app?endpoint=https://a.example:9000",
+		"s3://b/app?endpoint=a.example":                                "s3://b/app?endpoint=https://a.example",
+		"s3://key:secret@b/app?token=secret&X-Amz-Signature=secret#s":  "s3://b/app",
+		"s3://b/app?endpoint=https://user:secret@a.example?sig=secret": "s3://b/app?endpoint=https://a.example",
+		"sftp://me:secret@nas:22/~/app?key=/home/me/key":               "sftp://me@nas:22/~/app",
+		"https://token@example/app?sas=secret":                         "https://example/app",
+		"s3://b/%zz?secret":                                            "s3://",
+	} {
+		if got := Name(destination); got != want || Name(got) != got && !strings.HasSuffix(got, "://") {
+			t.Errorf("%s is %s, want %s", destination, got, want)
+		}
+	}
+	if got := Name("/mnt/x://y?z"); os.PathSeparator == '/' && got != "/mnt/x:/y?z" {
+		t.Errorf("a path is %s", got)
+	}
+}

@@ -1,0 +1,101 @@
+package backup_test
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/holdfastdb/holdfast"
+	"github.com/holdfastdb/holdfast/backup"
+)
+
+// Two servers may have buckets of one name. That the one has a backup is none at the other.
+func TestBucketsOfOneName(t *testing.T) {
+	inBubble(t, func(t *testing.T, db *holdfast.DB, dir string) {
+		for _, server := range []string{"one", "two"} {
+			at := filepath.Join(dir, server)
+			must(t, os.Mkdir(at, 0o700))
+			scheduled(t, db, backup.Plan{
+				Destination: "s3://backups/app?region=eu&endpoint=https://" + server + ".example.com", Target: backup.Directory(at), Every: time.Hour,
+			})
+		}
+		pass(10 * time.Minute)
+		for _, server := range []string{"one", "two"} {
+			if made := list(t, filepath.Join(dir, server)); len(made) != 1 {
+				t.Errorf("server %s has the backups %q", server, made)
+			}
+		}
+		if h, _ := healthOf(t, db); len(h.Backup.Places) != 2 {
+			t.Errorf("%+v", h.Backup.Places)
+		}
+	})
+}
+
+// slow takes a while for a backup.
+type slow struct{ backup.Target }
+
+func (s slow) Create(ctx context.Context, db *holdfast.DB, format backup.Format, progress func(backup.Progress), options ...holdfast.BackupOption) (backup.Info, error) {
+	time.Sleep(10 * time.Minute)
+	return s.Target.Create(ctx, db, format, progress, options...)
+}
+
+// A schedule that begins after a backup by hand is late when it has missed a turn, and
+// not while it makes its first.
+func TestRepeatAfterOneByHand(t *testing.T) {
+	inBubble(t, func(t *testing.T, db *holdfast.DB, dir string) {
+		info, err := backup.Create(t.Context(), db, dir, nil, nil)
+		must(t, err)
+		must(t, backup.Note(backup.Event{Task: "backup", At: time.Now(), Backup: info, Path: info.Destination}, dir))
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() {
+			open := func(context.Context) (*holdfast.DB, error) { return db, nil }
+			ended <- backup.Repeat(ctx, db.Path(), open, func(*holdfast.DB) {},
+				backup.Plan{Destination: dir, Target: slow{backup.Directory(dir)}, Every: time.Hour})
+		}()
+		pass(time.Hour + 5*time.Minute)
+		if _, findings := healthOf(t, db); strings.Contains(findings, "backup-overdue") {
+			t.Error(findings)
+		}
+		pass(10 * time.Minute)
+		if len(list(t, dir)) != 2 {
+			t.Error(list(t, dir))
+		}
+		cancel()
+		must(t, <-ended)
+	})
+}
+
+// What was restored by hand is spared, by whatever name it was called.
+func TestWhatWasRestoredByHandStays(t *testing.T) {
+	inBubble(t, func(t *testing.T, db *holdfast.DB, dir string) {
+		t.Chdir(filepath.Dir(dir))
+		info, err := backup.Create(t.Context(), db, dir, nil, nil)
+		must(t, err)
+		relative := filepath.Join(filepath.Base(dir), filepath.Base(info.Destination))
+		must(t, backup.Note(backup.Event{Task: "drill", At: time.Now(), Backup: info, Path: relative}, dir))
+		scheduled(t, db, backup.Plan{Destination: dir, Every: time.Hour, Keep: backup.Retention{Last: 1}})
+		pass(3 * time.Hour)
+		if left := list(t, dir); len(left) != 2 || left[1] != info.Destination {
+			t.Errorf("%q are left of %s", left, info.Destination)
+		}
+	})
+}
+
+// A name need not be text, which all is on record.
+func TestADestinationThatIsNoText(t *testing.T) {
+	inBubble(t, func(t *testing.T, db *holdfast.DB, dir string) {
+		dir = filepath.Join(dir, "Stra\xdfe")
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			t.Skip(err) // darwin has only text
+		}
+		scheduled(t, db, backup.Plan{Destination: dir, Every: time.Hour, DrillEvery: time.Hour, Keep: backup.Retention{Last: 1}})
+		pass(3*time.Hour + 10*time.Minute)
+		if h, findings := healthOf(t, db); len(h.Backup.Places) != 1 || h.Backup.Places[0].Backups.Done < 3 || strings.Contains(findings, "backup-") {
+			t.Errorf("%+v %s", h.Backup.Places, findings)
+		}
+	})
+}
