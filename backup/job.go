@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/holdfastdb/holdfast"
@@ -123,7 +122,7 @@ func (j *job) backup(ctx context.Context) (string, error) {
 		p.Backup.Succeed(info.TakenAt, info.Destination, max(info.ArchiveBytes, info.Bytes))
 	})
 	due := j.due(backupTask, j.Every)
-	unnoted += j.note(func(p *logbook.Place) { p.Backup.Due = due })
+	unnoted += j.note(func(p *logbook.Place) { p.Every, p.Backup.Due = j.Every.Seconds(), due })
 	event := Event{Task: backupTask, Backup: info, Path: info.Destination}
 	if !j.Keep.All() {
 		keep := j.Keep
@@ -153,6 +152,9 @@ func (j *job) mounted(ctx context.Context) error {
 	if was == "" {
 		return nil
 	}
+	if _, err := os.Lstat(was); err == nil { // in whatever format, and of whatever name
+		return nil
+	}
 	entries, err := j.own(ctx)
 	if err == nil && len(entries) == 0 {
 		err = fmt.Errorf("%s was made, and no backup is in %s now: mount the volume again; if it was emptied on purpose, make one by hand with holdfast backup %s %s",
@@ -164,10 +166,8 @@ func (j *job) mounted(ctx context.Context) error {
 // own are the backups of the database at the destination, the newest first.
 func (j *job) own(ctx context.Context) ([]Entry, error) {
 	entries, err := j.Target.List(ctx, j.Formats...)
-	name, path := DatabaseName(j.database), strings.ToValidUTF8(j.database, "\ufffd") // as a manifest has it
-	return slices.DeleteFunc(entries, func(e Entry) bool {
-		return e.Database != name || e.Source != "" && e.Source != path || !e.Verified
-	}), err
+	foreign := notOf(j.database)
+	return slices.DeleteFunc(entries, func(e Entry) bool { return foreign(e) || !e.Verified }), err
 }
 
 var errNoBackup = errors.New("there is no backup yet that could be restored")
@@ -180,15 +180,16 @@ func (j *job) drill(ctx context.Context) (string, error) {
 	if len(entries) == 0 { // no verdict about a backup; its own promise tells when it is late
 		return "", fmt.Errorf("%s: %w", j.place, errNoBackup)
 	}
-	e := entries[0]
+	now := time.Now()
+	e := entries[max(0, slices.IndexFunc(entries, func(e Entry) bool { return !e.TakenAt.After(now) }))] // see Prune
 	info, err := Drill(ctx, j.Target.Open(e, j.Formats...), j.Scratch, nil)
 	if err != nil {
 		return "", j.failed(ctx, drillTask, e.Path, fmt.Errorf("%s: %w", e.Path, err))
 	}
-	now := time.Now()
+	now = time.Now()
 	unnoted := j.note(func(p *logbook.Place) { p.Drill.Succeed(now, e.Path, info.Bytes) })
 	due := j.due(drillTask, j.DrillEvery)
-	unnoted += j.note(func(p *logbook.Place) { p.Drill.Due = due })
+	unnoted += j.note(func(p *logbook.Place) { p.DrillEvery, p.Drill.Due = j.DrillEvery.Seconds(), due })
 	j.Report(Event{Task: drillTask, At: now, Backup: Info{BackupInfo: info}, Path: e.Path})
 	return fmt.Sprintf("%s restores, %d bytes%s", e.Path, info.Bytes, unnoted), nil
 }

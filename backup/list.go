@@ -117,13 +117,19 @@ func Prune(dir, path string, r Retention, formats ...Format) (removed []Entry, e
 
 // expired are the backups of the database at path that r doesn't keep.
 func expired(entries []Entry, path string, r Retention) []Entry {
-	name, valid, now := DatabaseName(path), strings.ToValidUTF8(path, "\ufffd"), time.Now() // as a manifest has it
-	own := slices.DeleteFunc(slices.Clone(entries), func(e Entry) bool {
-		// Names in a Store are text, too.
-		return e.Database != name && e.Database != strings.ToValidUTF8(name, "\ufffd") || e.Source != "" && e.Source != valid || e.TakenAt.After(now)
-	})
+	foreign, now := notOf(path), time.Now()
+	own := slices.DeleteFunc(slices.Clone(entries), func(e Entry) bool { return foreign(e) || e.TakenAt.After(now) })
 	_, drop := Retain(own, r)
 	return drop
+}
+
+// notOf tells which backups are not of the database at path.
+func notOf(path string) func(Entry) bool {
+	name, valid := DatabaseName(path), strings.ToValidUTF8(path, "\ufffd") // as a manifest has it
+	return func(e Entry) bool {
+		// Names in a Store are text, too.
+		return e.Database != name && e.Database != strings.ToValidUTF8(name, "\ufffd") || e.Source != "" && e.Source != valid
+	}
 }
 
 // DatabaseName is the [Entry.Database] of a database's backups.

@@ -2,8 +2,11 @@ package backup_test
 
 import (
 	"context"
+	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -29,6 +32,21 @@ func TestBucketsOfOneName(t *testing.T) {
 			}
 		}
 		if h, _ := healthOf(t, db); len(h.Backup.Places) != 2 {
+			t.Errorf("%+v", h.Backup.Places)
+		}
+	})
+}
+
+// Whoever removes the record takes the promises back until the next backup, as Health
+// advises; a schedule that goes on makes its own anew.
+func TestARecordThatWasRemoved(t *testing.T) {
+	inBubble(t, func(t *testing.T, db *holdfast.DB, dir string) {
+		scheduled(t, db, backup.Plan{Destination: dir, Every: time.Hour, DrillEvery: time.Hour})
+		pass(10 * time.Minute)
+		must(t, os.Remove(db.Path()+"-holdfast.backups"))
+		pass(time.Hour)
+		h, _ := healthOf(t, db)
+		if len(h.Backup.Places) != 1 || h.Backup.Places[0].EverySeconds != 3600 || h.Backup.Places[0].DrillSeconds != 3600 {
 			t.Errorf("%+v", h.Backup.Places)
 		}
 	})
@@ -69,6 +87,56 @@ func TestRepeatAfterOneByHand(t *testing.T) {
 	})
 }
 
+// bare is a format that is no more than one.
+type bare struct{}
+
+func (bare) Extension() string { return ".bare" }
+
+func (bare) Pack(w io.Writer, manifest []byte, _ int64, database io.Reader) error {
+	if _, err := fmt.Fprintf(w, "%8d%s", len(manifest), manifest); err != nil {
+		return err
+	}
+	_, err := io.Copy(w, database)
+	return err
+}
+
+func (bare) Unpack(r io.Reader, into func([]byte) (io.Writer, error)) error {
+	length := make([]byte, 8)
+	if _, err := io.ReadFull(r, length); err != nil {
+		return err
+	}
+	n, err := strconv.Atoi(strings.TrimSpace(string(length)))
+	if err != nil {
+		return err
+	}
+	manifest := make([]byte, n)
+	if _, err := io.ReadFull(r, manifest); err != nil {
+		return err
+	}
+	w, err := into(manifest)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(w, r)
+	return err
+}
+
+// A backup that is there tells that its volume is, also if it is in another format by now,
+// or the database has got another name and has taken its record along.
+func TestAFormatThatWasChanged(t *testing.T) {
+	inBubble(t, func(t *testing.T, db *holdfast.DB, dir string) {
+		s := scheduled(t, db, backup.Plan{Destination: dir, Every: time.Hour, Format: bare{}})
+		pass(10 * time.Minute)
+		must(t, s.Close(t.Context()))
+		var h heard
+		scheduled(t, db, backup.Plan{Destination: dir, Every: time.Hour, Report: h.report})
+		pass(2 * time.Hour)
+		if made, failed := h.count("backup"); made == 0 || failed > 0 {
+			t.Errorf("%d were made, %d failed: %v", made, failed, h.last().Err)
+		}
+	})
+}
+
 // What was restored by hand is spared, by whatever name it was called.
 func TestWhatWasRestoredByHandStays(t *testing.T) {
 	inBubble(t, func(t *testing.T, db *holdfast.DB, dir string) {
@@ -96,6 +164,27 @@ func TestADestinationThatIsNoText(t *testing.T) {
 		pass(3*time.Hour + 10*time.Minute)
 		if h, findings := healthOf(t, db); len(h.Backup.Places) != 1 || h.Backup.Places[0].Backups.Done < 3 || strings.Contains(findings, "backup-") {
 			t.Errorf("%+v %s", h.Backup.Places, findings)
+		}
+	})
+}
+
+// A backup of a clock that was wrong is no newer one than those of today.
+func TestDrillsAreOfTheNewest(t *testing.T) {
+	inBubble(t, func(t *testing.T, db *holdfast.DB, dir string) {
+		info, err := backup.Create(t.Context(), db, dir, nil, nil)
+		must(t, err)
+		future := filepath.Join(dir, holdfast.BackupName(db.Path(), time.Now().Add(1000*time.Hour)))
+		must(t, os.Rename(info.Destination, future))
+		must(t, os.Rename(info.Destination+backup.ManifestSuffix, future+backup.ManifestSuffix))
+		var h heard
+		scheduled(t, db, backup.Plan{Destination: dir, Every: time.Hour, DrillEvery: time.Hour, Report: h.report})
+		pass(3 * time.Hour)
+		drills, _ := h.count("drill")
+		if made, failed := h.count("backup"); drills == 0 || made == 0 || failed > 0 {
+			t.Errorf("%d drills, %d backups, %d failed", drills, made, failed)
+		}
+		if h, _ := healthOf(t, db); h.Backup.Places[0].Drills.Path == future {
+			t.Error("the one of the future was restored")
 		}
 	})
 }
