@@ -87,6 +87,56 @@ func TestRepeatAfterOneByHand(t *testing.T) {
 	})
 }
 
+// dead is a store that answers nothing any more once something is put into it.
+type dead struct {
+	backup.Store
+	put chan struct{}
+}
+
+func (d dead) Path(name string) string { return "dead://store/" + name }
+
+func (d dead) List(context.Context) ([]backup.Object, error) { return nil, nil }
+
+func (d dead) Sweep(context.Context, time.Duration, func(string) bool) error { return nil }
+
+func (d dead) Put(ctx context.Context, name string, _ io.ReaderAt, _ int64) error {
+	if strings.HasSuffix(name, backup.ManifestSuffix) {
+		return nil
+	}
+	close(d.put)
+	<-ctx.Done()
+	time.Sleep(10 * time.Second) // for what it has begun
+	return ctx.Err()
+}
+
+func (d dead) Get(ctx context.Context, _ string) (io.ReadCloser, int64, error) {
+	<-ctx.Done()
+	return nil, 0, ctx.Err()
+}
+
+// To be interrupted in an upload is a proper end too where the store is silent, and
+// leaves no copy on this machine.
+func TestRepeatEndsInAnUpload(t *testing.T) {
+	inBubble(t, func(t *testing.T, db *holdfast.DB, dir string) {
+		ctx, cancel := context.WithCancel(t.Context())
+		put, ended := make(chan struct{}), make(chan error)
+		go func() {
+			open := func(context.Context) (*holdfast.DB, error) { return db, nil }
+			ended <- backup.Repeat(ctx, db.Path(), open, func(*holdfast.DB) {},
+				backup.Plan{Destination: "dead://store", Target: backup.Remote(dead{put: put}, dir), Every: time.Hour})
+		}()
+		<-put
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+		if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+			t.Errorf("%v are left, %v", left, err)
+		}
+		pass(time.Minute)
+	})
+}
+
 // bare is a format that is no more than one.
 type bare struct{}
 

@@ -177,8 +177,9 @@ func Repeat(ctx context.Context, path string, open func(context.Context) (*holdf
 	return s.Close(end)
 }
 
-// closeWait is how long Repeat waits for a backup that its context has ended.
-const closeWait = 10 * time.Second
+// closeWait is how long Repeat waits for a backup that its context has ended: longer than
+// an upload takes its leave of a store that is silent, by two requests of ten seconds.
+const closeWait = 30 * time.Second
 
 // claim is the duty of maintenance, as the processes that have the database open take
 // it. Without a lock file there is none.

@@ -80,10 +80,11 @@ afterwards, and checks what comes out. Both take a directory, or a place, for al
 interrupted: run it as a service. A line tells of each. The first comes at once, if one is due:
 of several such processes, and of programs with such a schedule, one makes each backup. One
 that was missed is made once; one that failed is tried again after 2, 4, 8 minutes, and then
-nothing is removed. --drill-every restores the newest beside the backups, checks it and removes
-it. Between two the database is closed. "holdfast health" says when the last was made and the
-last restored, and warns when one is late, also when nobody is left who makes any. A
-directory that has lost all its backups is refused: it is not mounted, as a rule.
+nothing is removed. --drill-every restores the newest beside the backups (of a URL: where they
+are made), checks it and removes it. Between two the database is closed. "holdfast health"
+says when the last was made and the last restored, and warns when one is late, also when
+nobody is left who makes any. A directory that has lost all its backups is refused: it is not
+mounted, as a rule.
 
 A volume without room for the copy, and 64 MiB besides, is refused before it is filled.`,
 		Example: `  holdfast backup app.db /backups --keep last=3,daily=7,weekly=4
