@@ -7,6 +7,7 @@ import (
 
 	"github.com/holdfastdb/holdfast"
 	"github.com/holdfastdb/holdfast/bench/internal/work"
+	_ "github.com/holdfastdb/holdfast/replicate" // for holdfast-async
 )
 
 func holdfasts() []Contestant {
@@ -50,6 +51,18 @@ func holdfasts() []Contestant {
 			Open: func(ctx context.Context, s work.Settings) (work.Database, error) {
 				db, err := openHoldfast(ctx, s)
 				return batches{db}, err
+			},
+		},
+		{
+			Name: "holdfast-async", Title: "Holdfast as holdfast, replicating asynchronously to a directory beside the database",
+			Does: []work.Operation{work.Insert, work.InsertTx, work.Mix}, Alone: true,
+			Open: func(ctx context.Context, s work.Settings) (work.Database, error) {
+				db, err := openHoldfast(ctx, s, func(c *holdfast.Config) { c.Replication.Target = s.Path + "-replica" })
+				if err != nil {
+					return nil, err
+				}
+				proven, err := sqlDB{reader: db.DB, writer: db.DB}.prove(ctx)
+				return handle{proven, db}, err
 			},
 		},
 	}

@@ -26,6 +26,8 @@ type Contestant struct {
 	Does  []work.Operation
 	// Named takes part only where it is asked for by its name.
 	Named bool
+	// Alone: it takes one process for a database, and leaves the others to others.
+	Alone bool
 	// Open opens a database, for contestants in Go.
 	Open work.Opener
 	// Command makes the command that does the job, for others.
@@ -54,7 +56,7 @@ func All(s Sources) []Contestant {
 // Can reports whether the contestant takes part in a workload, if it is not
 // missing.
 func (c Contestant) Can(w work.Workload) bool {
-	return slices.Contains(c.Does, w.Operation)
+	return slices.Contains(c.Does, w.Operation) && !(c.Alone && w.Processes > 1)
 }
 
 // Find returns the contestant of a name.
