@@ -55,7 +55,7 @@ func holdfasts() []Contestant {
 		},
 		{
 			Name: "holdfast-async", Title: "Holdfast as holdfast, replicating asynchronously to a directory beside the database",
-			Does: []work.Operation{work.Insert, work.InsertTx, work.Mix}, Alone: true,
+			Does: []work.Operation{work.Insert, work.InsertTx, work.Mix}, Alone: true, Named: true,
 			Open: func(ctx context.Context, s work.Settings) (work.Database, error) {
 				db, err := openHoldfast(ctx, s, func(c *holdfast.Config) { c.Replication.Target = s.Path + "-replica" })
 				if err != nil {
