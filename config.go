@@ -168,6 +168,8 @@ type TelemetryConfig struct {
 	Enabled       Switch `json:"enabled" default:"true" doc:"Count what each statement costs, under its text without values: calls, errors, rows, times, waits, steps, pages, plans. In memory only, 2 to 3 KB for each statement and processor (eight at most), and less than 1 us of each call."`
 	MaxStatements int    `json:"max_statements" default:"500" min:"10" max:"1000" doc:"How many different statements are counted apart. The rest counts together; a statement that is worth more than one that is counted apart takes its place."`
 	SampleValues  bool   `json:"sample_values" default:"false" doc:"Keep the values of the parameters of a few calls, the first 64 bytes of each, in memory, for DB.Queries of this process alone. False keeps their types and lengths."`
+	History       Switch `json:"history" default:"true" doc:"Write down each minute what was counted, in a database beside this one (its name and -holdfast.telemetry): 1 minute for 2 days, 10 minutes for 14 days, 1 hour for 400 days; see DB.History. A process that ends within its first minute makes no file, nor does one that doesn't write the database, or has it in memory. Where it can't be written, nothing else fails."`
+	HistoryLimit  int64  `json:"history_limit" unit:"bytes" default:"64MiB" min:"4MiB" doc:"The most that the history takes on the disk. The oldest makes room."`
 }
 
 // Switch is a setting that is on, off, or left to its default.

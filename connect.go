@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/holdfastdb/holdfast/history"
 	"github.com/holdfastdb/holdfast/internal/busy"
 	"github.com/holdfastdb/holdfast/internal/control"
 	"github.com/holdfastdb/holdfast/internal/dbfile"
@@ -19,6 +20,7 @@ import (
 	"github.com/holdfastdb/holdfast/internal/maintain/memory"
 	"github.com/holdfastdb/holdfast/internal/sidelock"
 	"github.com/holdfastdb/holdfast/internal/sqlite"
+	recording "github.com/holdfastdb/holdfast/internal/stats/history"
 	"github.com/holdfastdb/holdfast/queries"
 )
 
@@ -610,4 +612,21 @@ func AskQueries(ctx context.Context, path string, reset bool) (told []ProcessQue
 		return err
 	})
 	return told, silent, err
+}
+
+// ReadHistory is DB.History of a database that this process need not have open, and that
+// may be gone: only its history is read. A history that was never begun is empty.
+func ReadHistory(ctx context.Context, path string, q history.Request) (history.Report, error) {
+	name, err := dbfile.ParseName(path)
+	if err != nil {
+		return history.Report{}, translate("history", "", locks.Site{}, nil, err)
+	}
+	resolved, err := dbfile.Resolve(name.Path)
+	switch {
+	case err != nil:
+		return history.Report{}, translate("history", "", locks.Site{}, nil, err)
+	case name.Memory:
+		return history.Report{}, newError("history", ErrRefused, sqlite.ResultMisuse, "a database in memory has no history", "ask DB.Stats and DB.Queries")
+	}
+	return readHistory(ctx, recording.New(recording.Config{Path: resolved + recording.Suffix}), q)
 }

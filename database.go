@@ -167,6 +167,7 @@ func (d *database) begin(ctx context.Context) error {
 	}
 	d.startWatch()
 	d.startControl()
+	d.startHistory()
 	d.startMaintenance(d.tasks())
 	begun = true
 	return nil
@@ -249,6 +250,9 @@ func (d *database) release() error {
 	d.optimizer.stop()
 	if d.control != nil {
 		d.control.Close()
+	}
+	if d.history != nil {
+		d.history.Close()
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), closeWait)
 	defer cancel()

@@ -23,6 +23,7 @@ import (
 	"github.com/holdfastdb/holdfast/internal/sidelock"
 	"github.com/holdfastdb/holdfast/internal/sqlite"
 	"github.com/holdfastdb/holdfast/internal/stats"
+	recording "github.com/holdfastdb/holdfast/internal/stats/history"
 	"github.com/holdfastdb/holdfast/queries"
 )
 
@@ -312,6 +313,7 @@ type upkeep struct {
 	optimizer   optimizer
 	caches      pageCaches
 	plans       plans.Watcher
+	history     *recording.Keeper // nil if none is kept
 }
 
 // health is what Health and Verify keep of a database.

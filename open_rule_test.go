@@ -249,6 +249,10 @@ var openings = []opening{
 		"a copy that this call has made, and that nobody was told of",
 	},
 	{
+		"internal/stats/history/process_linux.go processSamples os.ReadFile",
+		"/proc/self",
+	},
+	{
 		"internal/stats/history/write.go putAside os.Rename",
 		"the history and its journal, which SQLite has called damaged: no connection of this process is on them, and another process loses what it writes meanwhile",
 	},

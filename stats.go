@@ -2,9 +2,11 @@ package holdfast
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -16,6 +18,7 @@ import (
 	"github.com/holdfastdb/holdfast/internal/maintain/memory"
 	"github.com/holdfastdb/holdfast/internal/sqlite"
 	"github.com/holdfastdb/holdfast/internal/stats"
+	recording "github.com/holdfastdb/holdfast/internal/stats/history"
 	"github.com/holdfastdb/holdfast/internal/writer"
 	"github.com/holdfastdb/holdfast/queries"
 )
@@ -473,6 +476,58 @@ func (d *database) startControl() {
 		Queries:    d.plans.Tell,
 		Log:        d.log,
 	})
+}
+
+// startHistory writes down what Stats and Queries tell.
+func (d *database) startHistory() {
+	t := d.cfg.Telemetry
+	if !t.History.Enabled() || d.memory != nil || d.writer == nil || d.name.Immutable {
+		return
+	}
+	wal, _, _, _, _ := dbfile.Sidecars(d.path)
+	d.history = recording.Start(recording.KeeperConfig{
+		Store: recording.Config{Path: d.path + recording.Suffix, Bytes: t.HistoryLimit, Create: func(path string) error {
+			_, err := dbfile.CreatePrivate(path, d.cfg.Database.fileMode())
+			return err
+		}},
+		Database: d.path, Log: wal, Free: func() (int64, error) { s, err := dbfile.SpaceOf(filepath.Dir(d.path)); return s.Free, err },
+		Release: recording.Build(), Logger: d.log,
+		Take: func() ([]history.Figure, queries.Report) {
+			counted, _ := d.plans.Counted() // there is none if telemetry.enabled is false
+			return d.allStats().Figures(), counted
+		},
+	})
+}
+
+// History returns what was recorded of the database by all processes that have it open for
+// longer than a minute: figures of Stats in the course of time, the sizes of the file and
+// its log, on Linux what the processes took, and what statements have cost. It is up to a minute
+// old, and empty where nothing was recorded; see telemetry.history. It opens another database,
+// and no connection of this one. A database in memory has no history: ErrRefused.
+func (db *DB) History(ctx context.Context, q history.Request) (history.Report, error) {
+	d := db.h.d
+	switch {
+	case d.memory != nil:
+		return history.Report{}, newError("history", ErrRefused, sqlite.ResultMisuse, "a database in memory has no history", "ask DB.Stats and DB.Queries")
+	case d.history != nil:
+		return readHistory(ctx, d.history.Store, q)
+	}
+	return readHistory(ctx, recording.New(recording.Config{Path: d.path + recording.Suffix}), q)
+}
+
+func readHistory(ctx context.Context, s *recording.Store, q history.Request) (history.Report, error) {
+	r, err := s.Read(ctx, time.Now(), q)
+	switch code := sqlite.Code(err).Primary(); {
+	case err == nil:
+		return r, nil
+	case errors.Is(err, recording.ErrVersion):
+		err = newError("history", ErrRefused, sqlite.ResultMisuse, err.Error(), "read it with the same version of Holdfast, or move the file away: a new one is begun")
+	case code == sqlite.ResultCorrupt || code == sqlite.ResultNotADB:
+		err = newError("history", ErrCorrupt, code, "the history is damaged, not the database: "+err.Error(), "none; the next minute that is written puts the file aside and begins a new one")
+	default:
+		err = translate("history", "", locks.Site{}, nil, err)
+	}
+	return history.Report{}, err
 }
 
 // allStats is stats with the sessions of all handles.

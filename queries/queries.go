@@ -256,7 +256,7 @@ func (q *Query) merge(o *Query) {
 	}
 	q.mergeSites(o)
 	changes := q.Plan.Changes + o.Plan.Changes
-	if len(q.Plan.Lines) == 0 {
+	if len(q.Plan.Lines) == 0 && o.Plan.Hash != "" {
 		q.Plan = o.Plan
 	}
 	q.Plan.Changes = changes

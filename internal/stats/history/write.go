@@ -169,10 +169,12 @@ func binary(h *queries.Histogram) ([]byte, error) {
 	return h.MarshalBinary()
 }
 
-// release notes a build that differs from the one before.
+// release notes a build that differs from the program's one before. Two that run side by
+// side are noted once a day, and not each minute in turn.
 func (w *writing) release(at time.Time, name string) error {
-	return run(w.c, `INSERT OR REPLACE INTO release SELECT ?1, ?2
-		WHERE ?2 IS NOT (SELECT name FROM release ORDER BY at DESC LIMIT 1)`, nil, at.Unix(), name)
+	return run(w.c, `INSERT OR REPLACE INTO release SELECT ?1, ?2 WHERE ?2 IS NOT
+		(SELECT name FROM release WHERE substr(name, 1, instr(name, ' ')) = substr(?2, 1, instr(?2, ' ')) ORDER BY at DESC LIMIT 1)
+		AND NOT EXISTS (SELECT 1 FROM release WHERE name = ?2 AND at > ?1 - 86400)`, nil, at.Unix(), name)
 }
 
 // nearlyFull tells that the next minutes could be refused.
