@@ -54,6 +54,7 @@ func TestScript(t *testing.T) {
 			"unlock":       unlock,
 			"truncate":     truncate,
 			"normalize":    normalize,
+			"recorded":     recorded,
 		},
 		Condition: func(name string) (bool, error) {
 			if name == "permissions" {

@@ -16,6 +16,7 @@ import (
 
 func (a *app) queriesCommand() *cobra.Command {
 	by, limit, reset := string(queries.ByTime), 20, false
+	var past historyFlags
 	var orders []string
 	for _, o := range queries.Orders() {
 		orders = append(orders, string(o))
@@ -32,6 +33,13 @@ the last --reset, and tell by a socket beside the database, to the same user and
 added up; --json has each by itself besides. Counting is off where telemetry.enabled is
 false.
 
+--since, --compare and --series read what such programs have written down instead, minute by
+minute, in DATABASE-holdfast.telemetry; none has to run. --compare shows two periods side by
+side: the time since --since (24h unless given) with the one before it (previous), with the
+same a week earlier (week), or the time since the last build that was seen first with as much
+before it (release). What takes longer than before comes first. --series shows figures of
+Stats ("writer.*", "wal.*"), sizes (file.*) and what the process took (system.*, on Linux).
+
 Columns:
   calls     as the program made them, repetitions out of sight included
   time      of all calls together, as the program saw it: with waiting, reading the rows, COMMIT
@@ -41,13 +49,21 @@ Columns:
   steps     instructions of SQLite's virtual machine, of a call
   !         E: some calls failed, S: whole tables are scanned, A: an index is made for each
             call; --json has the numbers
+With --compare each has before > now, and besides:
+  added     by how much all calls took longer than as many would have before
+  x         the mean, now through before
+  !         N: new, G: gone, P: SQLite runs it by another plan
+With --series: mean and most of a minute, and of what counts the sum in the step.
 
-Exit codes: 69 if no program that counts has the database open; others are those of
+Exit codes: 69 if no program that counts has the database open, or there is no history; others are those of
 "holdfast help".`,
 		Example: `  holdfast queries app.db
   holdfast queries app.db --sort wait --limit 5
   holdfast queries app.db --json | jq '.queries[] | [.p99_seconds, .statement]'
-  holdfast queries app.db --reset`,
+  holdfast queries app.db --reset
+  holdfast queries app.db --since 7d --sort p99
+  holdfast queries app.db --compare week
+  holdfast queries app.db --series 'writer.*' --since 6h`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			order, err := queries.ParseOrder(by)
@@ -56,6 +72,9 @@ Exit codes: 69 if no program that counts has the database open; others are those
 			}
 			ctx, cancel := a.within(cmd.Context())
 			defer cancel()
+			if past.any() || past.step != 0 {
+				return a.queriesBefore(ctx, args[0], order, limit, reset, &past)
+			}
 			answer, err := askQueries(ctx, args[0], order, limit, reset)
 			if err != nil {
 				return err
@@ -67,6 +86,11 @@ Exit codes: 69 if no program that counts has the database open; others are those
 	f.StringVar(&by, "sort", by, "what to sort by: "+strings.Join(orders, ", "))
 	f.IntVar(&limit, "limit", limit, "how many statements to show; 0 is all")
 	f.BoolVar(&reset, "reset", false, "set the counts of these programs to zero, after they were told")
+	f.StringVar(&past.since, "since", "", "what was recorded since `when`: 24h or 7d ago, 2026-11-27T08:00:00Z, or release")
+	f.StringVar(&past.compare, "compare", "", "compare two periods: "+strings.Join(comparisons, ", "))
+	f.StringSliceVar(&past.series, "series", nil, "show `figures` instead of statements, as writer.groups or wal.*; may be repeated")
+	f.DurationVar(&past.step, "step", 0, "the distance of points of --series: 1m, 10m or 1h; 0 is one that makes at most 60, if there is one")
+	_ = cmd.RegisterFlagCompletionFunc("compare", cobra.FixedCompletions(completions(comparisons), cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("sort", cobra.FixedCompletions(completions(orders), cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
@@ -82,6 +106,7 @@ type queriesAnswer struct {
 	Known     int                       `json:"statements"`
 	Processes []holdfast.ProcessQueries `json:"processes"`
 	Blind     []string                  `json:"blind"`
+	History   *historyAnswer            `json:"history,omitempty"`
 }
 
 func askQueries(ctx context.Context, path string, by queries.Order, limit int, reset bool) (*queriesAnswer, error) {

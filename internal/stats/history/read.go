@@ -142,16 +142,27 @@ func (r reading) costs(q history.Request) error {
 		sum[shape] = &merged
 		return nil
 	}, r.step.number, r.from, r.to)
+	r.report.Queries.Others = known(empty(""))
 	for shape, one := range sum {
 		if shape == "" {
-			r.report.Queries.Others = one.Queries[0]
+			r.report.Queries.Others = known(one.Queries[0])
 			continue
 		}
-		r.report.Queries.Queries = append(r.report.Queries.Queries, one.Queries[0])
+		r.report.Queries.Queries = append(r.report.Queries.Queries, known(one.Queries[0]))
 	}
 	r.report.Queries.Since = r.report.From
 	r.report.Queries.Sort(queries.ByTime)
 	return err
+}
+
+// known has lists where there is nothing on record, as the queries of a program that
+// counts: whoever reads JSON may count on them.
+func known(q queries.Query) queries.Query {
+	if q.Errors == nil {
+		q.Errors = map[string]int64{}
+	}
+	q.CallSites, q.Plan.Lines, q.Samples = []queries.CallSite{}, []string{}, [][]string{}
+	return q
 }
 
 // scanCost reads the columns of costs, from column i on.
