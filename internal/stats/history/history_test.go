@@ -12,11 +12,10 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/holdfastdb/holdfast/history"
 	"github.com/holdfastdb/holdfast/internal/sqlite"
 	"github.com/holdfastdb/holdfast/queries"
+	"go.uber.org/goleak"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

@@ -18,8 +18,10 @@ func (s *Store) Read(ctx context.Context, now time.Time, q history.Request) (his
 	if q.To.IsZero() {
 		q.To = now
 	}
-	r := history.Report{From: q.From, To: q.To, Series: []history.Series{}, Course: []history.Moment{}, Releases: []history.Release{},
-		Queries: queries.Report{Since: q.From, At: q.To, Queries: []queries.Query{}}}
+	r := history.Report{
+		From: q.From, To: q.To, Series: []history.Series{}, Course: []history.Moment{}, Releases: []history.Release{},
+		Queries: queries.Report{Since: q.From, At: q.To, Queries: []queries.Query{}},
+	}
 	err := s.read(ctx, func(c *sqlite.Conn) error {
 		first, err := firsts(c)
 		if err != nil {
@@ -101,8 +103,10 @@ func (r reading) series(names []string) error {
 	return run(r.c, "SELECT series, at, count, total, least, most, last FROM point WHERE level = ?1 AND at >= ?2 AND at < ?3 ORDER BY at", func(row *sqlite.Stmt) error {
 		if i, asked := at[row.ColumnInt64(0)]; asked {
 			s := &r.report.Series[i]
-			s.Points = append(s.Points, history.Point{At: timeOf(row.ColumnInt64(1)), Count: row.ColumnInt64(2), Sum: row.ColumnFloat(3),
-				Least: row.ColumnFloat(4), Most: row.ColumnFloat(5), Last: row.ColumnFloat(6)})
+			s.Points = append(s.Points, history.Point{
+				At: timeOf(row.ColumnInt64(1)), Count: row.ColumnInt64(2), Sum: row.ColumnFloat(3),
+				Least: row.ColumnFloat(4), Most: row.ColumnFloat(5), Last: row.ColumnFloat(6),
+			})
 		}
 		return nil
 	}, r.step.number, r.from, r.to)
