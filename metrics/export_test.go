@@ -1,0 +1,4 @@
+package metrics
+
+// FigureName is figureName for the tests.
+var FigureName = figureName

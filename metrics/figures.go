@@ -1,0 +1,123 @@
+// Package metrics makes what Holdfast counts of a database known to Prometheus and
+// OpenTelemetry: every figure of holdfast.Stats, who holds locks for how long, the
+// sizes of the files, and what the statements cost that cost most.
+//
+// Nothing is counted twice and nothing is added to a statement's path: a scrape
+// reads what the library has counted anyway. It takes no connection and no lock of
+// SQLite, holds no snapshot, and looks at statements at most once a second.
+//
+// No value of a statement and no path is told. The number of series has a bound;
+// see Top.
+package metrics
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/holdfastdb/holdfast"
+	"github.com/holdfastdb/holdfast/history"
+)
+
+// top is how many statements have series of their own unless Top says otherwise.
+const top = 50
+
+// every is how old costs of statements may be. Reading them copies all histograms.
+const every = time.Second
+
+// Option changes what is told of a database.
+type Option func(*source)
+
+// Name calls the database so. Without it, it is called as its file without
+// directory and extension: "orders" for /srv/shop/orders.db, "memory" for one in
+// memory. Databases that are registered together need different names.
+func Name(name string) Option { return func(s *source) { s.name = name } }
+
+// Top is how many statements have series of their own, those that took longest in
+// all; what all others cost is told as one. 0 is 50, and less than 0 is none.
+func Top(n int) Option { return func(s *source) { s.statements.top = n } }
+
+// source is what is read of one database. It is safe for concurrent use.
+type source struct {
+	db   *holdfast.DB
+	name string
+
+	mu         sync.Mutex // guards statements
+	statements statements
+}
+
+func newSource(db *holdfast.DB, options []Option) *source {
+	s := &source{db: db, name: "memory"}
+	if path := db.Path(); path != "" {
+		s.name = strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))
+	}
+	for _, o := range options {
+		o(s)
+	}
+	if s.statements.top == 0 {
+		s.statements.top = top
+	}
+	return s
+}
+
+// figures are all numbers of the database itself: Stats, and what stands beside it.
+func (s *source) figures() []history.Figure {
+	stats := s.db.Stats()
+	return append(stats.Figures(), s.more(stats)...)
+}
+
+// more are the figures that are not in Stats. Of a database that has none of
+// something, it is 0.
+func (s *source) more(stats holdfast.Stats) []history.Figure {
+	locks, _ := s.db.Locks(context.Background())
+	var held, reader, waiting float64
+	for _, h := range locks.Holders {
+		if h.Lock != "WAL_READ" && h.Lock != "SHARED" {
+			held = max(held, h.HeldSeconds)
+		}
+	}
+	if locks.OldestReader != nil {
+		reader = locks.OldestReader.HeldSeconds
+	}
+	for _, w := range locks.Waiters {
+		waiting = max(waiting, w.WaitedSeconds)
+	}
+	seconds := func(name, help string, v float64) history.Figure {
+		return history.Figure{Name: name, Kind: history.Gauge, Unit: "s", Help: help, Value: v}
+	}
+	bytes := func(name, help, path string) history.Figure {
+		f := history.Figure{Name: name, Kind: history.Gauge, Unit: "By", Help: help}
+		// Stat opens nothing: closing a descriptor would drop the locks of the process.
+		if info, err := os.Stat(path); err == nil && s.db.Path() != "" {
+			f.Value = float64(info.Size())
+		}
+		return f
+	}
+	due := func(name, help string, of func(holdfast.BackupPlace) time.Time) history.Figure {
+		var first time.Time
+		for _, p := range stats.Backup.Places {
+			if d := of(p); !d.IsZero() && (first.IsZero() || d.Before(first)) {
+				first = d
+			}
+		}
+		f := history.Figure{Name: name, Kind: history.Gauge, Unit: "s", Help: help, Time: true}
+		if !first.IsZero() {
+			f.Value = float64(first.UnixMilli()) / 1000
+		}
+		return f
+	}
+	return []history.Figure{
+		seconds("writer.held_seconds", "how long the writer has been held by who has it now; 0 if it is free", held),
+		seconds("writer.longest_wait_seconds", "how long who waits for the writer longest has waited so far", waiting),
+		seconds("readers.oldest_seconds", "age of the oldest read that is kept open now; the log can't be emptied past it", reader),
+		bytes("file_bytes", "size of the database file; 0 in memory", s.db.Path()),
+		bytes("wal.file_bytes", "size of the write-ahead log's file", s.db.Path()+"-wal"),
+		due("backup.due", "from when on a backup is late, of the place where that is first; 0 if none is promised",
+			func(p holdfast.BackupPlace) time.Time { return p.Backups.Due }),
+		due("backup.drill_due", "from when on a restore for a check is late, of the place where that is first; 0 if none is promised",
+			func(p holdfast.BackupPlace) time.Time { return p.Drills.Due }),
+	}
+}
