@@ -69,55 +69,72 @@ func (s *source) figures() []history.Figure {
 	return append(stats.Figures(), s.more(stats)...)
 }
 
-// more are the figures that are not in Stats. Of a database that has none of
-// something, it is 0.
+// beside is what stands beside Stats. Of a database that has none of something, it is 0.
+type beside struct {
+	held, waited, oldest float64 // seconds
+	file, log            int64   // bytes
+	due, drillDue        time.Time
+}
+
 func (s *source) more(stats holdfast.Stats) []history.Figure {
+	var b beside
 	locks, _ := s.db.Locks(context.Background())
-	var held, reader, waiting float64
 	for _, h := range locks.Holders {
 		if h.Lock != "WAL_READ" && h.Lock != "SHARED" {
-			held = max(held, h.HeldSeconds)
+			b.held = max(b.held, h.HeldSeconds)
 		}
 	}
 	if locks.OldestReader != nil {
-		reader = locks.OldestReader.HeldSeconds
+		b.oldest = locks.OldestReader.HeldSeconds
 	}
 	for _, w := range locks.Waiters {
-		waiting = max(waiting, w.WaitedSeconds)
+		b.waited = max(b.waited, w.WaitedSeconds)
 	}
-	seconds := func(name, help string, v float64) history.Figure {
-		return history.Figure{Name: name, Kind: history.Gauge, Unit: "s", Help: help, Value: v}
+	if path := s.db.Path(); path != "" {
+		b.file, b.log = size(path), size(path+"-wal")
 	}
-	bytes := func(name, help, path string) history.Figure {
-		f := history.Figure{Name: name, Kind: history.Gauge, Unit: "By", Help: help}
-		// Stat opens nothing: closing a descriptor would drop the locks of the process.
-		if info, err := os.Stat(path); err == nil && s.db.Path() != "" {
-			f.Value = float64(info.Size())
-		}
-		return f
+	for _, p := range stats.Backup.Places {
+		b.due, b.drillDue = first(b.due, p.Backups.Due), first(b.drillDue, p.Drills.Due)
 	}
-	due := func(name, help string, of func(holdfast.BackupPlace) time.Time) history.Figure {
-		var first time.Time
-		for _, p := range stats.Backup.Places {
-			if d := of(p); !d.IsZero() && (first.IsZero() || d.Before(first)) {
-				first = d
-			}
-		}
+	return b.figures()
+}
+
+// size asks by stat, which opens nothing: closing a descriptor would drop the locks of
+// the process.
+func size(path string) int64 {
+	info, err := os.Stat(path)
+	if err != nil {
+		return 0
+	}
+	return info.Size()
+}
+
+// first is the earlier of two moments that are.
+func first(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
+func (b beside) figures() []history.Figure {
+	gauge := func(name, unit, help string, v float64) history.Figure {
+		return history.Figure{Name: name, Kind: history.Gauge, Unit: unit, Help: help, Value: v}
+	}
+	moment := func(name, help string, t time.Time) history.Figure {
 		f := history.Figure{Name: name, Kind: history.Gauge, Unit: "s", Help: help, Time: true}
-		if !first.IsZero() {
-			f.Value = float64(first.UnixMilli()) / 1000
+		if !t.IsZero() {
+			f.Value = float64(t.UnixMilli()) / 1000
 		}
 		return f
 	}
 	return []history.Figure{
-		seconds("writer.held_seconds", "how long the writer has been held by who has it now; 0 if it is free", held),
-		seconds("writer.longest_wait_seconds", "how long who waits for the writer longest has waited so far", waiting),
-		seconds("readers.oldest_seconds", "age of the oldest read that is kept open now; the log can't be emptied past it", reader),
-		bytes("file_bytes", "size of the database file; 0 in memory", s.db.Path()),
-		bytes("wal.file_bytes", "size of the write-ahead log's file", s.db.Path()+"-wal"),
-		due("backup.due", "from when on a backup is late, of the place where that is first; 0 if none is promised",
-			func(p holdfast.BackupPlace) time.Time { return p.Backups.Due }),
-		due("backup.drill_due", "from when on a restore for a check is late, of the place where that is first; 0 if none is promised",
-			func(p holdfast.BackupPlace) time.Time { return p.Drills.Due }),
+		gauge("writer.held_seconds", "s", "how long the writer has been held by who has it now; 0 if it is free", b.held),
+		gauge("writer.longest_wait_seconds", "s", "how long who waits for the writer longest has waited so far", b.waited),
+		gauge("readers.oldest_seconds", "s", "age of the oldest read that is kept open now; the log can't be emptied past it", b.oldest),
+		gauge("file_bytes", "By", "size of the database file; 0 in memory", float64(b.file)),
+		gauge("wal.file_bytes", "By", "size of the write-ahead log's file", float64(b.log)),
+		moment("backup.due", "from when on a backup is late, of the place where that is first; 0 if none is promised", b.due),
+		moment("backup.drill_due", "from when on a restore for a check is late, of the place where that is first; 0 if none is promised", b.drillDue),
 	}
 }

@@ -1,0 +1,231 @@
+package metrics_test
+
+import (
+	"encoding/json"
+	"errors"
+	"flag"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/prometheus/model/rulefmt"
+	"github.com/prometheus/prometheus/promql"
+	"github.com/prometheus/prometheus/promql/parser"
+	"github.com/prometheus/prometheus/promql/promqltest"
+
+	"github.com/prometheus/common/model"
+
+	"github.com/holdfastdb/holdfast/metrics"
+)
+
+var update = flag.Bool("update", false, "write the files that tests compare with")
+
+func TestFilesAreWhatTheListsSay(t *testing.T) {
+	for path, want := range map[string]string{
+		filepath.Join("..", "docs", "reference", "metrics.md"): metrics.Reference(),
+		filepath.Join("grafana", "holdfast.json"):              string(metrics.GrafanaBoard()),
+		filepath.Join("prometheus", "holdfast.rules.yml"):      string(metrics.PrometheusRules()),
+	} {
+		if *update {
+			if err := os.WriteFile(path, []byte(want), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		got, err := os.ReadFile(path)
+		if err != nil || strings.ReplaceAll(string(got), "\r\n", "\n") != want {
+			t.Errorf("%s is stale, %v: go test -update in metrics", path, err)
+		}
+	}
+}
+
+// scraped are the names that a real scrape has, and their labels.
+func scraped(t *testing.T) map[string]map[string]bool {
+	t.Helper()
+	db := open(t, "shop.db")
+	work(t, db)
+	r := prometheus.NewPedanticRegistry()
+	r.MustRegister(metrics.Prometheus(db))
+	names := map[string]map[string]bool{}
+	for name, f := range gather(t, r) {
+		labels := map[string]bool{"le": true, "__name__": true}
+		for _, l := range f.GetMetric()[0].GetLabel() {
+			labels[l.GetName()] = true
+		}
+		names[name] = labels
+		if f.GetType().String() == "HISTOGRAM" {
+			for _, end := range []string{"_bucket", "_sum", "_count"} {
+				names[name+end] = labels
+			}
+		}
+	}
+	return names
+}
+
+// mustBeTold looks for each metric and label of an expression in a scrape.
+func mustBeTold(t *testing.T, where, expr string, names map[string]map[string]bool) {
+	t.Helper()
+	tree, err := parser.NewParser(parser.Options{}).ParseExpr(expr)
+	if err != nil {
+		t.Errorf("%s: %v", where, err)
+		return
+	}
+	seen := 0
+	parser.Inspect(tree, func(n parser.Node, _ []parser.Node) error {
+		switch n := n.(type) {
+		case *parser.VectorSelector:
+			seen++
+			for _, m := range n.LabelMatchers {
+				if names[n.Name] != nil && !names[n.Name][m.Name] {
+					t.Errorf("%s: %s has no label %s", where, n.Name, m.Name)
+				}
+			}
+			if names[n.Name] == nil {
+				t.Errorf("%s: no scrape has %s", where, n.Name)
+			}
+		}
+		return nil
+	})
+	if seen == 0 {
+		t.Errorf("%s asks for no metric: %s", where, expr)
+	}
+}
+
+func TestEveryPanelShowsWhatIsTold(t *testing.T) {
+	t.Parallel()
+	var board struct {
+		Panels []struct {
+			Title   string
+			Targets []struct{ Expr string }
+		}
+	}
+	if err := json.Unmarshal(metrics.GrafanaBoard(), &board); err != nil || len(board.Panels) < 15 {
+		t.Fatal(len(board.Panels), err)
+	}
+	names := scraped(t)
+	for _, p := range board.Panels {
+		for _, target := range p.Targets {
+			expr := strings.NewReplacer("$__rate_interval", "5m", "$database", ".*").Replace(target.Expr)
+			mustBeTold(t, p.Title, expr, names)
+		}
+	}
+}
+
+// firing has for each alert the series, one value each minute, that make it fire.
+var firing = map[string]string{
+	"HoldfastNoMetrics":             "other{} 1x200",
+	"HoldfastDamaged":               `holdfast_damaged{database="a"} 1x200`,
+	"HoldfastFenced":                `holdfast_fenced{database="a"} 1x200`,
+	"HoldfastWriteLockHeldLong":     `holdfast_writer_held_seconds{database="a"} 6x200`,
+	"HoldfastWriteLockHeldVeryLong": `holdfast_writer_held_seconds{database="a"} 31x200`,
+	"HoldfastBusyErrors": `holdfast_errors_total{database="a",kind="SQLITE_BUSY_SNAPSHOT"} 0+2x200
+ holdfast_writer_units_total{database="a"} 0+100x200`,
+	"HoldfastManyBusyErrors": `holdfast_errors_total{database="a",kind="SQLITE_BUSY"} 0+6x200
+ holdfast_writer_units_total{database="a"} 0+100x200`,
+	"HoldfastReaderPinsWAL": `holdfast_readers_oldest_seconds{database="a"} 61x200
+ holdfast_wal_frames{database="a"} 2000x200
+ holdfast_wal_copied_frames{database="a"} 900x200`,
+	"HoldfastReaderPinsWALLong": `holdfast_readers_oldest_seconds{database="a"} 601x200
+ holdfast_wal_frames{database="a"} 2000x200
+ holdfast_wal_copied_frames{database="a"} 900x200`,
+	"HoldfastWALTooBig": `holdfast_wal_file_bytes{database="a"} 70000000x200
+ holdfast_file_bytes{database="a"} 100000000x200`,
+	"HoldfastWALBiggerThanDatabase": `holdfast_wal_file_bytes{database="a"} 70000000x200
+ holdfast_file_bytes{database="a"} 60000000x200`,
+	"HoldfastWriteQueueSlow": `holdfast_writer_longest_wait_seconds{database="a"} 6x200`,
+	"HoldfastReadersStarved": `holdfast_readers_wait_seconds_total{database="a"} 0+2x200
+ holdfast_readers_waits_total{database="a"} 0+10x200`,
+	"HoldfastStatementSlower": `holdfast_statement_duration_seconds_bucket{database="a",query_id="q",operation="SELECT",summary="SELECT t",le="1"} 0+10x10140 101400+0x200
+ holdfast_statement_duration_seconds_bucket{database="a",query_id="q",operation="SELECT",summary="SELECT t",le="4"} 0+10x10340
+ holdfast_statement_duration_seconds_bucket{database="a",query_id="q",operation="SELECT",summary="SELECT t",le="+Inf"} 0+10x10340
+ holdfast_statement_calls_total{database="a",query_id="q",operation="SELECT",summary="SELECT t"} 0+10x10340`,
+	"HoldfastBackupLate": `holdfast_backup_due_timestamp_seconds{database="a"} 60x200`,
+	"HoldfastBackupNotVerified": `holdfast_backup_last_verified_timestamp_seconds{database="a"} 0x10340
+ holdfast_backup_last_backup_timestamp_seconds{database="a"} 1x10340`,
+	"HoldfastReplicaLag":     `holdfast_replication_lag_seconds{database="a"} 31x200`,
+	"HoldfastReplicaLagLong": `holdfast_replication_lag_seconds{database="a"} 301x200`,
+	"HoldfastLeaks":          `holdfast_leaks_total{database="a"} 0+1x200`,
+	"HoldfastMemoryShort": `holdfast_memory_usable_bytes{database="a"} 70x200
+ holdfast_memory_budget_bytes{database="a"} 100x200`,
+}
+
+// quiet are the series of a database that is well.
+const quiet = `load 1m
+ holdfast_build_info{database="a"} 1x10340
+ holdfast_damaged{database="a"} 0x10340
+ holdfast_fenced{database="a"} 0x10340
+ holdfast_writer_held_seconds{database="a"} 1x10340
+ holdfast_errors_total{database="a",kind="SQLITE_BUSY"} 0x10340
+ holdfast_errors_total{database="a",kind="SQLITE_CONSTRAINT"} 0+50x10340
+ holdfast_writer_units_total{database="a"} 0+100x10340
+ holdfast_readers_oldest_seconds{database="a"} 700x10340
+ holdfast_wal_frames{database="a"} 1000x10340
+ holdfast_wal_copied_frames{database="a"} 900x10340
+ holdfast_wal_file_bytes{database="a"} 60000000x10340
+ holdfast_file_bytes{database="a"} 10000000x10340
+ holdfast_writer_longest_wait_seconds{database="a"} 1x10340
+ holdfast_readers_wait_seconds_total{database="a"} 0+0.1x10340
+ holdfast_readers_waits_total{database="a"} 0+10x10340
+ holdfast_statement_duration_seconds_bucket{database="a",query_id="q",operation="SELECT",summary="SELECT t",le="1"} 0+10x10340
+ holdfast_statement_duration_seconds_bucket{database="a",query_id="q",operation="SELECT",summary="SELECT t",le="+Inf"} 0+10x10340
+ holdfast_statement_calls_total{database="a",query_id="q",operation="SELECT",summary="SELECT t"} 0+10x10340
+ holdfast_backup_due_timestamp_seconds{database="a"} 0x10340
+ holdfast_backup_last_verified_timestamp_seconds{database="a"} 0x10340
+ holdfast_backup_last_backup_timestamp_seconds{database="a"} 0x10340
+ holdfast_replication_lag_seconds{database="a"} 5x10340
+ holdfast_leaks_total{database="a"} 3x10340
+ holdfast_memory_usable_bytes{database="a"} 100x10340
+ holdfast_memory_budget_bytes{database="a"} 100x10340
+`
+
+// fires evaluates an expression after the series of a load, at a minute of it.
+func fires(t *testing.T, load, expr string, minute int) int {
+	t.Helper()
+	storage := promqltest.LoadedStorage(t, load)
+	defer func() { _ = storage.Close() }()
+	engine := promql.NewEngine(promql.EngineOpts{MaxSamples: 1e7, Timeout: time.Minute, Parser: parser.NewParser(parser.Options{})})
+	defer func() { _ = engine.Close() }()
+	q, err := engine.NewInstantQuery(t.Context(), storage, nil, expr, time.Unix(int64(minute)*60, 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer q.Close()
+	result := q.Exec(t.Context())
+	vector, err := result.Vector()
+	if err = errors.Join(result.Err, err); err != nil {
+		t.Fatal(expr, err)
+	}
+	return len(vector)
+}
+
+func TestEveryRuleFiresAndIsQuiet(t *testing.T) {
+	t.Parallel()
+	groups, errs := rulefmt.Parse(metrics.PrometheusRules(), false, model.UTF8Validation, parser.NewParser(parser.Options{}), slog.New(slog.DiscardHandler))
+	if len(errs) > 0 {
+		t.Fatal(errs)
+	}
+	names := scraped(t)
+	rules := groups.Groups[0].Rules
+	if len(rules) != len(firing) {
+		t.Errorf("%d rules, %d of them have series", len(rules), len(firing))
+	}
+	for _, r := range rules {
+		mustBeTold(t, r.Alert, r.Expr, names)
+		if r.Annotations["summary"] == "" || r.Annotations["description"] == "" || r.Labels["severity"] == "" {
+			t.Errorf("%s says not what to do", r.Alert)
+		}
+		minute := 200
+		if strings.Contains(firing[r.Alert], "10340") {
+			minute = 10340
+		}
+		if n := fires(t, "load 1m\n "+firing[r.Alert], r.Expr, minute); n != 1 {
+			t.Errorf("%s fires %d times", r.Alert, n)
+		}
+		if n := fires(t, quiet, r.Expr, 10330); n != 0 {
+			t.Errorf("%s fires of a database that is well", r.Alert)
+		}
+	}
+}
