@@ -1,0 +1,156 @@
+package metrics_test
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	dto "github.com/prometheus/client_model/go"
+
+	"github.com/holdfastdb/holdfast"
+	"github.com/holdfastdb/holdfast/metrics"
+)
+
+// BenchmarkScrapedLoad is a load of eight readers and a writer in periods of a quarter
+// of a second: left alone, beside 100 requests a second for a page that is always the same
+// and as long, and beside as many scrapes. It tells by how much fewer operations are than those
+// left alone, in percent: "requests-%" and "scrapes-%". The difference is what
+// figures cost, the rest is HTTP and its client, which is in the process.
+func BenchmarkScrapedLoad(b *testing.B) {
+	db := open(b, "shop.db")
+	for range 1000 {
+		exec(b, db, "INSERT INTO orders DEFAULT VALUES")
+	}
+	r := prometheus.NewRegistry()
+	r.MustRegister(metrics.Prometheus(db))
+	told := httptest.NewServer(metrics.Handler(r))
+	defer told.Close()
+	w := httptest.NewRecorder()
+	metrics.Handler(r).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	page := w.Body.Bytes()
+	same := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(page) }))
+	defer same.Close()
+	ctx, cancel := context.WithCancel(b.Context())
+	var operations atomic.Int64
+	var done sync.WaitGroup
+	for i := range 9 {
+		done.Go(func() { load(ctx, db, i == 0, &operations) })
+	}
+	var counted, scrapes [3]int64
+	var took [3]time.Duration
+	for b.Loop() {
+		for k, server := range []*httptest.Server{nil, same, told} {
+			before, from := operations.Load(), time.Now()
+			scrapes[k] += scrape(b, server, 250*time.Millisecond)
+			counted[k] += operations.Load() - before
+			took[k] += time.Since(from)
+		}
+	}
+	cancel()
+	done.Wait()
+	var rate [3]float64
+	for k := range rate {
+		rate[k] = float64(counted[k]) / took[k].Seconds()
+	}
+	b.ReportMetric(rate[0], "ops/s")
+	b.ReportMetric(100*(1-rate[1]/rate[0]), "requests-%")
+	b.ReportMetric(100*(1-rate[2]/rate[0]), "scrapes-%")
+	b.ReportMetric(float64(scrapes[2])/took[2].Seconds(), "scrapes/s")
+}
+
+// load reads by key, and writes one row in one of nine.
+func load(ctx context.Context, db *holdfast.DB, writes bool, operations *atomic.Int64) {
+	for i := 1; ctx.Err() == nil; i++ {
+		if writes {
+			_, _ = db.ExecContext(ctx, "UPDATE orders SET name = ? WHERE id = 7", i)
+		} else {
+			var id int
+			_ = db.QueryRowContext(ctx, "SELECT id FROM orders WHERE id = ?", i%1000+1).Scan(&id)
+		}
+		operations.Add(1)
+	}
+}
+
+// scrape lets a period pass, with a request every 10 ms if there is a server, and
+// returns how many there were.
+func scrape(b *testing.B, server *httptest.Server, period time.Duration) (n int64) {
+	end := time.NewTimer(period)
+	defer end.Stop()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-end.C:
+			return n
+		case <-tick.C:
+		}
+		if server == nil {
+			continue
+		}
+		request, _ := http.NewRequestWithContext(b.Context(), http.MethodGet, server.URL, nil)
+		request.Header.Set("Accept-Encoding", "identity") // as curl asks
+		answer, err := server.Client().Do(request)
+		if err != nil {
+			b.Fatal(err)
+		}
+		_, _ = io.Copy(io.Discard, answer.Body)
+		_ = answer.Body.Close()
+		n++
+	}
+}
+
+// TestManyScrapesGatherOnce counts how often the figures are read for 100 scrapes.
+func TestManyScrapesGatherOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var gathered atomic.Int64
+		h := metrics.Handler(prometheus.GathererFunc(func() ([]*dto.MetricFamily, error) {
+			gathered.Add(1)
+			return prometheus.NewRegistry().Gather()
+		}))
+		for i := range 300 {
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+			if w.Code != http.StatusOK || w.Header().Get("Content-Type") == "" {
+				t.Fatal(i, w.Code, w.Header())
+			}
+			time.Sleep(10 * time.Millisecond) // of the bubble's clock
+		}
+		if n := gathered.Load(); n != 3 {
+			t.Errorf("gathered %d times in 3 s", n)
+		}
+		for i := range 20 { // of forms beyond the bound each is made anew
+			request := httptest.NewRequest(http.MethodGet, "/metrics", nil)
+			request.Header.Set("Accept", "text/plain;q=0."+strings.Repeat("1", i+1))
+			h.ServeHTTP(httptest.NewRecorder(), request)
+			h.ServeHTTP(httptest.NewRecorder(), request)
+		}
+		if n := gathered.Load(); n != 3+7+2*13 {
+			t.Errorf("gathered %d times", n)
+		}
+	})
+}
+
+// BenchmarkScrape is one scrape, of a program with 300 statements of which 50 have
+// series.
+func BenchmarkScrape(b *testing.B) {
+	db := open(b, "shop.db")
+	for i := range 300 {
+		exec(b, db, "SELECT id AS c"+string(rune('a'+i%26))+string(rune('a'+i/26))+" FROM orders")
+	}
+	r := prometheus.NewRegistry()
+	r.MustRegister(metrics.Prometheus(db))
+	b.ReportAllocs()
+	for b.Loop() {
+		gather(b, r)
+	}
+}
