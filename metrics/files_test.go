@@ -11,15 +11,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/holdfastdb/holdfast/metrics"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/rulefmt"
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/promql/parser"
 	"github.com/prometheus/prometheus/promql/promqltest"
-
-	"github.com/prometheus/common/model"
-
-	"github.com/holdfastdb/holdfast/metrics"
 )
 
 var update = flag.Bool("update", false, "write the files that tests compare with")

@@ -11,14 +11,13 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/holdfastdb/holdfast"
+	"github.com/holdfastdb/holdfast/metrics"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	dto "github.com/prometheus/client_model/go"
 	"go.uber.org/goleak"
-
-	"github.com/holdfastdb/holdfast"
-	"github.com/holdfastdb/holdfast/metrics"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

@@ -4,16 +4,15 @@ import (
 	"context"
 	"time"
 
+	"github.com/holdfastdb/holdfast"
+	"github.com/holdfastdb/holdfast/history"
+	"github.com/holdfastdb/holdfast/queries"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/sdk/instrumentation"
 	"go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/semconv/v1.43.0/dbconv"
-
-	"github.com/holdfastdb/holdfast"
-	"github.com/holdfastdb/holdfast/history"
-	"github.com/holdfastdb/holdfast/queries"
 )
 
 // OpenTelemetry returns a producer of one database, to be given to a reader:
@@ -97,8 +96,10 @@ func (p *producer) connections(s holdfast.Stats) []metricdata.Metrics {
 	}
 	idle, used := count.AttrClientConnectionState(dbconv.ClientConnectionStateIdle), count.AttrClientConnectionState(dbconv.ClientConnectionStateUsed)
 	sum := func(name, help, unit string, points ...metricdata.DataPoint[int64]) metricdata.Metrics {
-		return metricdata.Metrics{Name: name, Description: help, Unit: unit,
-			Data: metricdata.Sum[int64]{DataPoints: points, Temporality: metricdata.CumulativeTemporality}}
+		return metricdata.Metrics{
+			Name: name, Description: help, Unit: unit,
+			Data: metricdata.Sum[int64]{DataPoints: points, Temporality: metricdata.CumulativeTemporality},
+		}
 	}
 	r, w := s.Readers, s.Writer
 	return []metricdata.Metrics{
@@ -131,14 +132,18 @@ func (p *producer) statementMetrics() (all []metricdata.Metrics) {
 			sums[k] = append(sums[k], metricdata.DataPoint[float64]{Attributes: set, StartTime: p.opened, Time: now, Value: s.figures[k]})
 		}
 	}
-	all = append(all, metricdata.Metrics{Name: duration.Name(), Description: duration.Description(), Unit: duration.Unit(),
-		Data: metricdata.ExponentialHistogram[float64]{DataPoints: durations, Temporality: metricdata.CumulativeTemporality}})
+	all = append(all, metricdata.Metrics{
+		Name: duration.Name(), Description: duration.Description(), Unit: duration.Unit(),
+		Data: metricdata.ExponentialHistogram[float64]{DataPoints: durations, Temporality: metricdata.CumulativeTemporality},
+	})
 	add := func(name, unit, help string, points []metricdata.DataPoint[float64]) {
 		if unit == "" {
 			unit = "1"
 		}
-		all = append(all, metricdata.Metrics{Name: name, Description: help, Unit: unit,
-			Data: metricdata.Sum[float64]{DataPoints: points, Temporality: metricdata.CumulativeTemporality, IsMonotonic: true}})
+		all = append(all, metricdata.Metrics{
+			Name: name, Description: help, Unit: unit,
+			Data: metricdata.Sum[float64]{DataPoints: points, Temporality: metricdata.CumulativeTemporality, IsMonotonic: true},
+		})
 	}
 	for k, f := range statementFigures {
 		add("sqlite.query."+f.name, f.unit, f.help, sums[k])

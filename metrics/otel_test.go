@@ -135,7 +135,7 @@ func traced(t *testing.T, db *holdfast.DB) (*sql.DB, *tracetest.SpanRecorder) {
 func attributesOf(s sdktrace.ReadOnlySpan) map[attribute.Key]string {
 	all := map[attribute.Key]string{}
 	for _, a := range s.Attributes() {
-		all[a.Key] = a.Value.Emit()
+		all[a.Key] = a.Value.String()
 	}
 	return all
 }

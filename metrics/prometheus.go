@@ -7,12 +7,11 @@ import (
 	"strings"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	dto "github.com/prometheus/client_model/go"
-
 	"github.com/holdfastdb/holdfast"
 	"github.com/holdfastdb/holdfast/history"
 	"github.com/holdfastdb/holdfast/queries"
+	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
 )
 
 // Prometheus returns a collector of one database, to be registered at a

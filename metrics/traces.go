@@ -7,10 +7,9 @@ import (
 	"strconv"
 
 	"github.com/XSAM/otelsql"
+	"github.com/holdfastdb/holdfast"
 	"go.opentelemetry.io/otel/attribute"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
-
-	"github.com/holdfastdb/holdfast"
 )
 
 // Connector is that of the database without its Close: a pool made of it ends alone, and
