@@ -200,7 +200,7 @@ func TestABrokenHistoryDisturbsNobody(t *testing.T) {
 	}
 }
 
-// A process that is killed loses what its last minute had; the next one goes on.
+// Close writes down the rest of a minute, and the next process goes on from there.
 func TestARestartGoesOn(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "app.db")
