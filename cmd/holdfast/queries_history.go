@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"math"
 	"os"
 	"slices"
 	"strconv"
@@ -270,7 +271,7 @@ func signedTime(seconds float64) string {
 func changedSeriesGrid(changes []history.SeriesChange) *output.Result {
 	var rows [][]any
 	for _, c := range changes {
-		rows = append(rows, []any{c.Name, string(c.Kind), fmt.Sprintf("%.4g", c.Before), fmt.Sprintf("%.4g", c.Now), fmt.Sprintf("%.3g", c.Factor)})
+		rows = append(rows, []any{c.Name, string(c.Kind), figure(c.Before), figure(c.Now), fmt.Sprintf("%.3g", c.Factor)})
 	}
 	return output.Grid(rows, "series", "kind", "before", "now", "x")
 }
@@ -282,10 +283,18 @@ func seriesGrid(series []history.Series) *output.Result {
 		for _, p := range s.Points {
 			sum := ""
 			if s.Kind == history.Counter {
-				sum = fmt.Sprintf("%.6g", p.Sum)
+				sum = figure(p.Sum)
 			}
-			rows = append(rows, []any{clock(p.At), s.Name, fmt.Sprintf("%.4g", p.Mean()), fmt.Sprintf("%.4g", p.Most), sum})
+			rows = append(rows, []any{clock(p.At), s.Name, figure(p.Mean()), figure(p.Most), sum})
 		}
 	}
 	return output.Grid(rows, "at", "series", "mean", "most", "sum")
+}
+
+// figure is a number in four digits, or all of what is above 100: sizes are compared.
+func figure(v float64) string {
+	if math.Abs(v) >= 100 {
+		return strconv.FormatFloat(v, 'f', 0, 64)
+	}
+	return fmt.Sprintf("%.4g", v)
 }
