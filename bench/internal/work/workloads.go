@@ -22,7 +22,7 @@ var (
 	forOneWriter  = names(`holdfast holdfast-batch mattn-naive modernc-naive ncruces-naive
 		zombiezen spec-go spec-python c`)
 	forBulk      = names(`holdfast holdfast-batch mattn-naive modernc-naive ncruces-naive zombiezen spec-go spec-python c`)
-	forMix       = names(`holdfast holdfast-async holdfast-rows mattn-naive mattn-pools modernc-naive modernc-pools ncruces-naive ncruces-pools zombiezen spec-go spec-python`)
+	forMix       = names(`holdfast holdfast-rows mattn-naive mattn-pools modernc-naive modernc-pools ncruces-naive ncruces-pools zombiezen spec-go spec-python`)
 	forProcesses = names(`holdfast mattn-naive mattn-pools modernc-naive modernc-pools zombiezen spec-go spec-python`)
 	forCosts     = names(`holdfast mattn-naive modernc-naive ncruces-naive zombiezen spec-go spec-python c`)
 	forMapper    = names(`holdfast mattn-naive modernc-naive ncruces-naive`)
