@@ -338,8 +338,8 @@ func TestContextEndsAnUploadWait(t *testing.T) {
 		other, mine := make(chan error, 1), make(chan error, 1)
 		go func() { other <- writes["Exec"](t.Context(), db) }()
 		<-g.begun
-		go func() { mine <- write(ctx, db) }()
 		before := number(t, db, "SELECT count(*) FROM t")
+		go func() { mine <- write(ctx, db) }()
 		poll(t, "the commit of "+name, func() bool { return number(t, db, "SELECT count(*) FROM t") > before || len(mine) > 0 })
 		cancel()
 		// Until it has given the writer back the end of its context may still undo it.
@@ -350,7 +350,7 @@ func TestContextEndsAnUploadWait(t *testing.T) {
 		}
 		select {
 		case err := <-other:
-			t.Errorf("the other was answered: %v", err)
+			t.Fatalf("the other was answered beside %s: %v", name, err)
 		default:
 		}
 		close(g.open)
