@@ -94,19 +94,20 @@ func TestStepsEndInTime(t *testing.T) {
 	for name, c := range map[string]struct {
 		quiet bool
 		chunk int64
-	}{"alone": {true, quietPages}, "while others write": {false, 1}} {
+		steps int
+	}{"alone": {true, quietPages, 20}, "while others write": {false, 1, 4}} {
 		_, cfg := database(t, incremental)
 		asked := 0
 		ctx, cancel := context.WithCancel(t.Context())
 		cfg.Quiet = func() bool {
-			if asked++; asked > 20 {
+			if asked++; asked > c.steps {
 				cancel()
 			}
 			return c.quiet
 		}
 		r, err := Release(ctx, cfg, 1, 0)
 		cancel()
-		if !errors.Is(err, context.Canceled) || r.Steps != 20 || r.freed != 20*c.chunk || r.OverBudget != 20 {
+		if !errors.Is(err, context.Canceled) || r.Steps != c.steps || r.freed != int64(c.steps)*c.chunk || r.OverBudget != c.steps {
 			t.Errorf("%s: %v, %+v", name, err, r)
 		}
 		if busy := r.BusySteps > 0; busy == c.quiet {
@@ -115,7 +116,8 @@ func TestStepsEndInTime(t *testing.T) {
 	}
 	_, cfg := database(t, incremental)
 	r, err := Release(t.Context(), cfg, time.Hour, 0)
-	if err != nil || r.Steps != int((r.Before.Free+mostPages-1)/mostPages) {
+	// On a slow machine a step may take longer than slowStep, and the next has fewer pages.
+	if err != nil || r.After.Free != 0 || r.Steps < int((r.Before.Free+mostPages-1)/mostPages) || r.LongestCommit < slowStep && r.Steps > int((r.Before.Free+mostPages-1)/mostPages) {
 		t.Errorf("with all the time there is: %v, %+v", err, r)
 	}
 }
