@@ -39,7 +39,7 @@ func TestWhatIsNotedIsRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	a := b.Find("/a").Backup
-	if !a.At.Equal(at) || a.Path != "/a/1.db" || a.Bytes != 7 || a.Done != 1 || a.Failures != 1 || !a.FailedAt.Equal(at.Add(time.Minute)) || len(a.Error) != longestError {
+	if !a.At.Equal(at) || a.Path != Name("/a/1.db") || a.Bytes != 7 || a.Done != 1 || a.Failures != 1 || !a.FailedAt.Equal(at.Add(time.Minute)) || len(a.Error) != longestError {
 		t.Errorf("%+v", a)
 	}
 	if backup, drill := b.Last(); !backup.Equal(at) || !drill.Equal(at.Add(time.Hour)) {
