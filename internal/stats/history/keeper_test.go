@@ -47,6 +47,13 @@ func startKeeper(t *testing.T) *keeping {
 	return k
 }
 
+// turns is how often it was asked, which it is with the Keeper's lock.
+func (k *keeping) turns() int64 {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.asked
+}
+
 func (k *keeping) asks(t *testing.T) (sum float64, minutes int64) {
 	t.Helper()
 	for _, s := range read(t, k.Store, time.Now().Add(time.Minute), history.Request{Series: []string{"asked"}}).Series {
@@ -103,8 +110,8 @@ func TestAShortProgramLeavesNoHistory(t *testing.T) {
 		k := startKeeper(t)
 		time.Sleep(59 * time.Second)
 		k.Close()
-		if _, err := os.Stat(k.path); err == nil || k.asked != 0 {
-			t.Errorf("a file: %v; asked %d times", err, k.asked)
+		if _, err := os.Stat(k.path); err == nil || k.turns() != 0 {
+			t.Errorf("a file: %v; asked %d times", err, k.turns())
 		}
 	})
 }
@@ -133,8 +140,8 @@ func TestKeeperIsPatient(t *testing.T) {
 		}
 		time.Sleep(3 * time.Hour)
 		synctest.Wait()
-		if k.asked < 12 || k.asked > 17 {
-			t.Errorf("%d attempts in three hours", k.asked)
+		if k.turns() < 12 || k.turns() > 17 {
+			t.Errorf("%d attempts in three hours", k.turns())
 		}
 		if n := strings.Count(k.log.String(), "could not be written"); n != 1 || !strings.Contains(k.log.String(), "next=") {
 			t.Errorf("%d lines: %s", n, &k.log)
@@ -144,14 +151,14 @@ func TestKeeperIsPatient(t *testing.T) {
 		}
 		time.Sleep(17 * time.Minute)
 		synctest.Wait()
-		if sum, _ := k.asks(t); sum != float64(k.asked) {
-			t.Errorf("%v of %d", sum, k.asked)
+		if sum, _ := k.asks(t); sum != float64(k.turns()) {
+			t.Errorf("%v of %d", sum, k.turns())
 		}
-		before := k.asked
+		before := k.turns()
 		time.Sleep(10 * time.Minute)
 		synctest.Wait()
-		if k.asked < before+9 {
-			t.Errorf("%d minutes of ten after it was mended", k.asked-before)
+		if k.turns() < before+9 {
+			t.Errorf("%d minutes of ten after it was mended", k.turns()-before)
 		}
 		k.Close()
 	})
@@ -187,7 +194,9 @@ func TestKeeperOnAFullVolume(t *testing.T) {
 		today()
 		k := startKeeper(t)
 		refusal := error(&fs.PathError{Op: "open", Path: k.path, Err: syscall.ENOSPC})
+		k.mu.Lock()
 		k.Store.cfg.Create = func(string) error { return refusal }
+		k.mu.Unlock()
 		time.Sleep(time.Hour + 1)
 		k.mu.Lock()
 		refusal = &fs.PathError{Op: "open", Path: k.path, Err: syscall.EACCES}
@@ -201,8 +210,8 @@ func TestKeeperOnAFullVolume(t *testing.T) {
 		if n := strings.Count(k.log.String(), "could not be written"); n != 2 {
 			t.Errorf("%d lines, want one for each cause: %s", n, &k.log)
 		}
-		if sum, _ := k.asks(t); sum != float64(k.asked) {
-			t.Errorf("%v of %d", sum, k.asked)
+		if sum, _ := k.asks(t); sum != float64(k.turns()) {
+			t.Errorf("%v of %d", sum, k.turns())
 		}
 		k.Close()
 	})
