@@ -126,6 +126,9 @@ func TestCheckpointNamesWhoIsInTheWay(t *testing.T) {
 // and the log returns under its limit.
 func TestPinningReaderIsEvicted(t *testing.T) {
 	t.Parallel()
+	if runtime.GOOS == "windows" {
+		t.Skip("under wine the writes may take longer than the lease")
+	}
 	var log lockedBuffer
 	said := make(chan string, 1024)
 	log.onLine = func(s string) { said <- s }
