@@ -46,8 +46,8 @@ func capital(text string) string {
 	return string(unicode.ToUpper(r)) + text[n:]
 }
 
-// fill puts the names into a phrase; about is for {s}. A name that contains a
-// placeholder is not looked at again.
+// fill puts the names into a phrase; about is for {s}. A name that has braces
+// itself stays as it is.
 func (s *Step) fill(text, about string) string {
 	e := ""
 	if s.Estimate != nil {
