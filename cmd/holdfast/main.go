@@ -9,6 +9,9 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the program without ceremony
+	context.AfterFunc(ctx, func() {
+		stop() // a second Ctrl-C ends the program without ceremony
+		wakeTerminal(os.Stdout)
+	})
 	os.Exit(newApp(os.Stdin, os.Stdout, os.Stderr).run(ctx, os.Args[1:]))
 }

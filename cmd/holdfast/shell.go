@@ -241,6 +241,7 @@ func (s *shell) onInterrupt(cancel context.CancelFunc) (done func()) {
 		select {
 		case <-s.interrupts:
 			cancel()
+			wakeTerminal(os.Stdout)
 		case <-over:
 		}
 	}()

@@ -57,7 +57,8 @@ func (c *console) expect(text string) {
 		n, err := c.tty.Read(buffer)
 		c.seen.Write(buffer[:n])
 		if err != nil {
-			c.t.Fatalf("%v while waiting for %q; the terminal shows %q", err, text, c.seen.String())
+			shown := c.seen.String()
+			c.t.Fatalf("%v while waiting for %q; the terminal shows %d bytes, the last of them %q", err, text, len(shown), shown[max(0, len(shown)-200):])
 		}
 	}
 }
