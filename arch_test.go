@@ -38,6 +38,10 @@ var floors = []floor{
 		"each is optional: a program compiles the one that it imports and not its neighbours",
 	},
 	{
+		[]string{"alerts"},
+		"the dashboard shows alerts and metrics makes rules of them, so they stand below both; a program that wants neither compiles none",
+	},
+	{
 		[]string{root},
 		"no room imports the root: a room reports through callbacks in its own Config, so it can be tested alone, and only the root knows who listens",
 	},
@@ -240,6 +244,8 @@ func TestArrowsThatMayNotBe(t *testing.T) {
 		{"internal/dbfile", root},
 		{root, "dash"},
 		{"dash", "backup"},
+		{root, "alerts"},
+		{"alerts", "dash"},
 		{"internal/session", "internal/dbfile"},
 		{"internal/dbfile", "internal/sqlite"},
 		{"internal/sidelock", "internal/dbfile"},
@@ -262,6 +268,8 @@ func TestArrowsThatMayNotBe(t *testing.T) {
 		{"internal/session", "internal/writer"},
 		{"internal/writer", "internal/sqlite"},
 		{root, "advisor"},
+		{"dash", "alerts"},
+		{"alerts", root},
 	} {
 		if why := objection(a.from, a.to); why != "" {
 			t.Errorf("%s -> %s is refused: %s", a.from, a.to, why)

@@ -1,0 +1,167 @@
+package alerts
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/holdfastdb/holdfast"
+	"github.com/holdfastdb/holdfast/internal/locks/table"
+)
+
+// Silence keeps alerts from being told for a while. They are looked at all the same.
+type Silence struct {
+	ID       string    `json:"id"`       // given by Engine.Silence
+	Rule     string    `json:"rule"`     // "" is every rule
+	Database string    `json:"database"` // "" is every database
+	Reason   string    `json:"reason"`
+	By       string    `json:"by"` // who wants it
+	From     time.Time `json:"from"`
+	Until    time.Time `json:"until"`
+}
+
+// silences are those that have not ended, in a file if it has a path.
+type silences struct {
+	path string
+	list []Silence
+}
+
+// mostSilences bounds them, and mostFile their file.
+const (
+	mostSilences = 1000
+	mostFile     = 1 << 20
+)
+
+func loadSilences(path string) (silences, error) {
+	s := silences{path: path}
+	if path == "" {
+		return s, nil
+	}
+	if !strings.HasSuffix(path, ".json") { // so that it can't be a database
+		return s, &holdfast.ConfigError{Key: "alerts.silences_file", Problem: "alerts.silences_file: its name must end with .json"}
+	}
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return s, nil
+	case err == nil && info.Size() > mostFile:
+		err = errors.New("it is larger than 1 MiB")
+	case err == nil && table.Own(path):
+		err = errors.New("this process has it open")
+	}
+	if err == nil {
+		var text []byte
+		if text, err = os.ReadFile(path); err == nil {
+			err = json.Unmarshal(text, &s.list)
+		}
+	}
+	if err != nil {
+		return s, fmt.Errorf("read the silences of %s: %w; mend it, or move it away", path, err)
+	}
+	return s, nil
+}
+
+// save writes them beside and puts them in place.
+func (s *silences) save() error {
+	if s.path == "" {
+		return nil
+	}
+	text, err := json.MarshalIndent(s.list, "", "  ")
+	if err != nil {
+		return err
+	}
+	part := filepath.Join(filepath.Dir(s.path), "."+filepath.Base(s.path)+".part")
+	if err = os.WriteFile(part, append(text, '\n'), 0o600); err == nil {
+		err = os.Rename(part, s.path)
+	}
+	if err != nil {
+		return fmt.Errorf("write the silences: %w", err)
+	}
+	return nil
+}
+
+// match is the ID of a silence that an alert falls under, or "".
+func (s *silences) match(a *Alert, now time.Time) string {
+	for _, q := range s.list {
+		if (q.Rule == "" || q.Rule == a.Rule) && (q.Database == "" || q.Database == a.Database) && !now.Before(q.From) && now.Before(q.Until) {
+			return q.ID
+		}
+	}
+	return ""
+}
+
+// Silence begins a silence. It needs a reason and an end; without a beginning it begins
+// now. What fires when it ends is told then.
+func (e *Engine) Silence(s Silence) (Silence, error) {
+	now := time.Now()
+	if s.From.IsZero() {
+		s.From = now
+	}
+	switch {
+	case strings.TrimSpace(s.Reason) == "":
+		return s, errors.New("a silence needs a reason: whoever finds it wants to know")
+	case !s.Until.After(now) || !s.Until.After(s.From):
+		return s, errors.New("a silence needs an end that is yet to come")
+	case s.Rule != "" && !slices.ContainsFunc(rules, func(r rule) bool { return r.id == s.Rule }):
+		return s, fmt.Errorf("there is no rule %q: holdfast alerts rules lists them", s.Rule)
+	}
+	s.ID = strings.ToLower(rand.Text()[:12])
+	s.From, s.Until = s.From.UTC(), s.Until.UTC()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return s, e.changeSilences(func(list []Silence) ([]Silence, error) {
+		list = slices.DeleteFunc(list, func(q Silence) bool { return !q.Until.After(now) })
+		if len(list) >= mostSilences {
+			return nil, fmt.Errorf("there are %d silences already", len(list))
+		}
+		return append(list, s), nil
+	})
+}
+
+// Unsilence ends a silence.
+func (e *Engine) Unsilence(id string) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.changeSilences(func(list []Silence) ([]Silence, error) {
+		i := slices.IndexFunc(list, func(q Silence) bool { return q.ID == id })
+		if i < 0 {
+			return nil, ErrNoSilence
+		}
+		return slices.Delete(list, i, i+1), nil
+	})
+}
+
+// ErrNoSilence: there is none with this ID.
+var ErrNoSilence = errors.New("no such silence")
+
+// changeSilences changes nothing if it can't be saved.
+func (e *Engine) changeSilences(change func([]Silence) ([]Silence, error)) error {
+	was := e.silences.list
+	list, err := change(slices.Clone(was))
+	if err != nil {
+		return err
+	}
+	e.silences.list = list
+	if err := e.silences.save(); err != nil {
+		e.silences.list = was
+		return err
+	}
+	return nil
+}
+
+// Silences returns those that have not ended, the next to end first.
+func (e *Engine) Silences() []Silence {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	now := time.Now()
+	list := slices.DeleteFunc(slices.Clone(e.silences.list), func(q Silence) bool { return !q.Until.After(now) })
+	slices.SortFunc(list, func(a, b Silence) int { return a.Until.Compare(b.Until) })
+	return list
+}
