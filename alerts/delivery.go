@@ -16,6 +16,7 @@ import (
 type outlet struct {
 	receiver Receiver
 	timeout  time.Duration
+	pause    time.Duration // the first after a failure
 	wake     chan struct{}
 
 	mu      sync.Mutex // guards the rest
@@ -31,7 +32,7 @@ const (
 )
 
 func newOutlet(r Receiver, timeout time.Duration) *outlet {
-	return &outlet{receiver: r, timeout: timeout, wake: make(chan struct{}, 1), waiting: map[string]*Notification{}, told: ReceiverStatus{Name: r.Name()}}
+	return &outlet{receiver: r, timeout: timeout, pause: firstPause, wake: make(chan struct{}, 1), waiting: map[string]*Notification{}, told: ReceiverStatus{Name: r.Name()}}
 }
 
 // put queues a notification. It never waits.
@@ -79,7 +80,7 @@ func (o *outlet) back(n *Notification) {
 
 // run delivers until ctx ends.
 func (o *outlet) run(ctx context.Context) {
-	pause := firstPause
+	pause := o.pause
 	for {
 		n := o.take()
 		if n == nil {
@@ -91,7 +92,7 @@ func (o *outlet) run(ctx context.Context) {
 			continue
 		}
 		if err := o.deliver(ctx, n); err == nil {
-			pause = firstPause
+			pause = o.pause
 			continue
 		}
 		o.back(n)

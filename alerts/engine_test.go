@@ -19,7 +19,12 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if os.Getenv(asProgram) != "" {
+		os.Exit(beProgram())
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // inbox is a receiver that remembers, and fails while it is told to.
 type inbox struct {
