@@ -53,6 +53,49 @@ type confinedID struct{ dbfile.ID }
 // pragma is one setting; the engine must answer the same value for it.
 type pragma struct{ name, value string }
 
+// proveAgain is asked whether a reader that was idle for long still works as it should.
+func (d *database) proveAgain(c *sqlite.Conn) error {
+	if _, err := c.QueryInt64("PRAGMA schema_version"); err != nil {
+		return err
+	}
+	d.noteJournal(c)
+	if d.cfg.Limits.UntrustedSQL {
+		return nil // a confined connection can't be asked, and can't be changed
+	}
+	for _, p := range d.profile.settings.pragmas {
+		if p.name != "foreign_keys" && p.name != "synchronous" {
+			continue // what a write is worth doesn't depend on it
+		}
+		if got, err := c.QueryText("PRAGMA " + p.name); err != nil || got != p.value {
+			d.seen.drifts.Add(1)
+			d.log.Error("holdfast: a connection has other settings than it was given, and is given up", "path", d.path, "pragma", p.name, "is", got, "was", p.value,
+				"next", "find what runs PRAGMA without database/sql; report it if nothing does")
+			return errors.Join(err, errDrifted)
+		}
+	}
+	return nil
+}
+
+var errDrifted = errors.New("a setting was changed")
+
+// noteJournal compares the journal mode of the file with that at Open, by a connection that
+// has just read. While a connection is open in WAL mode nobody can change it.
+func (d *database) noteJournal(c *sqlite.Conn) {
+	if d.name.Immutable {
+		return
+	}
+	other := c.LogOpen() != (d.profile.journalMode == "wal")
+	if d.seen.journal.Swap(other) == other {
+		return
+	}
+	if other {
+		d.log.Error("holdfast: another program has changed the journal mode", "path", d.path, "was", d.profile.journalMode,
+			"next", "close the database everywhere, set PRAGMA journal_mode back, and find who does that")
+	} else {
+		d.log.Info("holdfast: the journal mode is what it was", "path", d.path, "mode", d.profile.journalMode)
+	}
+}
+
 // connectFirst opens the connection that proves the file, within
 // connection_timeout.
 func (d *database) connectFirst(ctx context.Context) (*sqlite.Conn, error) {
@@ -270,6 +313,9 @@ func (d *database) connectAs(ctx context.Context, r role, as memory.Role) (_ *sq
 	}
 	if file, what := d.openedLog(c); what != "" {
 		return nil, d.fenceOff(errFencedLog, file, what)
+	}
+	if d.profile.journalMode != "" { // else it is the first
+		d.noteJournal(c)
 	}
 	return c, nil
 }

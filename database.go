@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -386,6 +387,9 @@ func (d *database) open(ctx context.Context) error {
 		return err
 	}
 	d.first = first
+	if d.memory == nil {
+		d.seen.volume.Dir = filepath.Dir(d.path)
+	}
 	if d.profile.journalMode, err = first.QueryText("PRAGMA journal_mode"); err != nil {
 		return err
 	}
@@ -412,7 +416,7 @@ func (d *database) buildRooms() {
 	d.guardAgainstDamage()
 	d.pool = pool.New(pool.Config{
 		Open:       func(ctx context.Context) (*sqlite.Conn, error) { return d.take(ctx, reading) },
-		Check:      func(conn *sqlite.Conn) error { _, err := conn.QueryInt64("PRAGMA schema_version"); return err },
+		Check:      d.proveAgain,
 		Min:        c.ConnectionPool.MinConnections,
 		Max:        c.ConnectionPool.MaxConnections,
 		Lifetime:   c.ConnectionPool.ConnectionLifetime,
@@ -569,6 +573,7 @@ func (d *database) round(now time.Time) {
 		}
 		d.findLeaks(now, age)
 	}
+	d.seen.idle.Store(int64(d.registry.Idle(now)))
 	d.evict(now, d.cfg.ConnectionPool.MaxLeaseAge, locks.Rows, locks.ReadTx)
 	d.evict(now, d.cfg.Writer.MaxTransactionAge, locks.WriteTx)
 	d.tendLog(now)

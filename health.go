@@ -314,6 +314,15 @@ type upkeep struct {
 	caches      pageCaches
 	plans       plans.Watcher
 	history     *recording.Keeper // nil if none is kept
+	seen        lookout
+}
+
+// lookout is what is seen by looking every so often.
+type lookout struct {
+	idle    atomic.Int64 // ns: of the transaction that has been left alone longest
+	drifts  atomic.Int64 // connections of the pool with other settings
+	journal atomic.Bool  // the file is in another journal mode than at Open
+	volume  dbfile.Volume
 }
 
 // health is what Health and Verify keep of a database.

@@ -594,6 +594,8 @@ type WALStats struct {
 	ReaderHolds        int64   `json:"reader_holds" figure:"counter" doc:"times that new reads waited for a moment, because the log was above its limit"`
 	Pins               int64   `json:"pins" figure:"counter" doc:"reports of somebody who keeps the log from being emptied"`
 	OverLimit          int64   `json:"over_limit" figure:"counter" doc:"times that the log came above its limit and could not be emptied at once"`
+	Incomplete         int64   `json:"checkpoints_incomplete" figure:"counter" doc:"checkpoints that copied nothing although there was something to copy"`
+	IncompleteInARow   int64   `json:"checkpoints_incomplete_in_a_row" figure:"gauge" doc:"how many of the last checkpoints, without one between, copied nothing of what was left"`
 	LongestHoldSeconds float64 `json:"longest_hold_seconds" figure:"gauge,s" doc:"the longest that the writer was held for the end of a checkpoint"`
 }
 
@@ -606,6 +608,7 @@ func (d *database) walStats() WALStats {
 		Frames: c.Frames, CopiedFrames: c.Copied, LimitBytes: max(d.cfg.Maintenance.WALLimit, 0), HandedOver: c.HandedOver,
 		Checkpoints: c.Checkpoints, FramesCopied: c.FramesCopied, Restarts: c.Restarts, Truncations: c.Truncations,
 		ReaderHolds: c.ReaderHolds, Pins: c.Pins, OverLimit: c.OverLimit, LongestHoldSeconds: c.LongestHold.Seconds(),
+		Incomplete: c.Incomplete, IncompleteInARow: c.InARow,
 	}
 }
 
@@ -624,4 +627,37 @@ func (d *database) reportPin(r *WALReport, now time.Time) {
 	if r.PinnedBy == "" {
 		r.PinnedSeconds = now.Sub(c.Pin.Since).Seconds()
 	}
+}
+
+// WatchStats is what is found by looking every so often.
+type WatchStats struct {
+	IdleTransactionSeconds float64 `json:"idle_transaction_seconds" figure:"gauge,s" doc:"for how long the open transaction that has been left alone longest has begun no statement, to a second; 0 if none is open"`
+	PragmaDrift            int64   `json:"pragma_drift" figure:"gauge" doc:"settings of foreign_keys and synchronous that sessions have changed for themselves and have so now, and 1 if the journal mode is not what it was"`
+	PragmaDrifts           int64   `json:"pragma_drifts" figure:"counter" doc:"connections of the pool that were found with other settings than they were given"`
+	HistoryFailures        int64   `json:"history_failures" figure:"gauge" doc:"writes of the history that failed in a row"`
+}
+
+func (d *database) watchStats() WatchStats {
+	d.mu.Lock()
+	drifting := int64(0)
+	for e := range d.engines {
+		drifting += e.Drifting()
+	}
+	d.mu.Unlock()
+	if d.seen.journal.Load() {
+		drifting++
+	}
+	s := WatchStats{IdleTransactionSeconds: time.Duration(d.seen.idle.Load()).Seconds(), PragmaDrift: drifting, PragmaDrifts: d.seen.drifts.Load()}
+	if d.history != nil {
+		s.HistoryFailures = d.history.Failures()
+	}
+	return s
+}
+
+// ProcessMemory is the bound on the process's memory that it is nearest to, of those of its
+// control groups and GOMEMLIMIT.
+type ProcessMemory struct {
+	Bound string `json:"bound" figure:"-"` // "cgroup memory.max", "cgroup memory.high", "GOMEMLIMIT"
+	Limit int64  `json:"limit" figure:"gauge,By" doc:"the bound on the process's memory that it is nearest to"`
+	Used  int64  `json:"used" figure:"gauge,By" doc:"memory of the process that counts for that bound and can't be given up at once"`
 }

@@ -594,3 +594,42 @@ func (d *database) vacuumTask(ctx context.Context) (result string, err error) {
 	return fmt.Sprintf("%d pages given back in %d steps, the longest of %s", r.PagesReleased, r.Steps,
 		time.Duration(r.LongestStepSeconds*float64(time.Second)).Round(10*time.Microsecond)), err
 }
+
+// VolumeStats is about the volume that the database lies on, as of the last second.
+type VolumeStats struct {
+	Free  int64 `json:"free" figure:"gauge,By" doc:"room on the volume of the database that an ordinary user may still write"`
+	Total int64 `json:"total" figure:"gauge,By" doc:"size of the volume of the database"`
+	// FullInSeconds follows the last 24 hours of the history. It is nil if the room
+	// doesn't become less, if that is not known, and before there is an hour on record.
+	FullInSeconds *float64  `json:"full_in_seconds" figure:"gauge,s" doc:"until the volume is full, if it goes on as in the last 24 hours"`
+	IO            *VolumeIO `json:"io"` // nil where the system doesn't tell: it is Linux that does, of a block device
+}
+
+// VolumeIO is what the device of a volume has done since it was first looked at, for
+// all programs together.
+type VolumeIO struct {
+	ReadBytes    int64   `json:"read_bytes" figure:"counter,By" doc:"read from the device of the volume, by all programs"`
+	WrittenBytes int64   `json:"written_bytes" figure:"counter,By" doc:"written to the device of the volume, by all programs"`
+	Reads        int64   `json:"reads" figure:"counter" doc:"requests to read"`
+	Writes       int64   `json:"writes" figure:"counter" doc:"requests to write"`
+	BusySeconds  float64 `json:"busy_seconds" figure:"counter,s" doc:"time in which the device had something to do"`
+}
+
+func (d *database) volumeStats() *VolumeStats {
+	now := time.Now()
+	v, ok := d.seen.volume.Look(now)
+	if !ok {
+		return nil
+	}
+	s := &VolumeStats{Free: v.Free, Total: v.Total}
+	if io := v.IO; io != nil {
+		s.IO = &VolumeIO{ReadBytes: io.ReadBytes, WrittenBytes: io.WrittenBytes, Reads: io.Reads, Writes: io.Writes, BusySeconds: io.Busy.Seconds()}
+	}
+	if d.history != nil {
+		if full := d.history.Full(); !full.IsZero() {
+			left := max(full.Sub(now).Seconds(), 0)
+			s.FullInSeconds = &left
+		}
+	}
+	return s
+}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -26,11 +25,7 @@ import (
 // Stats is a snapshot of what a database has done since it was opened, over
 // all handles of this process. Counts only grow, unless they say "now".
 type Stats struct {
-	ConnectionsCreated   int64 `json:"connections_created" figure:"counter" doc:"connections opened by the engine"`
-	SuccessfulOperations int64 `json:"successful_operations" figure:"counter" doc:"statements and transactions that ended well"`
-	LockConflicts        int64 `json:"lock_conflicts" figure:"counter" doc:"waits for a lock that ended with SQLITE_BUSY, and snapshots that were too old"`
-	RetryAttempts        int64 `json:"retry_attempts" figure:"counter" doc:"transactions that were run again and statements that were sent again"`
-	FailedOperations     int64 `json:"failed_operations" figure:"counter" doc:"statements and transactions that failed"`
+	Operations
 
 	Readers              ReaderStats `json:"readers"`
 	Writer               WriterStats `json:"writer"`
@@ -48,6 +43,17 @@ type Stats struct {
 	Memory      MemoryStats      `json:"memory"`
 	Replication ReplicationStats `json:"replication"`
 	Backup      BackupStatus     `json:"backup"` // as DB.Health has it
+	Watch       WatchStats       `json:"watch"`
+	Volume      *VolumeStats     `json:"volume"` // nil where the system doesn't tell, and in memory
+}
+
+// Operations are the counts that every database program wants first.
+type Operations struct {
+	ConnectionsCreated   int64 `json:"connections_created" figure:"counter" doc:"connections opened by the engine"`
+	SuccessfulOperations int64 `json:"successful_operations" figure:"counter" doc:"statements and transactions that ended well"`
+	LockConflicts        int64 `json:"lock_conflicts" figure:"counter" doc:"waits for a lock that ended with SQLITE_BUSY, and snapshots that were too old"`
+	RetryAttempts        int64 `json:"retry_attempts" figure:"counter" doc:"transactions that were run again and statements that were sent again"`
+	FailedOperations     int64 `json:"failed_operations" figure:"counter" doc:"statements and transactions that failed"`
 }
 
 // ReplicationStats is about the continuous copy that this process makes; the zero
@@ -81,6 +87,7 @@ type MemoryStats struct {
 	ShortOf     string             `json:"short_of" figure:"-"` // "cgroup memory.max", "GOMEMLIMIT", or "" while there is enough
 	Granted     int64              `json:"granted" figure:"gauge,By" doc:"what the caches of the process were given"`
 	Resizes     int64              `json:"resizes" figure:"counter" doc:"times that a cache was made smaller or larger"`
+	Process     *ProcessMemory     `json:"process"`                // nil where nothing bounds the process, and in the first second
 	Connections []ConnectionMemory `json:"connections" figure:"-"` // of this database, the largest caches first
 	Suspects    []MemorySuspect    `json:"suspects" figure:"-"`
 }
@@ -128,6 +135,8 @@ type ReaderStats struct {
 type WriterStats struct {
 	UploadWaits       int64   `json:"upload_waits" figure:"counter" doc:"writes that waited for their upload after their COMMIT"`
 	UploadWaitSeconds float64 `json:"upload_wait_seconds" figure:"counter,s" doc:"time waited for uploads"`
+	QueueLimit        int     `json:"queue_limit" figure:"gauge" doc:"writer.queue_limit; 0 is none"`
+	Rejected          int64   `json:"rejected" figure:"counter" doc:"writes that were refused because the queue was full"`
 	Queued            int     `json:"queued" figure:"gauge" doc:"callers who wait for the writer"`
 	Groups            int64   `json:"groups" figure:"counter" doc:"COMMITs"`
 	Units             int64   `json:"units" figure:"counter" doc:"writes acknowledged by them"`
@@ -167,11 +176,10 @@ func refused(r queries.Report, err error) (queries.Report, error) {
 func (d *database) stats() Stats {
 	c, p := &d.counters, d.pool.Stats()
 	s := Stats{
-		ConnectionsCreated:   c.ConnectionsCreated.Load(),
-		SuccessfulOperations: c.Succeeded.Load(),
-		LockConflicts:        c.LockConflicts.Load(),
-		RetryAttempts:        c.Retries.Load(),
-		FailedOperations:     c.Failed.Load(),
+		Operations: Operations{
+			ConnectionsCreated: c.ConnectionsCreated.Load(), SuccessfulOperations: c.Succeeded.Load(), LockConflicts: c.LockConflicts.Load(),
+			RetryAttempts: c.Retries.Load(), FailedOperations: c.Failed.Load(),
+		},
 		Readers: ReaderStats{
 			Max: p.Max, Open: p.Open, InUse: p.InUse, Waiting: p.Waiting, MaxInUse: p.MaxInUse,
 			Warm: p.Warm, Beyond: p.Beyond, Waits: p.Waits, WaitSeconds: p.Waited.Seconds(),
@@ -195,13 +203,15 @@ func (d *database) stats() Stats {
 		},
 		Maintenance: d.maintenanceStats(),
 		Memory:      d.memoryStats(),
+		Watch:       d.watchStats(),
+		Volume:      d.volumeStats(),
 	}
 	if d.replication != nil {
 		s.Replication = d.replication.Stats()
 	}
 	s.Backup, _, _ = d.backups() // Health says what is wrong with the record
 	if d.writer != nil {
-		s.Writer.Queued = d.writer.Queued()
+		s.Writer.Queued, s.Writer.QueueLimit, s.Writer.Rejected = d.writer.Queued(), max(d.cfg.Writer.QueueLimit, 0), d.writer.Refused()
 	}
 	return s
 }
@@ -283,6 +293,9 @@ func (d *database) memoryStats() MemoryStats {
 		Budget: r.Total, Usable: r.Limit, ShortOf: r.Short, Granted: r.Granted, Resizes: r.Moves,
 		Connections: []ConnectionMemory{}, Suspects: d.suspects(r.Growth),
 	}
+	if n := r.Nearest; n.Limit > 0 {
+		out.Process = &ProcessMemory{Bound: n.Name, Limit: n.Limit, Used: n.Used}
+	}
 	for _, n := range d.caches.Numbers() {
 		rate := 1.
 		if all := n.RecentHits + n.RecentMisses; all > 0 {
@@ -360,6 +373,7 @@ type LockHolder struct {
 	RowsChanged    int64     `json:"rows_changed"` // by the statements before it
 	Since          time.Time `json:"since"`
 	HeldSeconds    float64   `json:"held_at_least_seconds"`
+	IdleSeconds    float64   `json:"idle_seconds"`     // since a transaction has begun a statement, to a second; else 0
 	Labels         string    `json:"labels,omitempty"` // of runtime/pprof, in its context: "job=billing, tenant=7"
 
 	// Of another process, where the system tells (Linux).
@@ -490,7 +504,7 @@ func (d *database) startHistory() {
 			_, err := dbfile.CreatePrivate(path, d.cfg.Database.fileMode())
 			return err
 		}},
-		Database: d.path, Log: wal, Free: func() (int64, error) { s, err := dbfile.SpaceOf(filepath.Dir(d.path)); return s.Free, err },
+		Database: d.path, Log: wal,
 		Release: recording.Build(), Logger: d.log,
 		Take: func() ([]history.Figure, queries.Report) {
 			counted, _ := d.plans.Counted() // there is none if telemetry.enabled is false
@@ -559,6 +573,7 @@ func (d *database) writeHolder(h writer.Holder, leases []locks.Lease, now time.T
 				out.Kind = string(l.Kind)
 			}
 			out.FirstStatement, out.RowsChanged = stats.Fingerprint(l.SQL), l.Rows
+			out.IdleSeconds = idle(l, now)
 		}
 	}
 	return out
@@ -568,8 +583,16 @@ func (d *database) readHolder(l locks.Lease, now time.Time) LockHolder {
 	return LockHolder{
 		Kind: string(l.Kind), Lock: d.lockName("WAL_READ", "SHARED"), CallSite: callSite(l.Site),
 		FirstStatement: stats.Fingerprint(l.SQL), Statement: stats.Fingerprint(l.Last),
-		Since: l.Since, HeldSeconds: now.Sub(l.Since).Seconds(), Labels: locks.Labels(l.Context),
+		Since: l.Since, HeldSeconds: now.Sub(l.Since).Seconds(), IdleSeconds: idle(l, now), Labels: locks.Labels(l.Context),
 	}
+}
+
+// idle is for how long a transaction has been left alone.
+func idle(l locks.Lease, now time.Time) float64 {
+	if l.Kind != locks.WriteTx && l.Kind != locks.ReadTx {
+		return 0
+	}
+	return max(now.Sub(l.Quiet).Seconds(), 0)
 }
 
 func lockWaiter(w writer.Waiting, now time.Time) LockWaiter {

@@ -109,4 +109,7 @@ type Figure struct {
 	Help  string  `json:"help"`
 	Time  bool    `json:"time"`  // it is a moment, in seconds since 1970, 0 if it never was; no length of time
 	Value float64 `json:"value"` // of a bool 0 or 1
+	// Unknown: there is no such thing here, or nobody tells it. Value is 0 then, and means
+	// nothing: it isn't recorded, and metrics leave it out.
+	Unknown bool `json:"unknown,omitempty"`
 }

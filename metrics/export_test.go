@@ -1,4 +1,7 @@
 package metrics
 
-// FigureName is figureName for the tests.
-var FigureName = figureName
+// FigureName is figureName, and Listed listed, for the tests.
+var (
+	FigureName = figureName
+	Listed     = listed
+)

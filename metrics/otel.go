@@ -48,7 +48,9 @@ func (p *producer) Produce(ctx context.Context) ([]metricdata.ScopeMetrics, erro
 	stats := p.db.Stats()
 	all := p.connections(stats)
 	for _, f := range append(stats.Figures(), p.more(stats)...) {
-		all = append(all, p.figure(f))
+		if !f.Unknown {
+			all = append(all, p.figure(f))
+		}
 	}
 	all = append(all, p.statementMetrics()...)
 	return []metricdata.ScopeMetrics{{

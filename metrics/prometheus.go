@@ -77,6 +77,9 @@ func (c *collector) Describe(to chan<- *prometheus.Desc) {
 // Collect is of prometheus.Collector.
 func (c *collector) Collect(to chan<- prometheus.Metric) {
 	for i, f := range c.source.figures() {
+		if f.Unknown {
+			continue
+		}
 		kind := prometheus.GaugeValue
 		if f.Kind == history.Counter {
 			kind = prometheus.CounterValue

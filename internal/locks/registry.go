@@ -44,19 +44,27 @@ type Lease struct {
 	// ended right now. Nil for leases that are only reported.
 	Evict func() bool
 
-	reported bool
+	// Work tells, without waiting, whether the engine works for the lease right now. Nil
+	// for leases of which nobody asks that.
+	Work interface{ AtWork() bool }
+	// Quiet is since when a transaction has begun no statement, as far as Idle has seen.
+	Quiet time.Time
+
+	statements, known uint64 // begun so far, and when Idle looked last
+	reported          bool
 }
 
 // Registry is the set of leases of one database in this process. The zero
 // value is ready to use.
 type Registry struct {
-	mu     sync.Mutex // guards leases and what changes in each: Kind, SQL, Last, Rows, reported
+	mu     sync.Mutex // guards leases and what changes in each: Kind, SQL, Last, Rows, Quiet, statements, known, reported
 	leases map[*Lease]struct{}
 }
 
 // Add puts a lease on record.
 func (r *Registry) Add(l *Lease) {
 	r.mu.Lock()
+	l.Quiet = l.Since
 	if r.leases == nil {
 		r.leases = make(map[*Lease]struct{})
 	}
@@ -72,6 +80,7 @@ func (r *Registry) Describe(l *Lease, sql string, rows int64) {
 		l.SQL = sql
 	}
 	l.Last, l.Rows = sql, rows
+	l.statements++
 	r.mu.Unlock()
 }
 
@@ -106,6 +115,25 @@ func (r *Registry) Snapshot() []Lease {
 	r.mu.Unlock()
 	slices.SortFunc(out, func(a, b Lease) int { return a.Since.Compare(b.Since) })
 	return out
+}
+
+// Idle returns for how long the transaction that has been left alone longest has begun no
+// statement; 0 if none is open. It has to be called every so often, and is as exact as
+// that is often: the time of each statement would cost it a look at the clock. A migration
+// is none that anybody leaves alone.
+func (r *Registry) Idle(now time.Time) (longest time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for l := range r.leases {
+		if l.Kind != WriteTx && l.Kind != ReadTx {
+			continue
+		}
+		if l.statements != l.known || l.Work != nil && l.Work.AtWork() {
+			l.known, l.Quiet = l.statements, now
+		}
+		longest = max(longest, now.Sub(l.Quiet))
+	}
+	return longest
 }
 
 // Overdue returns the leases taken at least age before now that have not been

@@ -62,7 +62,7 @@ func (c *Conn) begin(ctx context.Context, kind txKind) error {
 	if t.write == nil && t.gate == nil {
 		leaseKind = locks.ReadTx
 	}
-	t.lease = locks.Lease{Kind: leaseKind, Site: t.site, Since: time.Now(), Context: ctx, Evict: t.evict}
+	t.lease = locks.Lease{Kind: leaseKind, Site: t.site, Since: time.Now(), Context: ctx, Evict: t.evict, Work: t}
 	c.e.cfg.Locks.Add(&t.lease)
 	c.occupied(1)
 	return nil

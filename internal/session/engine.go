@@ -123,6 +123,7 @@ type Engine struct {
 	mu       sync.Mutex // guards sessions
 	sessions map[*Conn]struct{}
 	round    atomic.Uint64 // of IdleLeaks
+	drifting atomic.Int64
 }
 
 // New returns an engine. It opens nothing and starts nothing.
@@ -142,6 +143,10 @@ func (e *Engine) Connect(ctx context.Context) (driver.Conn, error) {
 	e.mu.Unlock()
 	return c, nil
 }
+
+// Drifting is how many settings of foreign_keys and synchronous sessions have changed for
+// themselves, and still have so.
+func (e *Engine) Drifting() int64 { return e.drifting.Load() }
 
 // Driver returns e itself: there is no data source name to open.
 func (e *Engine) Driver() driver.Driver { return e }

@@ -27,6 +27,7 @@ type pinned struct {
 	extra   bool            // attached databases or TEMP objects, asked of the engine
 	sticky  bool            // state that can't be taken back, such as data_version
 	rows    int             // results still being read
+	drifts  int             // of the changed ones, those that count in Engine.Drifting
 }
 
 // pinTo opens the session's own connection because of s.
@@ -56,6 +57,7 @@ const progressOps = 1000
 func (c *Conn) unpin() {
 	if c.pin != nil {
 		_ = c.pin.conn.Close() // no transaction is open on it
+		c.e.drifting.Add(-int64(c.pin.drifts))
 		c.pin = nil
 	}
 }
@@ -164,9 +166,27 @@ func (c *Conn) settlePin(s statement) {
 	}
 	n, err := p.conn.QueryInt64("SELECT (SELECT count(*) FROM pragma_database_list WHERE name NOT IN ('main','temp')) + (SELECT count(*) FROM temp.sqlite_schema)")
 	p.extra = err != nil || n > 0
+	c.drift()
 	if !p.extra && !p.sticky && p.rows == 0 && len(p.changed) == 0 && c.tx == nil {
 		c.unpin()
 	}
+}
+
+// drift counts the settings of the session's connection on which it depends what a write
+// is worth, and which every other connection has otherwise. The engine is asked: in a
+// transaction it changes neither.
+func (c *Conn) drift() {
+	p, n := c.pin, 0
+	for _, name := range [...]string{"foreign_keys", "synchronous"} {
+		if p.changed[name] {
+			got, err := p.conn.QueryInt64("PRAGMA " + name)
+			if err == nil && strconv.FormatInt(got, 10) != c.e.cfg.Defaults[name] {
+				n++
+			}
+		}
+	}
+	c.e.drifting.Add(int64(n - p.drifts))
+	p.drifts = n
 }
 
 // isDefault tells whether a pragma is set to what every connection has.

@@ -462,6 +462,7 @@ func (t *transaction) adopt(conn *sqlite.Conn) {
 	for _, name := range t.pragmas {
 		t.c.pin.changed[name] = true
 	}
+	t.c.drift()
 }
 
 // sets notes a pragma that the session has to keep its connection for.
@@ -474,6 +475,15 @@ func (t *transaction) sets(v *verdict) {
 		return
 	}
 	t.pragmas = append(t.pragmas, v.name)
+}
+
+// AtWork tells whether a statement runs.
+func (t *transaction) AtWork() bool {
+	if !t.mu.TryLock() {
+		return true
+	}
+	t.mu.Unlock()
+	return false
 }
 
 // evict ends a transaction from outside. If a statement is running it is

@@ -122,8 +122,9 @@ func (t *task) work(c *sqlite.Conn) (err error) {
 // queue is three first-in-first-out lists in one, so that a unit whose context
 // ends can leave from the middle at once.
 type queue struct {
-	lists [Low + 1]struct{ head, tail *task }
-	len   int
+	lists   [Low + 1]struct{ head, tail *task }
+	len     int
+	refused int64 // for want of room
 }
 
 func (q *queue) push(t *task) {

@@ -220,6 +220,7 @@ func (w *Writer) enter(t *task) error {
 		w.mu.Unlock()
 		return nil
 	case w.cfg.QueueLimit > 0 && w.queue.len >= w.cfg.QueueLimit:
+		w.queue.refused++
 		w.mu.Unlock()
 		return ErrQueueFull
 	case t.budget <= 0:
@@ -238,6 +239,13 @@ func (w *Writer) Queued() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.queue.len
+}
+
+// Refused is how many units were refused because of QueueLimit.
+func (w *Writer) Refused() int64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.queue.refused
 }
 
 // Close refuses new units, fails those that are queued with ErrClosed, waits

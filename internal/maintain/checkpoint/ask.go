@@ -52,6 +52,7 @@ func (c *Checkpointer) Checkpoint(ctx context.Context, mode sqlite.CheckpointMod
 		return res, ErrHandedOver
 	}
 	res.Before = c.cfg.Size()
+	before := c.lastSeen()
 	var p progress
 	if mode == sqlite.CheckpointPassive {
 		c.cfg.Pool.Cool()
@@ -62,7 +63,12 @@ func (c *Checkpointer) Checkpoint(ctx context.Context, mode sqlite.CheckpointMod
 	} else {
 		p, err = c.whole(ctx, mode, r, begun)
 	}
-	if busy := new(BusyError); errors.Is(err, errTaken) || errors.As(err, &busy) {
+	busy := new(BusyError)
+	stopped := errors.As(err, &busy)
+	if err == nil || stopped {
+		c.ended(before, p, err)
+	}
+	if stopped || errors.Is(err, errTaken) {
 		err = &BusyError{Waited: time.Since(begun), Pin: c.pinnedSince(ctx, time.Now())}
 	}
 	res.Frames, res.Copied = max(p.log, 0), max(p.copied, 0)

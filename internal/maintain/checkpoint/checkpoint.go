@@ -103,6 +103,7 @@ type seen struct {
 // counters are what Stats tells.
 type counters struct {
 	checkpoints, copied, truncations, readerHolds, pins, overLimit int64
+	incomplete, inARow                                             int64
 	longest                                                        time.Duration
 }
 
@@ -356,6 +357,30 @@ func (c *Checkpointer) cut() {
 	c.seen.era++
 }
 
+// ended notes whether a checkpoint got anywhere. It did not if frames are left that were
+// there when it began, and it has copied none: under load there is a reader a few frames
+// behind at any moment, so that few copy all. One that was left to somebody else, or
+// ended with its context, says nothing.
+func (c *Checkpointer) ended(before seen, p progress, err error) {
+	if errors.Is(err, errTaken) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err == nil && !(p.short && p.copied <= before.copied && c.seen.era == before.era) {
+		c.count.inARow = 0
+		return
+	}
+	c.count.incomplete++
+	c.count.inARow++
+}
+
+func (c *Checkpointer) lastSeen() seen {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.seen
+}
+
 // again sets the number of frames at which the next run is due.
 func (c *Checkpointer) again(p progress) {
 	c.mu.Lock()
@@ -383,6 +408,7 @@ type Stats struct {
 
 	Checkpoints, FramesCopied, Restarts, Truncations int64
 	ReaderHolds, Pins, OverLimit                     int64
+	Incomplete, InARow                               int64         // that copied nothing of what was left; the last ones
 	LongestHold                                      time.Duration // of the writer
 }
 
@@ -395,6 +421,7 @@ func (c *Checkpointer) Stats() Stats {
 		Checkpoints: c.count.checkpoints, FramesCopied: c.count.copied,
 		Restarts: int64(c.seen.era), Truncations: c.count.truncations,
 		ReaderHolds: c.count.readerHolds, Pins: c.count.pins, OverLimit: c.count.overLimit,
+		Incomplete: c.count.incomplete, InARow: c.count.inARow,
 		LongestHold: c.count.longest,
 	}
 }

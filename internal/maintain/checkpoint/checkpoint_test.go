@@ -207,6 +207,37 @@ func TestPinningReaderIsNamed(t *testing.T) {
 	}
 }
 
+// A checkpoint that copies nothing because somebody reads an older state is counted, and
+// one that gets on ends the row.
+func TestCheckpointsThatGetNowhere(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, func(c *Config) { c.Limit = 0 })
+	end := b.keep()
+	b.fill(stepFrames / 2)
+	b.later(0)
+	before := b.Stats().Incomplete // of the one that copied up to the reader: none
+	b.fill(2 * stepFrames)
+	b.settle()
+	for range 5 {
+		b.later(time.Second)
+	}
+	s := b.Stats()
+	if s.InARow < 5 || s.Incomplete < before+5 {
+		t.Errorf("%+v", s)
+	}
+	if _, err := b.Checkpoint(t.Context(), sqlite.CheckpointPassive, writer.Request{}); err != nil {
+		t.Error(err)
+	}
+	if got := b.Stats(); got.InARow != s.InARow+1 {
+		t.Errorf("asked for: %+v", got)
+	}
+	end()
+	b.later(time.Second)
+	if got := b.Stats(); got.InARow != 0 || got.Incomplete != s.Incomplete+1 {
+		t.Errorf("%+v", got)
+	}
+}
+
 // Above the limit it is told at once, and when the reader is gone the file is cut.
 func TestLogComesBackUnderItsLimit(t *testing.T) {
 	t.Parallel()

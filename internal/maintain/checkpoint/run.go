@@ -38,7 +38,7 @@ func (c *Checkpointer) run(ctx context.Context, now time.Time, quiet bool) (prog
 		c.judgeOwner(now)
 		return progress{}, nil
 	}
-	begun := c.commits()
+	before := c.lastSeen()
 	p, err := c.copyMost(ctx)
 	if err == nil && c.worthAPause(p, quiet) {
 		p, err = c.catchUp(ctx, p, quiet)
@@ -46,6 +46,7 @@ func (c *Checkpointer) run(ctx context.Context, now time.Time, quiet bool) (prog
 	if err == nil && c.over(p) {
 		p, err = c.pressOn(ctx, now, p)
 	}
+	c.ended(before, p, err)
 	if err != nil && !errors.Is(err, errTaken) {
 		c.again(c.known()) // not with every commit
 		c.judgeError(now, err)
@@ -58,16 +59,10 @@ func (c *Checkpointer) run(ctx context.Context, now time.Time, quiet bool) (prog
 	c.judge(ctx, now, p)
 	if quiet && p.left() == 0 && !(c.role == owns && c.over(p)) {
 		c.mu.Lock()
-		c.seen.tidied = begun
+		c.seen.tidied = before.commits
 		c.mu.Unlock()
 	}
 	return p, nil
-}
-
-func (c *Checkpointer) commits() uint64 {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.seen.commits
 }
 
 // known is the progress as far as anybody knows.

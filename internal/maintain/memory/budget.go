@@ -44,6 +44,7 @@ type Budget struct {
 	databases map[*Database]struct{}
 	sum       int64 // of what caches may have, at most; never above limit when one is given more
 	squeeze   squeeze
+	nearest   Reserve // of the bounds the one that the process is nearest to, when last looked
 	round     uint64
 	at        time.Time // of the last round
 	trend     Trend
@@ -300,7 +301,7 @@ func (b *Budget) Round(now time.Time) {
 	}
 	b.at = now
 	b.round++
-	look := b.System != nil && b.shared() && (b.round%lookEvery == 1 || b.squeeze.close)
+	look := b.System != nil && (b.round%lookEvery == 1 || b.squeeze.close)
 	b.mu.Unlock()
 	var reserves []Reserve
 	if look {
@@ -309,6 +310,9 @@ func (b *Budget) Round(now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if look {
+		b.nearest = nearest(reserves)
+	}
+	if look && b.shared() {
 		b.press(reserves)
 	}
 	b.rebalance()

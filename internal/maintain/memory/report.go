@@ -21,11 +21,12 @@ type Numbers struct {
 
 // Report is the budget of the process.
 type Report struct {
-	Total, Limit int64  // bytes: the budget, and what of it may be used now
-	Granted      int64  // bytes that the caches may have, at most
-	Short        string // what has made Limit less than Total, or ""
-	Moves        int64  // changes of a cache's size
-	Growth       Growth // of memory that nothing explains; zero if there is none
+	Total, Limit int64   // bytes: the budget, and what of it may be used now
+	Granted      int64   // bytes that the caches may have, at most
+	Short        string  // what has made Limit less than Total, or ""
+	Moves        int64   // changes of a cache's size
+	Growth       Growth  // of memory that nothing explains; zero if there is none
+	Nearest      Reserve // the bound that the process is nearest to; zero if there is none, or nobody has looked yet
 }
 
 // Report returns the budget as it is now. It touches no connection.
@@ -34,7 +35,7 @@ func (b *Budget) Report() Report {
 	defer b.mu.Unlock()
 	return Report{
 		Total: b.total(), Limit: b.limit(), Granted: b.sum, Short: b.squeeze.name,
-		Moves: b.moves, Growth: b.growth,
+		Moves: b.moves, Growth: b.growth, Nearest: b.nearest,
 	}
 }
 

@@ -9,6 +9,16 @@ type Reserve struct {
 	Tight bool   // the kernel says that the process waits for memory
 }
 
+// nearest is the bound of which most is taken; zero if there is none.
+func nearest(reserves []Reserve) (r Reserve) {
+	for _, other := range reserves {
+		if r.Limit == 0 || float64(other.Used)/float64(other.Limit) > float64(r.Used)/float64(r.Limit) {
+			r = other
+		}
+	}
+	return r
+}
+
 // A bound is respected from nine tenths on. Caches that were made smaller grow again
 // below eight, an eighth of the budget at a time.
 const (

@@ -7,6 +7,7 @@ import (
 	"path"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/holdfastdb/holdfast/history"
@@ -20,10 +21,9 @@ const Suffix = "-holdfast.telemetry"
 // KeeperConfig is what a Keeper needs to know.
 type KeeperConfig struct {
 	Store    Config
-	Database string                          // whose sizes are recorded
-	Log      string                          // its write-ahead log
-	Free     func() (bytes int64, err error) // the room on its volume
-	Release  string                          // the build of the program; see Build
+	Database string // whose sizes are recorded
+	Log      string // its write-ahead log
+	Release  string // the build of the program; see Build
 
 	// Take returns what is counted since the beginning. It is called without any lock of
 	// the Keeper's that a statement could wait for.
@@ -48,7 +48,11 @@ type Keeper struct {
 	over     bool
 	written  bool
 	failures int
+	looked   time.Time       // ahead
 	told     map[string]bool // the causes that were logged
+
+	failing atomic.Int64 // failures, and when the volume is full, for who doesn't wait for a write
+	full    atomic.Int64 // seconds since 1970; 0 if it won't be
 }
 
 const every = time.Minute
@@ -103,24 +107,30 @@ func (k *Keeper) record(now time.Time) {
 		return // the clock is not set: it would be thrown away when it is
 	}
 	figures, report := k.cfg.Take()
-	samples := append(k.process.samples(), fileSamples(k.cfg.Database, k.cfg.Log, k.cfg.Free)...)
+	samples := append(k.process.samples(), fileSamples(k.cfg.Database, k.cfg.Log)...)
 	for _, f := range figures {
-		if !f.Time {
+		if !f.Time && !f.Unknown {
 			samples = append(samples, Sample{f.Name, f.Kind, f.Value})
 		}
 	}
 	err := k.recorder.Record(now, samples, report)
 	if err == nil {
 		k.written, k.failures = true, 0
+		k.failing.Store(0)
+		k.lookAhead(now)
 		return
 	}
 	k.failures++
+	k.failing.Store(int64(k.failures))
 	if cause := causeOf(err); !k.told[cause] {
 		k.told[cause] = true
 		k.cfg.Logger.Warn("holdfast: the history could not be written, and is tried again", "path", k.cfg.Store.Path, "error", err,
 			"next", "make room for it, or let this user write it; telemetry.history = false turns it off")
 	}
 }
+
+// Failures is how many writes have failed since the last that did not.
+func (k *Keeper) Failures() int64 { return k.failing.Load() }
 
 // causeOf tells failures apart that an operator does different things about.
 func causeOf(err error) string {

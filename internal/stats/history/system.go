@@ -6,16 +6,12 @@ import (
 	"github.com/holdfastdb/holdfast/history"
 )
 
-// fileSamples are the sizes of the database and its log, and the room on their volume.
-// What the system doesn't tell is left out.
-func fileSamples(database, log string, free func() (int64, error)) (all []Sample) {
+// fileSamples are the sizes of the database and its log, of those that are there.
+func fileSamples(database, log string) (all []Sample) {
 	for _, f := range [...]struct{ name, path string }{{"file.bytes", database}, {"file.log_bytes", log}} {
 		if info, err := os.Stat(f.path); err == nil {
 			all = append(all, Sample{f.name, history.Gauge, float64(info.Size())})
 		}
-	}
-	if bytes, err := free(); err == nil {
-		all = append(all, Sample{"file.free_bytes", history.Gauge, float64(bytes)})
 	}
 	return all
 }
