@@ -1,6 +1,7 @@
 package holdfast
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
@@ -149,6 +150,7 @@ type BackupConfig struct {
 type LimitsConfig struct {
 	UntrustedSQL      bool `json:"untrusted_sql" default:"false" doc:"The statements come from outside: from HTTP, a dashboard, a person. They may only read the tables of this file, one statement at a time. Every ATTACH, every PRAGMA that sets, and functions with effects are refused. Limits that are not set get low values. The handle has connections of its own, also beside others on the same file."`
 	UntrustedFile     bool `json:"untrusted_file" default:"false" doc:"The file comes from outside: it is checked whole when it is opened, each page once more when it is read, and it is never mapped into memory."`
+	Defensive         bool `json:"defensive" default:"false" doc:"No SQL can write the file past SQLite: not its pages (sqlite_dbpage), the tables behind full-text indexes, or the schema as text. For statements that come from outside and write, as over HTTP."`
 	ValueLength       int  `json:"value_length" unit:"bytes" default:"256MiB" min:"1KiB" max:"1000000000" doc:"Longest text, blob or row. With limits.untrusted_sql the default is 1000000. What one function does with one value is not interrupted when a context ends: 256 MiB take up to half a second."`
 	SQLLength         int  `json:"sql_length" unit:"bytes" default:"64MiB" min:"1KiB" max:"1000000000" doc:"Longest statement text. With limits.untrusted_sql the default is 100000."`
 	Column            int  `json:"column" default:"0" min:"16" max:"2000" doc:"Most columns of a table, index, result or clause; 0 is SQLite's 2000. With limits.untrusted_sql it is 200 where every table has fewer."`
@@ -186,6 +188,83 @@ const (
 // Enabled reports whether the switch is On. Default isn't: in the Config that
 // Holdfast works with, every switch is On or Off.
 func (s Switch) Enabled() bool { return s == On }
+
+// ConfigSection is a section of a program's own, beside those of Config, in the same
+// file, environment and flags, under the same rules.
+type ConfigSection struct {
+	Name string // "serve"; not the name of a section of Config
+	Doc  string
+	Into any // a pointer to a struct whose fields have the tags that Config explains
+}
+
+// NamedConfig is the configuration of one of several databases.
+type NamedConfig struct {
+	Name string
+	Config
+}
+
+func (src ConfigSource) sections() []config.Section {
+	list := make([]config.Section, 0, len(src.Sections))
+	for _, s := range src.Sections {
+		list = append(list, config.Section(s))
+	}
+	return list
+}
+
+// addDatabases reads the members of the object "databases" over file, which is what
+// the sections beside it have set.
+func (r *ConfigReport) addDatabases(members []config.Database, file Config, src ConfigSource) error {
+	var errs []error
+	for _, member := range members {
+		c := NamedConfig{Name: member.Name, Config: file}
+		l := settings().Loader(&c.Config)
+		l.Database(member)
+		if err := configError(l.Mistakes); err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		stated := l.Origins
+		// Their mistakes are known: they were applied to the whole file as well.
+		again := settings().Loader(&c.Config)
+		again.Environment(src.Env)
+		again.Overrides(src.Overrides)
+		effective, notes, err := c.withDefaults()
+		if err != nil {
+			errs = append(errs, ofDatabase(err, member.Name))
+			continue
+		}
+		for _, n := range notes {
+			if !slices.Contains(r.Notes, n) {
+				r.Notes = append(r.Notes, "databases."+member.Name+": "+n)
+			}
+		}
+		defaults := DefaultConfig()
+		for _, v := range settings().Values(&effective, &defaults, stated) {
+			if stated[v.Key] != "" && again.Origins[v.Key] == "" {
+				v.Key = "databases." + member.Name + "." + v.Key
+				r.Values = append(r.Values, ConfigValue(v))
+			}
+		}
+		r.Databases = append(r.Databases, c)
+	}
+	return errors.Join(errs...)
+}
+
+// ofDatabase says of which of several databases err is, which are joined *ConfigError.
+func ofDatabase(err error, name string) error {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		var errs []error
+		for _, e := range joined.Unwrap() {
+			errs = append(errs, ofDatabase(e, name))
+		}
+		return errors.Join(errs...)
+	}
+	if e, ok := errors.AsType[*ConfigError](err); ok {
+		prefix := "databases." + name
+		return &ConfigError{Key: prefix + "." + e.Key, Where: e.Where, Problem: prefix + ": " + e.Problem}
+	}
+	return err
+}
 
 // ConfigError is one thing that is wrong with a configuration. Several of them
 // come joined, as by errors.Join. It may quote the value of a setting, which is

@@ -534,3 +534,51 @@ func TestConfigShape(t *testing.T) {
 		}
 	}
 }
+
+// serving is a section as a program adds it.
+type serving struct {
+	Listen string `json:"listen" default:"127.0.0.1:1" doc:"A text."`
+	Limit  int    `json:"limit" default:"5" max:"10" doc:"A count."`
+}
+
+func TestSeveralDatabasesAndSectionsOfTheProgram(t *testing.T) {
+	var own serving
+	src := ConfigSource{
+		Databases: true, Sections: []ConfigSection{{Name: "serve", Doc: "How it is served.", Into: &own}},
+		Reader: strings.NewReader(`{"writer": {"max_group": 9}, "serve": {"limit": 7},
+			"databases": {"orders": {"database": {"path": "o.db"}}, "log": {"database": {"path": "l.db", "synchronous": "NORMAL"}, "writer": {"max_group": 1}}}}`),
+		Env: []string{"HOLDFAST_SERVE_LISTEN=:2"}, Overrides: map[string]string{"database.busy_timeout": "5s"},
+	}
+	c, report := loadConfig(t, src)
+	if own != (serving{":2", 7}) || c.Writer.MaxGroup != 9 || len(report.Databases) != 2 {
+		t.Fatalf("%+v, %+v, %+v", own, c.Writer, report.Databases)
+	}
+	orders, journal := report.Databases[0], report.Databases[1]
+	if orders.Name != "orders" || orders.Database.Path != "o.db" || orders.Writer.MaxGroup != 9 || orders.Database.BusyTimeout != 5*time.Second {
+		t.Errorf("%+v", orders)
+	}
+	if journal.Name != "log" || journal.Database.Synchronous != "NORMAL" || journal.Writer.MaxGroup != 1 || journal.Database.BusyTimeout != 5*time.Second {
+		t.Errorf("%+v", journal)
+	}
+	if v := report.value(t, "databases.log.writer.max_group"); v.Value != "1" || v.Origin != "file" || v.Default != "256" {
+		t.Errorf("%+v", v)
+	}
+	if v := report.value(t, "serve.limit"); v.Value != "7" || v.Origin != "file" || v.Default != "5" {
+		t.Errorf("%+v", v)
+	}
+	if tables := ConfigTables(src.Sections...); !strings.Contains(tables, "\n## serve\n\nHow it is served.\n") {
+		t.Error(tables)
+	}
+}
+
+func TestErrorsNameTheDatabase(t *testing.T) {
+	_, _, err := LoadConfig(ConfigSource{Databases: true, Sections: []ConfigSection{{Name: "serve", Into: new(serving)}}, Reader: strings.NewReader(
+		`{"serve": {"limit": 11}}`)})
+	if e, ok := errors.AsType[*ConfigError](err); !ok || e.Key != "serve.limit" {
+		t.Errorf("%v", err)
+	}
+	_, _, err = LoadConfig(ConfigSource{Databases: true, Reader: strings.NewReader(`{"databases": {"a": {"database": {"synchronous": "OFF"}}}}`)})
+	if e, ok := errors.AsType[*ConfigError](err); !ok || e.Key != "databases.a.database.synchronous" {
+		t.Errorf("%v", err)
+	}
+}

@@ -333,12 +333,14 @@ func (d *database) narrow(c *sqlite.Conn) {
 	}
 }
 
-// harden is what a connection to a file from outside gets before it reads it.
+// harden is what a connection gets before it reads, where statements or the whole file
+// come from outside.
 func (d *database) harden(c *sqlite.Conn) error {
-	if !d.cfg.Limits.UntrustedFile {
+	file := d.cfg.Limits.UntrustedFile
+	if !file && !d.cfg.Limits.Defensive {
 		return nil
 	}
-	if _, err := c.DBConfig(sqlite.DBConfigDefensive, true); err != nil {
+	if _, err := c.DBConfig(sqlite.DBConfigDefensive, true); err != nil || !file {
 		return err
 	}
 	return c.Exec("PRAGMA trusted_schema=0; PRAGMA cell_size_check=1; PRAGMA mmap_size=0")

@@ -90,6 +90,7 @@ var (
 type Error struct {
 	Code         int           // SQLite's primary result code, such as 5 for SQLITE_BUSY
 	ExtendedCode int           // and the extended one, such as 517; see https://www.sqlite.org/rescode.html
+	Statement    int           // which of a Batch failed, counted from 1; 0 if none of them did
 	Op           string        // "open", "exec", "query", "prepare", "begin", "commit", "rollback", "ping", "batch", "update", "checkpoint"
 	SQL          string        // the statement without its literals, cut to 300 bytes; may be empty
 	Attempts     int           // how often the lock was tried, at least 1
@@ -218,7 +219,7 @@ func translate(op, text string, site locks.Site, args []driver.NamedValue, err e
 	e := &Error{Op: op, Attempts: 1, text: err.Error()}
 	var batch *session.BatchError
 	if errors.As(err, &batch) {
-		text, args = batch.SQL, batch.Args
+		text, args, e.Statement = batch.SQL, batch.Args, batch.Index+1
 	}
 	e.SQL = stats.Fingerprint(text)
 	var engine *sqlite.Error

@@ -392,12 +392,19 @@ type ConfigSource struct {
 	Reader    io.Reader         // JSON text in place of the file; not closed
 	Env       []string          // "HOLDFAST_DATABASE_BUSY_TIMEOUT=5s"; nil is none, callers pass os.Environ()
 	Overrides map[string]string // dotted key to value, from flags: "database.busy_timeout": "5s"
+	Sections  []ConfigSection   // sections of the program's own, set and completed
+	Databases bool              // the file may have an object "databases"; see ConfigReport
 }
 
 // ConfigReport says what is in effect and why.
 type ConfigReport struct {
 	Values []ConfigValue `json:"values"` // every key, in the order of the reference page
 	Notes  []string      `json:"notes"`  // settings that don't do what a reader would expect; nil is none
+
+	// Databases are the members of the file's object "databases", in its order: each has
+	// the sections that it states, over those of the whole file. Environment and flags
+	// hold for all of them.
+	Databases []NamedConfig `json:"-"`
 }
 
 // ConfigValue is one setting in effect.
@@ -428,24 +435,29 @@ func LoadConfig(src ConfigSource) (Config, *ConfigReport, error) {
 	if err != nil {
 		return Config{}, nil, err
 	}
-	l := settings().Loader(&c)
+	schema := settings().With(src.sections()...)
+	l := schema.Loader(&c)
+	l.Several = src.Databases
 	if text != nil {
 		l.File(text, src.Path)
 	}
+	file := c // what each of several databases begins with
 	l.Environment(src.Env)
 	l.Overrides(src.Overrides)
-	if err := configError(l.Mistakes); err != nil {
+	if err := configError(append(l.Mistakes, schema.CompleteSections()...)); err != nil {
 		return Config{}, nil, err
 	}
 	effective, notes, err := c.withDefaults()
-	if err != nil {
-		return Config{}, nil, err
-	}
-	settleReaders(c, l.Origins)
-	defaults := DefaultConfig()
 	report := &ConfigReport{Notes: notes}
-	for _, v := range settings().Values(&effective, &defaults, l.Origins) {
-		report.Values = append(report.Values, ConfigValue(v))
+	defaults := DefaultConfig()
+	if err == nil {
+		settleReaders(c, l.Origins)
+		for _, v := range schema.Values(&effective, &defaults, l.Origins) {
+			report.Values = append(report.Values, ConfigValue(v))
+		}
+	}
+	if err := errors.Join(err, report.addDatabases(l.Databases, file, src)); err != nil {
+		return Config{}, nil, err
 	}
 	return c, report, nil
 }
@@ -655,6 +667,11 @@ func ExampleConfig() []byte { return []byte(exampleConfig) }
 
 //go:embed docs/reference/example.json
 var exampleConfig string
+
+// ConfigTables are tables as those of ConfigReference, for sections of a program's own.
+func ConfigTables(sections ...ConfigSection) string {
+	return config.New[struct{}]().With(ConfigSource{Sections: sections}.sections()...).Tables()
+}
 
 // ConfigReference is the reference page of the configuration, in Markdown, made
 // from the tags of Config.

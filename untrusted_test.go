@@ -150,3 +150,25 @@ func TestUntrustedFileIsCheckedFirst(t *testing.T) {
 		}
 	}
 }
+
+// Statements that write and come from outside must not reach below SQL.
+func TestDefensive(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "app.db")
+	ctx := t.Context()
+	for _, defensive := range []bool{false, true} {
+		db, err := holdfast.OpenConfig(ctx, holdfast.Config{Database: holdfast.DatabaseConfig{Path: path}, Limits: holdfast.LimitsConfig{Defensive: defensive}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = db.Batch(ctx, []holdfast.Statement{{SQL: "SELECT 1"}, {SQL: "UPDATE sqlite_dbpage SET data = data WHERE pgno = 1"}})
+		if refused := err != nil; refused != defensive {
+			t.Errorf("defensive %v: %v", defensive, err)
+		}
+		if e, ok := errors.AsType[*holdfast.Error](err); ok != defensive || ok && e.Statement != 2 {
+			t.Errorf("the error says %+v", e)
+		}
+		if err := db.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

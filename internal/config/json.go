@@ -26,6 +26,10 @@ func (p *parser) top() {
 	}
 	for p.decoder.More() {
 		where, name := p.key("")
+		if p.Several && name == databasesKey {
+			p.databases(where)
+			continue
+		}
 		isSection := slices.ContainsFunc(p.sections, func(s section) bool { return s.name == name })
 		if !isSection {
 			p.unknown(where, name)
@@ -40,6 +44,43 @@ func (p *parser) top() {
 		}
 		_, _ = p.decoder.Token() // the closing brace
 	}
+}
+
+// databases notes where the members of the object "databases" stand.
+func (p *parser) databases(where string) {
+	if p.duplicate(where, databasesKey) || !p.enter(databasesKey) {
+		p.value()
+		return
+	}
+	for p.decoder.More() {
+		where, key := p.key(databasesKey)
+		begin := p.next()
+		raw := p.value()
+		name := strings.TrimPrefix(key, databasesKey+".")
+		switch {
+		case p.duplicate(where, key):
+		case !isDatabaseName(name):
+			p.fail(where, key, "%s: a database is named by 1 to 64 letters, digits, '_', '-' and '.', and begins with a letter or digit", databasesKey)
+		case raw[0] != '{':
+			p.fail(where, key, "%s: expected an object, got %s", key, jsonKind(raw))
+		default:
+			p.Databases = append(p.Databases, Database{Name: name, text: p.text, file: p.name, begin: begin, end: begin + len(raw)})
+		}
+	}
+	_, _ = p.decoder.Token() // the closing brace
+}
+
+// isDatabaseName says what can stand in a path and in a label as it is.
+func isDatabaseName(name string) bool {
+	for i, r := range name {
+		switch {
+		case 'a' <= r && r <= 'z', 'A' <= r && r <= 'Z', '0' <= r && r <= '9':
+		case i > 0 && strings.ContainsRune("_-.", r):
+		default:
+			return false
+		}
+	}
+	return name != "" && len(name) <= 64
 }
 
 func (p *parser) setting(where, key string, raw json.RawMessage) {

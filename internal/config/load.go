@@ -26,6 +26,9 @@ type Loader struct {
 	Origins  map[string]string // where each key that was set came from
 	Mistakes []Mistake         // what was not set
 
+	Several   bool       // the file may have an object "databases"
+	Databases []Database // what is in it, in its order; see Database
+
 	*table
 	config reflect.Value
 }
@@ -34,6 +37,37 @@ type Loader struct {
 func (s *Schema[C]) Loader(c *C) *Loader {
 	return &Loader{Origins: map[string]string{}, table: &s.table, config: reflect.ValueOf(c).Elem()}
 }
+
+// A Database is one member of the object "databases": sections that hold for one of
+// several databases, over those of the whole file.
+type Database struct {
+	Name       string
+	text       []byte // of the whole file
+	file       string
+	begin, end int // of the member's value in text
+}
+
+// Database applies d over what l has set. The keys in mistakes begin with d's name.
+func (l *Loader) Database(d Database) {
+	// What stands around it becomes white space, so that positions stay right.
+	text := bytes.Map(func(r rune) rune {
+		if r == '\n' {
+			return r
+		}
+		return ' '
+	}, d.text[:d.begin])
+	text = append(text, d.text[d.begin:d.end]...)
+	p := parser{Loader: l, name: d.file, text: text, seen: map[string]bool{}, decoder: json.NewDecoder(bytes.NewReader(text))}
+	before := len(l.Mistakes)
+	p.top()
+	for i := range l.Mistakes[before:] {
+		m := &l.Mistakes[before+i]
+		name := databasesKey + "." + d.Name
+		m.Key, m.Problem = strings.TrimSuffix(name+"."+m.Key, "."), name+": "+m.Problem
+	}
+}
+
+const databasesKey = "databases"
 
 func (l *Loader) fail(where, key, format string, args ...any) {
 	l.Mistakes = append(l.Mistakes, Mistake{Key: key, Where: where, Problem: fmt.Sprintf(format, args...)})

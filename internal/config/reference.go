@@ -15,6 +15,14 @@ func (s *Schema[C]) Reference(rules []string, example string) string {
 		fmt.Fprintf(&b, "- %s\n", rule)
 	}
 	fmt.Fprintf(&b, "\n## Example\n\n```json\n%s```\n", example)
+	b.WriteString(s.Tables())
+	return b.String()
+}
+
+// Tables are the tables of the reference page: a heading, a sentence and a row for each
+// setting of each section.
+func (s *Schema[C]) Tables() string {
+	var b strings.Builder
 	for _, section := range s.sections {
 		fmt.Fprintf(&b, "\n## %s\n\n%s\n\n| key | value | default | meaning |\n|---|---|---|---|\n", section.name, section.doc)
 		for _, s := range s.settings {

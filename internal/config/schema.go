@@ -20,7 +20,10 @@
 // What holds between settings is the business of whoever owns the struct.
 package config
 
-import "reflect"
+import (
+	"reflect"
+	"slices"
+)
 
 // A Schema is what a configuration of type C, a struct of sections, may hold. It
 // never changes.
@@ -34,6 +37,13 @@ type table struct {
 
 // A section is the heading of one block of settings.
 type section struct{ name, doc string }
+
+// A Section is one that is no field of the struct of sections: Into points to the
+// struct of its settings, which has the same tags.
+type Section struct {
+	Name, Doc string
+	Into      any
+}
 
 // A Mistake is one thing that is wrong with a configuration.
 type Mistake struct {
@@ -69,6 +79,43 @@ func New[C any]() *Schema[C] {
 		}
 	}
 	return s
+}
+
+// With returns a Schema that has sections besides. Their settings are read and set
+// where the sections point to, whatever configuration its methods are given.
+func (s *Schema[C]) With(sections ...Section) *Schema[C] {
+	if len(sections) == 0 {
+		return s
+	}
+	with := &Schema[C]{table{sections: slices.Clone(s.sections), settings: slices.Clone(s.settings)}}
+	for _, block := range sections {
+		own := reflect.ValueOf(block.Into).Elem()
+		with.sections = append(with.sections, section{block.Name, block.Doc})
+		for i := range own.NumField() {
+			if own.Type().Field(i).Tag.Get("json") == "-" {
+				continue
+			}
+			set := newSetting(block.Name, own.Type().Field(i))
+			set.index, set.own = []int{i}, own
+			with.settings = append(with.settings, set)
+		}
+	}
+	return with
+}
+
+// CompleteSections is Complete for the sections of With alone.
+func (s *Schema[C]) CompleteSections() []Mistake {
+	var wrong []Mistake
+	for _, set := range s.settings {
+		if !set.own.IsValid() {
+			continue
+		}
+		if m := set.check(set.own); m != nil {
+			wrong = append(wrong, *m)
+		}
+		set.complete(set.own)
+	}
+	return wrong
 }
 
 func (t *table) named(key string) (s *setting, ok bool) {
@@ -131,7 +178,7 @@ func (s *Schema[C]) Values(effective, defaults *C, origins map[string]string) []
 			origin = originDefault
 		}
 		values = append(values, Value{
-			Key: set.name, Value: set.text(in), Default: set.text(byDefault), Origin: origin, Unit: set.unit, Doc: set.doc,
+			Key: set.name, Value: set.text(in), Default: set.otherwise(byDefault), Origin: origin, Unit: set.unit, Doc: set.doc,
 		})
 	}
 	return values

@@ -25,7 +25,8 @@ type setting struct {
 	values   []string // what a text may be, when that is a closed list
 
 	kind         settingKind
-	index        []int // of the field in the struct of sections
+	index        []int         // of the field in the struct of sections
+	own          reflect.Value // the section itself, if that is no field of the struct; then index is in it
 	defaultText  string
 	defaultValue int64
 	min, max     int64
@@ -103,6 +104,9 @@ func (s *setting) tagNumber(text string, otherwise int64) int64 {
 
 // field is s in a configuration.
 func (s *setting) field(in reflect.Value) reflect.Value {
+	if s.own.IsValid() {
+		in = s.own
+	}
 	return in.FieldByIndex(s.index)
 }
 
@@ -237,6 +241,17 @@ func (s *setting) text(in reflect.Value) string {
 		return s.field(in).String()
 	}
 	return s.format(s.number(in))
+}
+
+// otherwise is the value that s has by default, for people.
+func (s *setting) otherwise(byDefault reflect.Value) string {
+	switch {
+	case !s.own.IsValid():
+		return s.text(byDefault)
+	case s.kind == kindText:
+		return s.defaultText
+	}
+	return s.format(s.defaultValue)
 }
 
 func (s *setting) format(n int64) string {
