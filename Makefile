@@ -75,7 +75,7 @@ fmt: ## Format as lint wants it
 
 .PHONY: arch
 arch: ## The arrows between the rooms, and who may open files
-	go test -timeout $(TIMEOUT) -run 'TestArrows|TestOnly|TestPure|TestSeparate|TestWhatAnAdopter|TestRequirements|TestSizes' .
+	go test -timeout $(TIMEOUT) -run 'TestArrows|TestOnly|TestPure|TestSeparate|TestTheDashboard|TestWhatAnAdopter|TestRequirements|TestSizes' .
 
 .PHONY: test
 test: ## All tests
@@ -114,6 +114,11 @@ golden: ## Rewrite the files that tests compare with; then look at git diff
 	@for dir in $$(grep -rl --include='*_test.go' 'flag.Bool("update"' . | xargs -n 1 dirname | sort -u); do \
 		(cd "$$dir" && go test -timeout $(TIMEOUT) . -update); \
 	done
+
+# Needs node and npm; who only compiles Holdfast needs neither.
+.PHONY: dash
+dash: ## Make dash/assets of dash/web, and check its types
+	cd dash/web && npm ci --ignore-scripts --no-audit --no-fund && npm run --silent check && npm run --silent build
 
 .PHONY: cross
 cross: ## go vet for every platform, without cgo

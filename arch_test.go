@@ -34,7 +34,11 @@ type floor struct {
 // floors stand from the top down: a room imports rooms of lower floors only.
 var floors = []floor{
 	{
-		[]string{"backup", "cluster", "dash", "doctor", "holdfasttest", "locks"},
+		[]string{"dash"},
+		"it shows what the rooms below tell; one that knew its pages would bring them into programs that show nothing",
+	},
+	{
+		[]string{"backup", "cluster", "doctor", "holdfasttest", "locks"},
 		"each is optional: a program compiles the one that it imports and not its neighbours",
 	},
 	{
@@ -243,9 +247,10 @@ func TestArrowsThatMayNotBe(t *testing.T) {
 		{"internal/session", root},
 		{"internal/dbfile", root},
 		{root, "dash"},
-		{"dash", "backup"},
 		{root, "alerts"},
 		{"alerts", "dash"},
+		{"backup", "dash"},
+		{"backup", "locks"},
 		{"internal/session", "internal/dbfile"},
 		{"internal/dbfile", "internal/sqlite"},
 		{"internal/sidelock", "internal/dbfile"},
@@ -264,6 +269,7 @@ func TestArrowsThatMayNotBe(t *testing.T) {
 		{root, "internal/dbfile"},
 		{root, "internal/config"},
 		{"backup", root},
+		{"dash", "backup"},
 		{"backup", "internal/dbfile"},
 		{"internal/session", "internal/writer"},
 		{"internal/writer", "internal/sqlite"},
@@ -348,6 +354,19 @@ func TestSeparateModulesUseThePublicAPI(t *testing.T) {
 					t.Errorf("%s imports %s: a module of its own is built against any release of the library, and internal rooms change with each",
 						p.ImportPath, i)
 				}
+			}
+		}
+	}
+}
+
+// The dashboard is written as a program's own would be.
+func TestTheDashboardUsesThePublicAPI(t *testing.T) {
+	t.Parallel()
+	for _, p := range goList(t, "linux", ".", "./dash/...") {
+		for _, i := range p.Imports {
+			if within(i, library+"/internal") || p.Module != nil && i != library && strings.Contains(strings.Split(i, "/")[0], ".") && !within(i, library) {
+				t.Errorf("%s imports %s: what the pages show has to be there for everybody, and they are compiled into programs that review what they require",
+					p.ImportPath, i)
 			}
 		}
 	}

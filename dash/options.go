@@ -1,0 +1,59 @@
+package dash
+
+import (
+	"log/slog"
+	"net/http"
+	"strings"
+
+	"github.com/holdfastdb/holdfast"
+)
+
+// Option changes one setting of a Dashboard.
+type Option func(*options)
+
+type options struct {
+	prefix  string
+	title   string
+	auth    func(*http.Request) error
+	public  bool
+	hosts   []string
+	logger  *slog.Logger
+	config  func(database string) *holdfast.ConfigReport
+}
+
+// WithPrefix says under which address the handler is mounted without http.StripPrefix:
+// "/debug/holdfast".
+func WithPrefix(prefix string) Option {
+	return func(o *options) { o.prefix = strings.TrimRight(prefix, "/") }
+}
+
+// WithTitle is what stands at the top of each page. Default: the database's file name.
+func WithTitle(title string) Option { return func(o *options) { o.title = title } }
+
+// WithAuth asks for each request whether it may be answered: an error refuses it with 401, and
+// its text is shown. With it requests may come from other machines and by any
+// name; WithHosts bounds the names.
+func WithAuth(allowed func(*http.Request) error) Option {
+	return func(o *options) { o.auth = allowed }
+}
+
+// WithPublic answers everybody who reaches the handler: statements without their values, call
+// sites, file names and sizes are then public. Add WithHosts, or a page that somebody visits from within
+// the network can have the answers too (DNS rebinding).
+func WithPublic() Option { return func(o *options) { o.public = true } }
+
+// WithHosts answers only what was asked under one of these names, without ports. Default:
+// localhost and addresses of this machine; with WithAuth or WithPublic any.
+func WithHosts(names ...string) Option {
+	return func(o *options) { o.hosts = append(o.hosts, names...) }
+}
+
+// WithLogger sends pages that failed to l. Default: silent.
+func WithLogger(l *slog.Logger) Option { return func(o *options) { o.logger = l } }
+
+// WithConfig tells the pages where the settings of a database come from: what LoadConfig
+// has returned for it, nil if that is not known. The database is named as Databases names it, and ""
+// by Handler.
+func WithConfig(report func(database string) *holdfast.ConfigReport) Option {
+	return func(o *options) { o.config = report }
+}

@@ -1,0 +1,102 @@
+package dash
+
+import (
+	"html/template"
+	"math"
+	"time"
+
+	"github.com/holdfastdb/holdfast/dash/internal/picture"
+)
+
+// pictures are the template functions that draw.
+func pictures(t *text) template.FuncMap {
+	return template.FuncMap{
+		"spark": func(c chart) template.HTML {
+			var values []float64
+			for _, p := range evenly(c) {
+				values = append(values, p)
+			}
+			return picture.Sparkline(t.frame("spark-"+c.ID, t.T("chart."+c.ID), c.Unit), values)
+		},
+		"picture": func(c chart) template.HTML { return t.picture(c) },
+		"rows":    func(c chart) []tableRow { return tableOf(c) },
+	}
+}
+
+// frame is what each picture has: values with their unit, moments in UTC.
+func (t *text) frame(id, title, unit string) picture.Frame {
+	return picture.Frame{
+		ID: id, Title: title, Empty: t.T("chart.empty"),
+		Number: func(f float64) string { return t.Unit(unit, f) },
+		Time:   func(at time.Time) string { return at.UTC().Format("2006-01-02 15:04:05") },
+		More:   func(n int) string { return t.T("chart.more", t.Int(int64(n))) },
+	}
+}
+
+func (t *text) picture(c chart) template.HTML {
+	f := t.frame("pic-"+c.ID, t.T("chart."+c.ID), c.Unit)
+	w := picture.Window{From: c.From, To: c.To, Gap: time.Duration(3 * max(c.Step, 2) * float64(time.Second))}
+	var lines []picture.Series
+	for _, s := range c.Series {
+		line := picture.Series{Name: t.T("measure." + s.Key)}
+		for _, p := range s.Points {
+			line.Samples = append(line.Samples, picture.Sample{At: p.At, Value: p.Value})
+		}
+		lines = append(lines, line)
+	}
+	switch c.Kind {
+	case "bars":
+		return picture.Bars(f, w, lines...)
+	case "stack":
+		return picture.Stack(f, w, lines...)
+	}
+	return picture.Lines(f, w, lines...)
+}
+
+// evenly are the values of the first line at even distances, NaN where there is none.
+func evenly(c chart) []float64 {
+	const n = 60
+	values := make([]float64, n)
+	for i := range values {
+		values[i] = math.NaN()
+	}
+	length := c.To.Sub(c.From)
+	for _, p := range c.Series[0].Points {
+		i := int(float64(p.At.Sub(c.From)) / float64(length) * n)
+		if i >= 0 && i < n {
+			values[i] = p.Value // the last of its part
+		}
+	}
+	return values
+}
+
+// tableRow is a moment with the value of each line there, in the table of a chart.
+type tableRow struct {
+	At     time.Time
+	Values []*float64 // nil where there is none
+}
+
+// tableOf returns the rows of a chart's table, the oldest first.
+func tableOf(c chart) []tableRow {
+	var rows []tableRow
+	next := make([]int, len(c.Series))
+	for {
+		var at time.Time
+		for k, s := range c.Series {
+			if next[k] < len(s.Points) && (at.IsZero() || s.Points[next[k]].At.Before(at)) {
+				at = s.Points[next[k]].At
+			}
+		}
+		if at.IsZero() {
+			return rows
+		}
+		row := tableRow{At: at, Values: make([]*float64, len(c.Series))}
+		for k, s := range c.Series {
+			if next[k] < len(s.Points) && s.Points[next[k]].At.Equal(at) {
+				row.Values[k] = &s.Points[next[k]].Value
+				next[k]++
+			}
+		}
+		rows = append(rows, row)
+	}
+}

@@ -1,0 +1,146 @@
+package dash
+
+import (
+	"context"
+	"math"
+	"sync"
+	"time"
+
+	"github.com/holdfastdb/holdfast"
+	"github.com/holdfastdb/holdfast/queries"
+)
+
+// sample is what was seen of a database at one moment.
+type sample struct {
+	At     time.Time
+	Stats  holdfast.Stats // without lists
+	Locks  holdfast.LockReport
+	Reads  int64 // calls of statements that read, and that write
+	Writes int64
+	P95    float64 // seconds, of all calls since the sample before; NaN without any
+}
+
+const (
+	sampleEvery = 800 * time.Millisecond // pages ask once a second
+	mostSamples = 300
+	mostHolders = 50 // kept of a sample
+	mostWaiters = 20
+)
+
+// watch looks at a database while somebody looks at its pages, and remembers the last five
+// minutes of that. Nothing runs in between: where nobody looked there is a gap.
+type watch struct {
+	db *holdfast.DB
+
+	mu      sync.Mutex
+	ring    []sample
+	counted queries.Report     // of the last sample
+	uncount error              // why there is none
+	latency *queries.Histogram // of all calls, at the last sample
+
+	turn     sync.Mutex // of those who ask for health
+	health   holdfast.Health
+	healthAt time.Time
+}
+
+// watchOf returns what is known of a place's database. What was known of one that is gone
+// is forgotten.
+func (d *Dashboard) watchOf(at place) *watch {
+	if at.db == nil {
+		return nil
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	w := d.watches[at.name]
+	if w == nil || w.db != at.db {
+		all := d.databases()
+		for name, old := range d.watches {
+			if all[name] != old.db {
+				delete(d.watches, name)
+			}
+		}
+		w = &watch{db: at.db}
+		d.watches[at.name] = w
+	}
+	return w
+}
+
+// sample looks once, unless somebody has within the last second.
+func (w *watch) sample(ctx context.Context, now time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if n := len(w.ring); n > 0 && now.Sub(w.ring[n-1].At) < sampleEvery {
+		return
+	}
+	held, err := w.db.Locks(ctx)
+	if err != nil { // the page's own look says why
+		return
+	}
+	s := sample{At: now, Stats: w.db.Stats(), Locks: held, P95: math.NaN()}
+	s.Stats.Memory.Connections, s.Stats.Memory.Suspects, s.Stats.Backup.Places = nil, nil, nil
+	s.Locks.Holders = s.Locks.Holders[:min(len(held.Holders), mostHolders)]
+	s.Locks.Waiters = s.Locks.Waiters[:min(len(held.Waiters), mostWaiters)]
+	w.count(&s)
+	if len(w.ring) == mostSamples {
+		copy(w.ring, w.ring[1:])
+		w.ring = w.ring[:mostSamples-1]
+	}
+	w.ring = append(w.ring, s)
+}
+
+// count adds what the calls of statements tell.
+func (w *watch) count(s *sample) {
+	r, err := w.db.QueryCounts()
+	w.counted, w.uncount = r, err
+	if err != nil {
+		return
+	}
+	all := new(queries.Histogram)
+	for i := range r.Queries {
+		q := &r.Queries[i]
+		if q.Writes {
+			s.Writes += q.Calls
+		} else {
+			s.Reads += q.Calls
+		}
+		all.Merge(q.Duration)
+	}
+	if w.latency != nil {
+		if since := all.Since(w.latency); since.Count() > 0 {
+			s.P95 = since.Quantile(0.95).Seconds()
+		}
+	}
+	w.latency = all
+}
+
+// samples returns the samples since a moment, the oldest first.
+func (w *watch) samples(since time.Time) []sample {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	i := 0
+	for i < len(w.ring) && w.ring[i].At.Before(since) {
+		i++
+	}
+	return append([]sample(nil), w.ring[i:]...)
+}
+
+// queries returns the counts of the last sample. They are shared: they must not be changed.
+func (w *watch) queries() (queries.Report, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.counted, w.uncount
+}
+
+// healthNow is DB.Health, at most once a second.
+func (w *watch) healthNow(ctx context.Context) (holdfast.Health, error) {
+	w.turn.Lock()
+	defer w.turn.Unlock()
+	if time.Since(w.healthAt) < fresh {
+		return w.health, nil
+	}
+	h, err := w.db.Health(ctx)
+	if err == nil {
+		w.health, w.healthAt = h, time.Now()
+	}
+	return h, err
+}
