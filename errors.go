@@ -255,6 +255,9 @@ func (d *database) fail(op, text string, site locks.Site, args []driver.NamedVal
 	if d.health.note(e); e.kind != ErrBusy {
 		return out
 	}
+	if !errors.Is(err, pool.ErrExhausted) {
+		d.counters.BusyErrors.Add(1)
+	}
 	if e.Holder == nil && !(errors.As(err, &engine) && busy.Classify(engine.Code) == busy.Wait) {
 		return out // nobody, or a pool
 	}

@@ -146,6 +146,7 @@ type WriterStats struct {
 	// Pairs of places, or more than two, that take this database and others in
 	// contradicting orders; each was logged once. See DB.Update.
 	LockOrderInversions int64 `json:"lock_order_inversions" figure:"counter" doc:"orders of databases that contradict others"`
+	BusyErrors          int64 `json:"busy_errors" figure:"counter" doc:"errors for want of a lock, ErrBusy: nearly always of writes"`
 }
 
 // Stats returns the database's counters. It hides the *sql.DB's own, which
@@ -188,7 +189,7 @@ func (d *database) stats() Stats {
 			Groups: c.Groups.Load(), Units: c.GroupedUnits.Load(),
 			Waits: c.QueueWaits.Load(), WaitSeconds: c.QueueWaited().Seconds(), UnknownOutcomes: c.UnknownOutcomes.Load(),
 			UploadWaits: c.UploadWaits.Load(), UploadWaitSeconds: c.UploadWaited().Seconds(),
-			LockOrderInversions: c.LockOrderInversions.Load(),
+			LockOrderInversions: c.LockOrderInversions.Load(), BusyErrors: c.BusyErrors.Load(),
 		},
 		WAL:                  d.walStats(),
 		ConnectionsDiscarded: c.ConnectionsDiscarded.Load(),

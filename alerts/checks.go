@@ -53,19 +53,31 @@ func size(bytes float64) string {
 	return fmt.Sprintf("%.4g TiB", bytes)
 }
 
-// holder names who has something, by what is known of it.
-func holder(kind, site, statement string, pid int, program string) string {
-	who := kind
-	if pid != 0 {
-		who = strings.TrimSpace(fmt.Sprintf("process %d %s", pid, program))
+// kinds are what DB.Locks calls holders.
+var kinds = map[string]string{
+	"write transaction": "einer Schreibtransaktion", "read transaction": "einer Lesetransaktion", "statement": "einer Anweisung",
+	"exclusive work": "exklusiver Arbeit", "migration": "einer Migration", "rows": "einem offenen Ergebnis", "backup": "einer Sicherung",
+	"another process": "einem anderen Prozess",
+}
+
+// who names a holder by what is known of it, after "by" and "von".
+func who(h *holdfast.LockHolder) Text {
+	t := Text{"a " + h.Kind, cmp.Or(kinds[h.Kind], h.Kind)}
+	switch {
+	case h.PID != 0:
+		t = Text{strings.TrimSpace(fmt.Sprintf("process %d %s", h.PID, h.Program)), strings.TrimSpace(fmt.Sprintf("Prozess %d %s", h.PID, h.Program))}
+	case h.Kind == "":
+		return Text{"nobody known", "niemand Bekanntem"}
+	case h.Kind == "rows" || h.Kind == "exclusive work" || h.Kind == "another process":
+		t.EN = h.Kind
 	}
-	if site != "" {
-		who += " at " + site
+	if h.CallSite != "" {
+		t = Text{t.EN + " at " + h.CallSite, t.DE + " bei " + h.CallSite}
 	}
-	if statement != "" {
-		who += " (" + statement + ")"
+	if h.Statement != "" {
+		t = Text{t.EN + " (" + h.Statement + ")", t.DE + " (" + h.Statement + ")"}
 	}
-	return who
+	return t
 }
 
 func unreachable(o *observation, _ *Config, _ float64) []verdict {
@@ -106,10 +118,10 @@ func writeLock(o *observation, c *Config, slack float64) []verdict {
 			longest = h
 		}
 	}
-	who := holder(longest.Kind, longest.CallSite, longest.Statement, longest.PID, longest.Program)
+	by := who(&longest)
 	return one(beyond(longest.HeldSeconds, slack, seconds(c.Load.WriteLockWarning), seconds(c.Load.WriteLockCritical)), longest.HeldSeconds,
-		fmt.Sprintf("The writer of %s has been held for %s by %s; %d wait", o.name, span(longest.HeldSeconds), who, o.locks.Queued),
-		fmt.Sprintf("Der Schreiber von %s wird seit %s gehalten von %s; %d warten", o.name, span(longest.HeldSeconds), who, o.locks.Queued))
+		fmt.Sprintf("The writer of %s has been held for %s by %s; %d wait", o.name, span(longest.HeldSeconds), by.EN, o.locks.Queued),
+		fmt.Sprintf("Der Schreiber von %s wird seit %s gehalten von %s; %d warten", o.name, span(longest.HeldSeconds), by.DE, o.locks.Queued))
 }
 
 func busyErrors(o *observation, c *Config, slack float64) []verdict {
@@ -120,30 +132,30 @@ func busyErrors(o *observation, c *Config, slack float64) []verdict {
 	}
 	share := w.busy / writes
 	return one(beyond(share, slack, float64(c.Load.BusyWarning)/1000, float64(c.Load.BusyCritical)/1000), share,
-		fmt.Sprintf("%.1f %% of the writes to %s ended with a busy error (%.0f of %.0f in %s)%s", share*100, o.name, w.busy, writes, span(w.length.Seconds()), o.inTheWay(" in the way: ")),
-		fmt.Sprintf("%.1f %% der Schreibvorgänge auf %s endeten mit einem Sperrfehler (%.0f von %.0f in %s)%s", share*100, o.name, w.busy, writes, span(w.length.Seconds()), o.inTheWay(" im Weg: ")))
+		fmt.Sprintf("%.1f %% of the writes to %s ended with a busy error (%.0f of %.0f in %s)%s", share*100, o.name, w.busy, writes, span(w.length.Seconds()), o.inTheWay("; in the way: ").EN),
+		fmt.Sprintf("%.1f %% der Schreibvorgänge auf %s endeten mit einem Sperrfehler (%.0f von %.0f in %s)%s", share*100, o.name, w.busy, writes, span(w.length.Seconds()), o.inTheWay("; im Weg: ").DE))
 }
 
 func readerPins(o *observation, c *Config, slack float64) []verdict {
 	uncopied := float64(o.health.WAL.Frames - o.health.WAL.CopiedFrames)
-	age, who := o.pin()
+	age, reader := o.pin()
 	if uncopied <= float64(c.Load.ReaderFrames)*slack {
 		return nil
 	}
 	return one(beyond(age, slack, seconds(c.Load.ReaderWarning), seconds(c.Load.ReaderCritical)), age,
-		fmt.Sprintf("The log of %s can't be emptied: %s has read for %s, and %.0f frames wait", o.name, who, span(age), uncopied),
-		fmt.Sprintf("Das Log von %s kann nicht geleert werden: %s liest seit %s, und %.0f Seiten warten", o.name, who, span(age), uncopied))
+		fmt.Sprintf("The log of %s can't be emptied: it is read for %s by %s, and %.0f frames wait", o.name, span(age), reader.EN, uncopied),
+		fmt.Sprintf("Das Log von %s kann nicht geleert werden: es wird seit %s gelesen von %s, und %.0f Seiten warten", o.name, span(age), reader.DE, uncopied))
 }
 
 func walTooBig(o *observation, c *Config, slack float64) []verdict {
 	wal, file, least := float64(o.health.WAL.Bytes), float64(o.health.File.Bytes), float64(c.Load.WALSize)
-	pinned := ""
-	if age, who := o.pin(); age > 0 {
-		pinned = "; " + who + ", " + span(age)
+	var pinned Text
+	if age, reader := o.pin(); age > 0 {
+		pinned = Text{"; it is read for " + span(age) + " by " + reader.EN, "; es wird seit " + span(age) + " gelesen von " + reader.DE}
 	}
 	return one(beyond(wal, slack, max(least, file*float64(c.Load.WALShare)/100), max(least, file)), wal,
-		fmt.Sprintf("The log of %s has %s, the database %s%s", o.name, size(wal), size(file), pinned),
-		fmt.Sprintf("Das Log von %s hat %s, die Datenbank %s%s", o.name, size(wal), size(file), pinned))
+		fmt.Sprintf("The log of %s has %s, the database %s%s", o.name, size(wal), size(file), pinned.EN),
+		fmt.Sprintf("Das Log von %s hat %s, die Datenbank %s%s", o.name, size(wal), size(file), pinned.DE))
 }
 
 func checkpoints(o *observation, c *Config, slack float64) []verdict {
@@ -155,32 +167,35 @@ func checkpoints(o *observation, c *Config, slack float64) []verdict {
 	if row >= float64(c.Load.Checkpoints)*slack {
 		severity = Warning
 	}
-	_, who := o.pin()
+	_, reader := o.pin()
 	return one(severity, row,
-		fmt.Sprintf("The last %.0f checkpoints of %s got nowhere; oldest reader: %s", row, o.name, cmp.Or(who, "nobody known")),
-		fmt.Sprintf("Die letzten %.0f Checkpoints von %s kamen nicht voran; ältester Leser: %s", row, o.name, cmp.Or(who, "niemand bekannt")))
+		fmt.Sprintf("The last %.0f checkpoints of %s got nowhere; the log is read by %s", row, o.name, reader.EN),
+		fmt.Sprintf("Die letzten %.0f Checkpoints von %s kamen nicht voran; das Log wird gelesen von %s", row, o.name, reader.DE))
 }
 
 func queueDeep(o *observation, c *Config, slack float64) []verdict {
 	queued, limit := o.figure["writer.queued"], o.figure["writer.queue_limit"]
 	if rejected := o.window.rejectedNow; rejected > 0 {
 		return one(Critical, rejected,
-			fmt.Sprintf("%.0f writes to %s were refused, because %.0f wait already%s", rejected, o.name, limit, o.inTheWay("; in the way: ")),
-			fmt.Sprintf("%.0f Schreibvorgänge auf %s wurden abgewiesen, weil schon %.0f warten%s", rejected, o.name, limit, o.inTheWay("; im Weg: ")))
+			fmt.Sprintf("%.0f writes to %s were refused, because %.0f wait already%s", rejected, o.name, limit, o.inTheWay("; in the way: ").EN),
+			fmt.Sprintf("%.0f Schreibvorgänge auf %s wurden abgewiesen, weil schon %.0f warten%s", rejected, o.name, limit, o.inTheWay("; im Weg: ").DE))
 	}
 	if limit == 0 {
 		return nil
 	}
 	return one(beyond(queued/limit, slack, float64(c.Load.Queue)/100, 0), queued/limit,
-		fmt.Sprintf("%.0f of at most %.0f writes wait for the writer of %s%s", queued, limit, o.name, o.inTheWay("; in the way: ")),
-		fmt.Sprintf("%.0f von höchstens %.0f Schreibvorgängen warten auf den Schreiber von %s%s", queued, limit, o.name, o.inTheWay("; im Weg: ")))
+		fmt.Sprintf("%.0f of at most %.0f writes wait for the writer of %s%s", queued, limit, o.name, o.inTheWay("; in the way: ").EN),
+		fmt.Sprintf("%.0f von höchstens %.0f Schreibvorgängen warten auf den Schreiber von %s%s", queued, limit, o.name, o.inTheWay("; im Weg: ").DE))
 }
 
 func starved(o *observation, c *Config, slack float64) []verdict {
-	w, s := o.window, o.health.ConnectionStats.Readers
+	w, s, oldest := o.window, o.health.ConnectionStats.Readers, Text{"nobody known", "niemand Bekanntem"}
+	if r := o.locks.OldestReader; r != nil {
+		oldest = who(r)
+	}
 	return one(beyond(w.readerWait, slack, seconds(c.Load.ReaderWait), 0), w.readerWait,
-		fmt.Sprintf("Reads of %s wait for %s for a reader: %d of %d are in use, %d wait; the oldest: %s", o.name, span(w.readerWait), s.InUse, s.Max, s.Waiting, o.oldest()),
-		fmt.Sprintf("Lesende warten auf %s %s auf eine Verbindung: %d von %d sind vergeben, %d warten; die älteste: %s", o.name, span(w.readerWait), s.InUse, s.Max, s.Waiting, o.oldest()))
+		fmt.Sprintf("Reads of %s wait for %s for a reader: %d of %d are in use, %d wait; one has been kept longest by %s", o.name, span(w.readerWait), s.InUse, s.Max, s.Waiting, oldest.EN),
+		fmt.Sprintf("Lesende warten auf %s %s auf eine Verbindung: %d von %d sind vergeben, %d warten; am längsten behalten von %s", o.name, span(w.readerWait), s.InUse, s.Max, s.Waiting, oldest.DE))
 }
 
 func slower(o *observation, c *Config, slack float64) (out []verdict) {
@@ -289,9 +304,10 @@ func twoPrimaries(o *observation, _ *Config, _ float64) []verdict {
 
 func leaked(o *observation, c *Config, slack float64) []verdict {
 	idle := o.figure["watch.idle_transaction_seconds"]
+	by := who(o.idlest())
 	return one(beyond(idle, slack, seconds(c.Safety.TransactionIdle), 0), idle,
-		fmt.Sprintf("A transaction of %s has run no statement for %s: %s", o.name, span(idle), o.idlest()),
-		fmt.Sprintf("Eine Transaktion von %s hat seit %s keine Anweisung ausgeführt: %s", o.name, span(idle), o.idlest()))
+		fmt.Sprintf("A transaction of %s has run no statement for %s; it is held by %s", o.name, span(idle), by.EN),
+		fmt.Sprintf("Eine Transaktion von %s hat seit %s keine Anweisung ausgeführt; sie wird gehalten von %s", o.name, span(idle), by.DE))
 }
 
 func drift(o *observation, _ *Config, _ float64) []verdict {

@@ -51,6 +51,9 @@ type watched struct {
 	seen    *observation // of the last look that came back; nil if that failed
 	seenAt  time.Time
 	err     error
+
+	available available
+	kept      kept
 }
 
 // Status is how the engine itself is.
@@ -254,6 +257,7 @@ func (e *Engine) look(now time.Time, c *Config) {
 			o, err := w.subject.look(ctx, now, c)
 			e.mu.Lock()
 			w.looking, w.err, w.seen = false, err, o
+			w.available.add(now, err == nil && !o.unopened && o.health.DatabaseAccessible)
 			if err == nil {
 				w.seenAt = now
 			}
@@ -500,7 +504,7 @@ func (e *Engine) Active() []Alert {
 func (e *Engine) History() []Alert {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	list := slices.Clone(e.ended)
+	list := append([]Alert{}, e.ended...)
 	slices.Reverse(list)
 	return list
 }

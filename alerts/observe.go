@@ -37,43 +37,37 @@ type slowdown struct {
 }
 
 // pin is who keeps the log from being emptied, and for how long; 0 if nobody does.
-func (o *observation) pin() (age float64, who string) {
-	w := &o.locks.WAL
-	switch r := o.locks.OldestReader; {
-	case r != nil:
-		return r.HeldSeconds, holder(r.Kind, r.CallSite, r.Statement, 0, "")
+func (o *observation) pin() (age float64, reader Text) {
+	var h holdfast.LockHolder
+	switch w := &o.locks.WAL; {
+	case o.locks.OldestReader != nil:
+		h = *o.locks.OldestReader
 	case w.PinnedPID != 0:
-		return w.PinnedSeconds, holder("", "", "", w.PinnedPID, w.PinnedProgram)
+		h = holdfast.LockHolder{Kind: "another process", PID: w.PinnedPID, Program: w.PinnedProgram, HeldSeconds: w.PinnedSeconds}
 	}
-	return 0, ""
+	return h.HeldSeconds, who(&h)
 }
 
-func (o *observation) oldest() string {
-	if r := o.locks.OldestReader; r != nil {
-		return holder(r.Kind, r.CallSite, r.Statement, 0, "")
-	}
-	return "-"
-}
-
-// inTheWay is who has the writer, after some words; "" if nobody has.
-func (o *observation) inTheWay(words string) string {
-	for _, h := range o.locks.Holders {
-		if h.Lock != "WAL_READ" && h.Lock != "SHARED" {
-			return words + holder(h.Kind, h.CallSite, h.Statement, h.PID, h.Program)
+// inTheWay is who has the writer, after some words; nothing if nobody has.
+func (o *observation) inTheWay(words string) Text {
+	for i := range o.locks.Holders {
+		if h := &o.locks.Holders[i]; h.Lock != "WAL_READ" && h.Lock != "SHARED" {
+			by := who(h)
+			return Text{words + by.EN, words + by.DE}
 		}
 	}
-	return ""
+	return Text{}
 }
 
 // idlest is the transaction that has done nothing for longest.
-func (o *observation) idlest() string {
-	var found holdfast.LockHolder
-	for _, h := range o.locks.Holders {
-		if (h.Kind == "write transaction" || h.Kind == "read transaction") && h.HeldSeconds > found.HeldSeconds {
+func (o *observation) idlest() *holdfast.LockHolder {
+	found := &holdfast.LockHolder{}
+	for i := range o.locks.Holders {
+		if h := &o.locks.Holders[i]; (h.Kind == "write transaction" || h.Kind == "read transaction") && h.HeldSeconds > found.HeldSeconds {
 			found = h
 		}
 	}
-	return holder(found.Kind, found.CallSite, found.Statement, found.PID, found.Program)
+	return found
 }
 
 // A subject gives observations. look is called by one goroutine at a time, and should

@@ -161,7 +161,7 @@ func (e *Engine) Silences() []Silence {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	now := time.Now()
-	list := slices.DeleteFunc(slices.Clone(e.silences.list), func(q Silence) bool { return !q.Until.After(now) })
+	list := slices.DeleteFunc(append([]Silence{}, e.silences.list...), func(q Silence) bool { return !q.Until.After(now) })
 	slices.SortFunc(list, func(a, b Silence) int { return a.Until.Compare(b.Until) })
 	return list
 }

@@ -24,6 +24,7 @@ type Counters struct {
 	UploadWaits          atomic.Int64 // writes that waited for their upload before they were acknowledged
 	uploadWaited         atomic.Int64 // ns
 	LockOrderInversions  atomic.Int64 // orders of databases found to contradict others
+	BusyErrors           atomic.Int64 // ErrBusy for want of a lock, not of a reader
 	StatisticsMended     atomic.Int64 // tables whose statistics were written anew and kept
 	StatisticsReverted   atomic.Int64 // tables whose statistics were put back
 	PagesReleased        atomic.Int64 // given back to the file system in steps
