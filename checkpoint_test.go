@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"runtime"
 	"strings"
 	"testing"
@@ -47,6 +48,11 @@ func TestCheckpointModes(t *testing.T) {
 		if (r.BytesAfter == 0) != (mode == holdfast.CheckpointTruncate) || r.BytesAfter != logOf(t, db) {
 			t.Errorf("%s: %+v", mode, r)
 		}
+	}
+	runs := db.Maintenance().Checkpoints()
+	if len(runs) < 4 || runs[0].Mode != holdfast.CheckpointTruncate || runs[0].CopiedFrames != runs[0].LogFrames || runs[0].Busy || runs[0].Error != "" ||
+		runs[0].At.IsZero() || runs[0].Seconds <= 0 {
+		t.Errorf("the log of checkpoints: %+v", runs)
 	}
 	var e *holdfast.Error
 	if _, err := db.Checkpoint(ctx(), "SOME"); !errors.As(err, &e) || !errors.Is(err, holdfast.ErrInvalid) {
@@ -97,6 +103,11 @@ func TestCheckpointNamesWhoIsInTheWay(t *testing.T) {
 	}
 	number(t, tx, "SELECT count(*) FROM t WHERE b = 'secret'")
 	rows3k(t, db, 3)
+	h, err := db.Health(ctx())
+	pinned := slices.ContainsFunc(h.WAL.ReadMarks, func(mark int64) bool { return 0 <= mark && mark < int64(h.WAL.Frames) })
+	if err != nil || len(h.WAL.ReadMarks) != 5 || !pinned {
+		t.Errorf("read marks %v of %d frames, %v", h.WAL.ReadMarks, h.WAL.Frames, err)
+	}
 	r, err := db.Checkpoint(ctx(), holdfast.CheckpointPassive)
 	if err != nil || r.CopiedFrames >= r.LogFrames || r.PinnedBy == nil || !strings.HasPrefix(r.PinnedBy.CallSite, "checkpoint_test.go:") {
 		t.Errorf("%+v, %v", r, err)

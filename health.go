@@ -112,6 +112,9 @@ type LogHealth struct {
 	Bytes        int64 `json:"bytes"`
 	Frames       int   `json:"frames"`        // since it was begun anew
 	CopiedFrames int   `json:"copied_frames"` // of these, into the database
+	// The last frame that readers of each slot see, -1 where there never was one; whether there
+	// is one now tells package locks. Null if it is not known.
+	ReadMarks []int64 `json:"read_marks"`
 }
 
 // VolumeHealth is the disk that the database is on; both are -1 where the system
@@ -453,9 +456,12 @@ func (d *database) examine(ctx context.Context) (Health, error) {
 			Path: v.Path, Fenced: v.Fenced != nil || d.isDamaged() && !v.WriteOn, JournalMode: v.Seen.JournalMode, FreePages: v.Seen.FreePages,
 			SchemaVersion: v.Seen.SchemaVersion, UserVersion: v.Seen.UserVersion, ApplicationID: v.Seen.ApplicationID, Statistics: v.Seen.Statistics,
 		},
-		WAL:    LogHealth{v.LogBytes, v.Seen.LogFrames, v.Seen.CopiedFrames},
+		WAL:    LogHealth{v.LogBytes, v.Seen.LogFrames, v.Seen.CopiedFrames, nil},
 		Volume: VolumeHealth{v.Free, v.Volume},
 		Writer: WriterHealth{lease(v.Holder, start), v.Queued}, OldestReader: lease(v.Reader, start),
+	}
+	if v.Seen.LogKnown {
+		h.WAL.ReadMarks = v.Seen.ReadMarks[:]
 	}
 	if d.memory != nil {
 		h.File.Path = "" // as DB.Path

@@ -95,6 +95,35 @@ func (m Maintenance) Resume() {
 	m.d.care.Resume()
 }
 
+// CheckpointRun is one checkpoint that this process has made.
+type CheckpointRun struct {
+	At           time.Time      `json:"at"`
+	Seconds      float64        `json:"seconds"`
+	Mode         CheckpointMode `json:"mode"`          // that was asked for; "" if the database has made it by itself
+	LogFrames    int            `json:"log_frames"`    // pages that the log had
+	CopiedFrames int            `json:"copied_frames"` // of them that are in the database
+	Busy         bool           `json:"busy"`          // it was kept from copying all that there was
+	Times        int            `json:"times"`         // in a row that were kept from copying more; the rest is about the last of them
+	Since        time.Time      `json:"since"`         // when the first of them was
+	Error        string         `json:"error,omitempty"`
+}
+
+// Checkpoints returns the last checkpoints, up to 64, the newest first.
+func (m Maintenance) Checkpoints() []CheckpointRun {
+	list := []CheckpointRun{}
+	if m.d.checkpoints == nil {
+		return list
+	}
+	for _, e := range m.d.checkpoints.Log() {
+		r := CheckpointRun{e.At.UTC(), e.Took.Seconds(), CheckpointMode(e.Mode), e.Frames, e.Copied, e.Busy, e.Times, e.Since.UTC(), ""}
+		if e.Err != nil {
+			r.Error = e.Err.Error()
+		}
+		list = append(list, r)
+	}
+	return list
+}
+
 // Paused returns the reason of a pause, or "".
 func (m Maintenance) Paused() string { return m.d.care.Paused() }
 

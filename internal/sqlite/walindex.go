@@ -96,6 +96,31 @@ func (c *Conn) PinningSlots() []int {
 	return slots
 }
 
+// ReadMarks returns for each slot of the wal-index of main the last frame of the log
+// that its readers see, or -1 if none uses it. Whether one has the slot now is a matter
+// of locks, which this does not look at. known is as of LogState.
+func (c *Conn) ReadMarks() (marks [walIndexSlots]int64, known bool) {
+	tree := c.mainTree()
+	if tree == nil {
+		return marks, false
+	}
+	_, shared := walIndex(tree)
+	if shared == nil {
+		return marks, false
+	}
+	for i := range marks {
+		if m := atomic.LoadUint32(&shared[walIndexMarks+i]); m == unusedMark {
+			marks[i] = -1
+		} else {
+			marks[i] = int64(m)
+		}
+	}
+	return marks, true
+}
+
+// unusedMark is READMARK_NOT_USED.
+const unusedMark = 1<<32 - 1
+
 // LogOpen reports whether the connection has the -wal file of main open. It does
 // from its first read in WAL mode on, and as long as it is open nobody can end that
 // mode.

@@ -121,9 +121,17 @@ func TestLogState(t *testing.T) {
 	want(1, 1, true)
 	mustExec(t, w, "INSERT INTO t VALUES (2); INSERT INTO t VALUES (3)")
 	want(2, 0, true) // begun anew
+	mustExec(t, w, "BEGIN; SELECT * FROM t")
+	if got, known := r.ReadMarks(); !known || got[0] != 0 || !slices.Contains(got[:], 2) || !slices.Contains(got[:], -1) {
+		t.Errorf("read marks %v, %t; one is of a reader of 2 frames", got, known)
+	}
+	mustExec(t, w, "COMMIT")
 	memory, err := Open(":memory:", OpenReadWrite)
 	must(t, err)
 	defer memory.Close()
+	if _, known := memory.ReadMarks(); known {
+		t.Error("a database in memory has read marks")
+	}
 	if _, _, known := memory.LogState(); known {
 		t.Error("a database in memory has a log")
 	}

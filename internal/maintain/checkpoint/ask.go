@@ -73,6 +73,7 @@ func (c *Checkpointer) Checkpoint(ctx context.Context, mode sqlite.CheckpointMod
 	}
 	res.Frames, res.Copied = max(p.log, 0), max(p.copied, 0)
 	res.After, res.Took = c.cfg.Size(), time.Since(begun)
+	c.note(begun, modeName(mode), p, err)
 	if err == nil && p.short {
 		pin := c.pinnedSince(ctx, time.Now())
 		res.Pin = &pin

@@ -83,6 +83,7 @@ type Checkpointer struct {
 	passFrom int
 	seen     seen
 	pin      *Pin // who kept the log from being emptied when it was last looked at
+	log      []Entry
 	count    counters
 }
 
@@ -210,7 +211,9 @@ func (c *Checkpointer) startAt(now time.Time, quiet bool) {
 			if now.IsZero() {
 				now = time.Now()
 			}
-			_, _ = c.run(c.ctx, now, quiet) // reported as an event
+			begun := time.Now()
+			p, err := c.run(c.ctx, now, quiet) // reported as an event
+			c.note(begun, "", p, err)
 			c.giveBack()
 		}
 		c.mu.Lock()

@@ -58,8 +58,8 @@ func TestLook(t *testing.T) {
 	path, writer := newDB(t, "CREATE TABLE t(a); CREATE INDEX i ON t(a); PRAGMA user_version=3; PRAGMA application_id=4")
 	o := observe(t, opens(path))
 	f, err := o.Look(t.Context(), bound)
-	want := Facts{At: f.At, JournalMode: "wal", PageSize: 4096, Pages: 3, SchemaVersion: f.SchemaVersion, UserVersion: 3, ApplicationID: 4, LogFrames: f.LogFrames}
-	if err != nil || f != want || f.LogFrames == 0 || f.SchemaVersion == 0 || f.At.IsZero() {
+	want := Facts{At: f.At, JournalMode: "wal", PageSize: 4096, Pages: 3, SchemaVersion: f.SchemaVersion, UserVersion: 3, ApplicationID: 4, LogFrames: f.LogFrames, ReadMarks: f.ReadMarks, LogKnown: true}
+	if err != nil || f != want || f.LogFrames == 0 || f.ReadMarks[0] != 0 || f.ReadMarks[4] != -1 || f.SchemaVersion == 0 || f.At.IsZero() {
 		t.Errorf("%+v, %v", f, err)
 	}
 	must(t, writer.Exec("INSERT INTO t VALUES (1); ANALYZE; DROP TABLE t"))

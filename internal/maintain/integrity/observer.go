@@ -30,9 +30,11 @@ type Facts struct {
 	SchemaVersion int64
 	UserVersion   int64
 	ApplicationID int64
-	Statistics    bool // there are some for the planner: ANALYZE has been run
-	LogFrames     int  // of the log since it was begun anew; 0 if there is none
-	CopiedFrames  int  // of these, how many are in the database
+	Statistics    bool     // there are some for the planner: ANALYZE has been run
+	LogFrames     int      // of the log since it was begun anew; 0 if there is none
+	CopiedFrames  int      // of these, how many are in the database
+	ReadMarks     [5]int64 // the last frame that readers of each slot see; -1 if there was none
+	LogKnown      bool     // LogFrames, CopiedFrames and ReadMarks are known
 }
 
 // Observer has a connection of its own by which it looks at a database, so that it
@@ -169,6 +171,7 @@ func (o *Observer) see(ctx context.Context, bound time.Duration) (Facts, error) 
 	}
 	f := parse(answers)
 	f.LogFrames, f.CopiedFrames, _ = c.LogState()
+	f.ReadMarks, f.LogKnown = c.ReadMarks()
 	return f, nil
 }
 
