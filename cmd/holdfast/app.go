@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/holdfastdb/holdfast"
+	"github.com/holdfastdb/holdfast/cmd/holdfast/internal/daemon"
 	"github.com/holdfastdb/holdfast/cmd/holdfast/internal/exitcode"
 	"github.com/holdfastdb/holdfast/cmd/holdfast/internal/output"
 	"github.com/spf13/cobra"
@@ -89,7 +90,7 @@ func (a *app) rootCommand() *cobra.Command {
 	f.BoolVar(&a.ascii, "ascii", false, "draw with ASCII characters only")
 	f.BoolVar(&a.noColor, "no-color", false, "no colours and no bold; so does the environment variable NO_COLOR")
 	_ = root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(completions(output.Formats()), cobra.ShellCompDirectiveNoFileComp))
-	root.AddCommand(a.queryCommand(), a.execCommand(), a.shellCommand(), a.benchCommand(), a.locksCommand(), a.topCommand(), a.queriesCommand(), a.healthCommand(), a.doctorCommand(), a.verifyCommand(), a.optimizeCommand(), a.backupCommand(), a.restoreCommand(), a.salvageCommand(), a.replicateCommand(), a.tortureCommand(), a.configCommand(),
+	root.AddCommand(a.queryCommand(), a.execCommand(), a.shellCommand(), a.benchCommand(), a.locksCommand(), a.topCommand(), a.queriesCommand(), a.healthCommand(), a.doctorCommand(), a.verifyCommand(), a.optimizeCommand(), a.backupCommand(), a.restoreCommand(), a.salvageCommand(), a.replicateCommand(), a.tortureCommand(), a.serveCommand(), a.configCommand(),
 		a.versionCommand(), a.manCommand())
 	root.AddCommand(a.explainCommand())
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
@@ -167,12 +168,18 @@ func (a *app) within(ctx context.Context) (context.Context, context.CancelFunc) 
 	return context.WithTimeout(ctx, a.timeout)
 }
 
+// load reads the configuration, with all sections that the command knows.
+func (a *app) load() (*daemon.Settings, *holdfast.ConfigReport, error) {
+	return daemon.Load(holdfast.ConfigSource{Path: a.config, Env: os.Environ(), Overrides: a.set})
+}
+
 // settings loads the configuration for the database at path.
 func (a *app) settings(path string) (holdfast.Config, error) {
-	cfg, _, err := holdfast.LoadConfig(holdfast.ConfigSource{Path: a.config, Env: os.Environ(), Overrides: a.set})
+	settings, _, err := a.load()
 	if err != nil {
-		return cfg, err
+		return holdfast.Config{}, err
 	}
+	cfg := settings.For(path)
 	cfg.Database.Path = path
 	if a.timeout > 0 {
 		cfg.Database.ConnectionTimeout = a.timeout

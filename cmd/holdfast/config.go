@@ -41,16 +41,15 @@ func group(name, short string) *cobra.Command {
 	}
 }
 
-// configSource is where the settings come from: a file named as an argument
-// counts as that of --config.
-func (a *app) configSource(args []string) (holdfast.ConfigSource, error) {
+// namedConfig takes a file named as an argument for that of --config.
+func (a *app) namedConfig(args []string) error {
 	if len(args) > 0 {
 		if a.config != "" && a.config != args[0] {
-			return holdfast.ConfigSource{}, exitcode.Usagef("two configuration files are given: %s and --config %s; keep one", args[0], a.config)
+			return exitcode.Usagef("two configuration files are given: %s and --config %s; keep one", args[0], a.config)
 		}
 		a.config = args[0]
 	}
-	return holdfast.ConfigSource{Path: a.config, Env: os.Environ(), Overrides: a.set}, nil
+	return nil
 }
 
 // configProblem is one thing that is wrong.
@@ -77,11 +76,10 @@ environment and --set together. Notes are about settings that don't do what a re
 would expect; they are no error. The exit code is 0 or 78.`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			src, err := a.configSource(args)
-			if err != nil {
+			if err := a.namedConfig(args); err != nil {
 				return err
 			}
-			_, report, err := holdfast.LoadConfig(src)
+			_, report, err := a.load()
 			problems := configProblems(err)
 			if err != nil && problems == nil {
 				return err // the file could not be read at all
@@ -145,11 +143,10 @@ func (a *app) configPrintCommand() *cobra.Command {
 		Short: "Print each setting in effect and where it came from",
 		Args:  cobra.MaximumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			src, err := a.configSource(args)
-			if err != nil {
+			if err := a.namedConfig(args); err != nil {
 				return err
 			}
-			_, report, err := holdfast.LoadConfig(src)
+			_, report, err := a.load()
 			if err != nil {
 				return err
 			}

@@ -1,0 +1,206 @@
+package daemon
+
+import (
+	"bufio"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"math/big"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// A walk around the house: every door that should be locked is.
+func TestSecurityWalk(t *testing.T) {
+	d := start(t, `{"database": {"path": "DIR/app.db"}, "serve": {"listen": "127.0.0.1:0", "max_body": "4KiB"}}`,
+		map[string]string{"HOLDFAST_WRITE_TOKEN": "0123456789abcdef-write"})
+	token := "0123456789abcdef-write"
+	d.token = token
+	d.write("/db/execute", "CREATE TABLE t(a)")
+	insert := `["INSERT INTO t VALUES(1)"]`
+	for _, door := range []struct {
+		what         string
+		code         int
+		method, path string
+		body         string
+		header       []string
+	}{
+		{"a foreign host", 403, "POST", "/db/execute", insert, []string{"Host", "evil.example"}},
+		{"a foreign host with a port", 403, "POST", "/db/execute", insert, []string{"Host", "evil.example:7391"}},
+		{"a foreign origin", 403, "POST", "/db/execute", insert, []string{"Origin", "http://evil.example"}},
+		{"an opaque origin", 403, "POST", "/db/execute", insert, []string{"Origin", "null"}},
+		{"a form of another page", 403, "POST", "/db/execute", insert, []string{"Sec-Fetch-Site", "cross-site", "Content-Type", "text/plain"}},
+		{"a wrong token", 401, "POST", "/db/execute", insert, []string{"Authorization", "Bearer " + token + "0"}},
+		{"no token", 401, "POST", "/db/execute", insert, []string{"Authorization", ""}},
+		{"a token in the address", 401, "POST", "/db/execute?token=" + token, insert, []string{"Authorization", ""}},
+		{"a body that is too large", 413, "POST", "/db/execute", `["` + strings.Repeat("x", 5000) + `"]`, nil},
+		{"another method", 405, "PUT", "/db/execute", insert, nil},
+		{"a write by GET", 405, "GET", "/db/execute?q=DROP+TABLE+t", "", nil},
+		{"a database by its path", 404, "POST", "/databases/..%2fapp.db/db/query", `["SELECT 1"]`, nil},
+		{"a database by its path, absolute", 404, "POST", "/databases/%2fetc%2fpasswd/db/query", `["SELECT 1"]`, nil},
+		{"an encoded way out", 404, "GET", "/%2e%2e/%2e%2e/etc/passwd", "", nil},
+		{"a NUL in a name", 404, "POST", "/databases/main%00/db/query", `["SELECT 1"]`, nil},
+		{"an empty name", 404, "POST", "/databases/%20/db/query", `["SELECT 1"]`, nil},
+		{"profiles", 404, "GET", "/debug/pprof/", "", nil},
+		{"variables", 404, "GET", "/debug/vars", "", nil},
+	} {
+		if code, text := d.do(door.method, door.path, door.body, door.header...); code != door.code || strings.Contains(text, token) {
+			t.Errorf("%s: %d %.200s, want %d", door.what, code, text, door.code)
+		}
+	}
+	d.want(200, "[[0]]", "POST", "/db/query", `["SELECT count(*) FROM t"]`)
+	resp, err := d.client.Get(d.URL() + "/healthz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	for name, want := range map[string]string{
+		"X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY", "Cache-Control": "no-store", "Referrer-Policy": "no-referrer",
+		"Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'", "Access-Control-Allow-Origin": "", "Server": "",
+	} {
+		if got := resp.Header.Get(name); got != want {
+			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+	}
+}
+
+// Requests that are no HTTP end their connection and nothing else.
+func TestMalformedRequests(t *testing.T) {
+	d := start(t, one, nil)
+	for _, text := range []string{
+		"GET / HTTP/1.1\r\n\r\n", // no host
+		"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nHost: evil.example\r\n\r\n",
+		"POST /db/execute HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /x HTTP/1.1\r\n\r\n",
+		"POST /db/execute HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: -5\r\n\r\n",
+		"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nX: " + strings.Repeat("x", 2*headerBytes) + "\r\n\r\n",
+		"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 this is TLS\r\n\r\n",
+		strings.Repeat("\x00", 100) + "\r\n\r\n",
+	} {
+		conn := must(net.Dial("tcp", d.Addr().String()))
+		_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
+		_, _ = conn.Write([]byte(text)) // the other side may have hung up by now
+		line, _ := bufio.NewReader(conn).ReadString('\n')
+		if strings.Contains(line, " 200 ") {
+			t.Errorf("%.60q: %s", text, line)
+		}
+		conn.Close()
+	}
+	d.want(200, "ok", "GET", "/healthz", "")
+}
+
+// Slow clients take each other's places, and those of nobody else.
+func TestSlowClients(t *testing.T) {
+	d := start(t, `{"database": {"path": "DIR/app.db"}, "serve": {"listen": "127.0.0.1:0", "max_requests": 4, "header_timeout": "1m"}}`, nil)
+	d.write("/db/execute", "CREATE TABLE t(a)")
+	most := mostConnections(4)
+	slow := make([]net.Conn, most+50)
+	for i := range slow {
+		slow[i] = must(net.Dial("tcp", d.Addr().String()))
+		text := "POST /db/execute HTTP/1.1\r\nHost: 127.0.0.1\r\n" // the header does not end
+		if i%4 == 0 {
+			text += "Content-Length: 1000\r\n\r\n[" // nor does the body
+		}
+		if _, err := slow[i].Write([]byte(text)); err != nil && i < most {
+			t.Fatal(err)
+		}
+	}
+	for i := range 20 {
+		// Each on a connection of its own, as newcomers.
+		d.client.CloseIdleConnections()
+		d.write("/db/execute", fmt.Sprintf("INSERT INTO t VALUES(%d)", i))
+	}
+	// Those who wait longest without having sent a whole header are the ones who went.
+	_ = slow[1].SetReadDeadline(time.Now().Add(20 * time.Second))
+	if n, err := slow[1].Read(make([]byte, 1)); n > 0 || err == nil || strings.Contains(err.Error(), "timeout") {
+		t.Errorf("the oldest slow client is still there: %d, %v", n, err)
+	}
+	for _, conn := range slow {
+		conn.Close()
+	}
+	d.want(200, "[[20]]", "POST", "/db/query", `["SELECT count(*) FROM t"]`)
+}
+
+func TestHeaderTimeout(t *testing.T) {
+	d := start(t, `{"database": {"path": "DIR/app.db"}, "serve": {"listen": "127.0.0.1:0", "header_timeout": "50ms", "read_timeout": "100ms"}}`, nil)
+	for _, text := range []string{"GET /healthz HTTP/1.1\r\n", "POST /db/execute HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100\r\n\r\n["} {
+		conn := must(net.Dial("tcp", d.Addr().String()))
+		if _, err := conn.Write([]byte(text)); err != nil {
+			t.Fatal(err)
+		}
+		_ = conn.SetReadDeadline(time.Now().Add(time.Minute))
+		reader := bufio.NewReader(conn)
+		for {
+			line, err := reader.ReadString('\n')
+			if err != nil {
+				if strings.Contains(err.Error(), "timeout") {
+					t.Errorf("%q: the connection is still open", text)
+				}
+				break
+			}
+			if strings.Contains(line, " 200 ") {
+				t.Errorf("%q: %s", text, line)
+			}
+		}
+		conn.Close()
+	}
+}
+
+func TestTLS(t *testing.T) {
+	dir := t.TempDir()
+	certificate, pool := selfSigned(t, dir, 1)
+	config := strings.NewReplacer("CERT", dir).Replace(`{"database": {"path": "DIR/app.db"}, "serve": {"listen": "127.0.0.1:0", "tls_cert": "CERT/cert.pem", "tls_key": "CERT/key.pem"}}`)
+	d := start(t, config, nil)
+	serial := func(pool *x509.CertPool) (int64, error) {
+		conn, err := tls.Dial("tcp", d.Addr().String(), &tls.Config{RootCAs: pool})
+		if err != nil {
+			return 0, err
+		}
+		defer conn.Close()
+		return conn.ConnectionState().PeerCertificates[0].SerialNumber.Int64(), nil
+	}
+	if n, err := serial(pool); n != certificate || err != nil {
+		t.Errorf("certificate %d, %v", n, err)
+	}
+	d.client.Transport = &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}
+	d.write("/db/execute", "CREATE TABLE t(a)")
+	d.want(200, `"api_addr":"https://`, "GET", "/nodes", "")
+	if _, err := tls.Dial("tcp", d.Addr().String(), &tls.Config{RootCAs: pool, MaxVersion: tls.VersionTLS11}); err == nil {
+		t.Error("TLS 1.1 is spoken")
+	}
+	renewed, pool := selfSigned(t, dir, 2)
+	if err := d.Reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := serial(pool); n != renewed || err != nil {
+		t.Errorf("after its renewal: certificate %d, %v", n, err)
+	}
+}
+
+func selfSigned(t *testing.T, dir string, serial int64) (int64, *x509.CertPool) {
+	t.Helper()
+	key := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(serial), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
+	}
+	der := must(x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key))
+	for name, block := range map[string]*pem.Block{
+		"cert.pem": {Type: "CERTIFICATE", Bytes: der}, "key.pem": {Type: "PRIVATE KEY", Bytes: must(x509.MarshalPKCS8PrivateKey(key))},
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	pool := x509.NewCertPool()
+	pool.AddCert(must(x509.ParseCertificate(der)))
+	return serial, pool
+}
