@@ -20,7 +20,7 @@ import (
 func (a *app) healthCommand() *cobra.Command {
 	var deep, full bool
 	cmd := &cobra.Command{
-		Use:   "health DATABASE",
+		Use:   "health DATABASE|URL",
 		Short: "Tell at once how a database is",
 		Long: `Tell at once how a database is: whether it can be read, its journal mode, size, log,
 free space and disk, and what programs that run Holdfast count. The first line is the
@@ -37,6 +37,9 @@ somebody opens it meanwhile, the look is repeated with locks. Where a crashed pr
 left a log without its -shm, SQLite creates the -shm. "holdfast doctor" opens nothing, and
 finds more.
 
+URL is that of "holdfast serve": http://HOST:PORT, or http://HOST:PORT/databases/NAME. Then it is
+the daemon that tells. A token comes from HOLDFAST_TOKEN.
+
 Programs that run Holdfast tell their own health by a socket beside the database, to the
 same user and to root; what they find counts, too.
 
@@ -47,6 +50,7 @@ Exit codes:
     3  unknown: the database may not be read
    65  the file is no database
    66  the database is missing
+   69  the daemon can't be reached
 Other codes are those of "holdfast help".`,
 		Example: `  holdfast health app.db
   holdfast health app.db --json | jq '.findings[] | [.severity, .id, .evidence]'
@@ -55,7 +59,11 @@ Other codes are those of "holdfast help".`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx, cancel := a.within(cmd.Context())
 			defer cancel()
-			answer, err := a.health(ctx, args[0], deep, full)
+			look := a.health
+			if isURL(args[0]) {
+				look = a.remoteHealth
+			}
+			answer, err := look(ctx, args[0], deep, full)
 			if err != nil {
 				return err
 			}

@@ -22,7 +22,7 @@ func (a *app) queriesCommand() *cobra.Command {
 		orders = append(orders, string(o))
 	}
 	cmd := &cobra.Command{
-		Use:   "queries DATABASE",
+		Use:   "queries DATABASE|URL",
 		Short: "Tell which statements cost what, in the programs that run them",
 		Long: `Tell which statements cost what, in the programs that run them: calls, time, waits, rows,
 steps, errors, plans and call sites, under the text of the statement without its values.
@@ -32,6 +32,9 @@ the last --reset, and tell by a socket beside the database, to the same user and
 (Linux and macOS). The database itself is not opened. Of several programs the numbers are
 added up; --json has each by itself besides. Counting is off where telemetry.enabled is
 false.
+
+URL is that of "holdfast serve": http://HOST:PORT, or http://HOST:PORT/databases/NAME. A token
+comes from HOLDFAST_TOKEN; --reset takes one that may write.
 
 --since, --compare and --series read what such programs have written down instead, minute by
 minute, in DATABASE-holdfast.telemetry; none has to run. --compare shows two periods side by
@@ -73,9 +76,16 @@ Exit codes: 69 if no program that counts has the database open, or there is no h
 			ctx, cancel := a.within(cmd.Context())
 			defer cancel()
 			if past.any() || past.step != 0 {
+				if isURL(args[0]) {
+					return exitcode.Usagef("--since, --compare and --series read a file: name the database instead of a URL, on the daemon's machine")
+				}
 				return a.queriesBefore(ctx, args[0], order, limit, reset, &past)
 			}
-			answer, err := askQueries(ctx, args[0], order, limit, reset)
+			ask := askQueries
+			if isURL(args[0]) {
+				ask = a.remoteQueries
+			}
+			answer, err := ask(ctx, args[0], order, limit, reset)
 			if err != nil {
 				return err
 			}
@@ -124,7 +134,11 @@ func askQueries(ctx context.Context, path string, by queries.Order, limit int, r
 		}
 		return nil, exitcode.With(exitcode.Unavailable, fmt.Errorf("%s: %s: look with \"holdfast locks\" who has it open, or ask the program's DB.Queries", path, why))
 	}
-	answer := &queriesAnswer{Schema: "holdfast.queries/v1", Database: path, Sort: string(by), Reset: reset, Processes: told, Blind: append([]string{}, silent...)}
+	return newQueriesAnswer(path, told, silent, by, limit, reset), nil
+}
+
+func newQueriesAnswer(database string, told []holdfast.ProcessQueries, silent []string, by queries.Order, limit int, reset bool) *queriesAnswer {
+	answer := &queriesAnswer{Schema: "holdfast.queries/v1", Database: database, Sort: string(by), Reset: reset, Processes: told, Blind: append([]string{}, silent...)}
 	var reports []queries.Report
 	for i := range told {
 		reports = append(reports, told[i].Report)
@@ -133,7 +147,7 @@ func askQueries(ctx context.Context, path string, by queries.Order, limit int, r
 	answer.Report = queries.Merge(reports...)
 	answer.Known = len(answer.Queries)
 	answer.Queries = answer.Top(by, limit)
-	return answer, nil
+	return answer
 }
 
 func (a *app) printQueries(answer *queriesAnswer) error {

@@ -140,7 +140,7 @@ var (
 	errOrigin = errors.New("a page of another origin may not use this daemon")
 	errToken  = errors.New("a token is needed: send \"Authorization: Bearer TOKEN\", or it as the password of basic authentication")
 	errWrong  = errors.New("the token is wrong")
-	errPeer   = errors.New("without tokens only this machine is served: set serve.write_tokens or serve.read_tokens")
+	errPeer   = errors.New("without tokens only this machine is served, and no proxy on it: set serve.write_tokens or serve.read_tokens")
 )
 
 func (r *Rules) place(req *http.Request) error {
@@ -181,7 +181,7 @@ func (r *Rules) isOurs(host string) bool {
 
 func (r *Rules) roleOf(req *http.Request) (Role, error) {
 	if r.Tokens.None() {
-		if !IsLoopback(req.RemoteAddr) {
+		if !IsLoopback(req.RemoteAddr) || passedOn(req) {
 			return Public, errPeer
 		}
 		return Write, nil
@@ -195,6 +195,16 @@ func (r *Rules) roleOf(req *http.Request) (Role, error) {
 		return Public, errWrong
 	}
 	return role, nil
+}
+
+// passedOn tells whether a proxy on this machine has sent a request for somebody else.
+func passedOn(req *http.Request) bool {
+	for _, name := range []string{"X-Forwarded-For", "Forwarded", "X-Real-Ip", "Via"} {
+		if req.Header.Get(name) != "" {
+			return true
+		}
+	}
+	return false
 }
 
 func tokenOf(req *http.Request) string {

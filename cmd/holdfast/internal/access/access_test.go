@@ -76,8 +76,16 @@ func TestWithoutTokensOnlyThisMachine(t *testing.T) {
 		"127.0.0.1:1": 200, "127.8.9.10:1": 200, "[::1]:1": 200, "[::ffff:127.0.0.1]:1": 200,
 		"192.168.1.5:1": 401, "10.0.0.1:1": 401, "[2001:db8::1]:1": 401, "@": 401, "": 401,
 	} {
-		if code, _ := ask(g, Write, func(r *http.Request) { r.RemoteAddr = peer; r.Header.Set("X-Forwarded-For", "127.0.0.1") }); code != want {
+		if code, _ := ask(g, Write, func(r *http.Request) { r.RemoteAddr = peer }); code != want {
 			t.Errorf("%s: %d, want %d", peer, code, want)
+		}
+	}
+}
+
+func TestWithoutTokensNoProxy(t *testing.T) {
+	for _, name := range []string{"X-Forwarded-For", "Forwarded", "X-Real-IP", "Via"} {
+		if code, _ := ask(New(Rules{}), Read, header(name, "127.0.0.1")); code != http.StatusUnauthorized {
+			t.Errorf("%s: %d", name, code)
 		}
 	}
 }

@@ -7,11 +7,13 @@ import (
 	"fmt"
 	"net"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/holdfastdb/holdfast"
+	"github.com/holdfastdb/holdfast/alerts"
 	"github.com/holdfastdb/holdfast/cmd/holdfast/internal/access"
 )
 
@@ -42,6 +44,7 @@ type Config struct {
 // Settings are all that a daemon is configured with.
 type Settings struct {
 	Serve     Config
+	Alerts    alerts.Config
 	Top       holdfast.Config        // of the whole file
 	Databases []holdfast.NamedConfig // never empty: without several, it is the one of the whole file
 }
@@ -51,10 +54,17 @@ const onlyName = "main"
 
 // Sections are those of the configuration that the library does not know.
 func (s *Settings) Sections() []holdfast.ConfigSection {
-	return []holdfast.ConfigSection{{
+	list := []holdfast.ConfigSection{{
 		Name: "serve", Into: &s.Serve,
 		Doc: "How holdfast serve serves databases over HTTP. Listening, TLS being on or off, and what concerns connections (max_requests apart) take effect at the start; the rest also on SIGHUP.",
 	}}
+	rules := reflect.ValueOf(&s.Alerts).Elem()
+	for i := range rules.NumField() {
+		if tag := rules.Type().Field(i).Tag; tag.Get("json") != "-" {
+			list = append(list, holdfast.ConfigSection{Name: tag.Get("json"), Doc: tag.Get("doc"), Into: rules.Field(i).Addr().Interface()})
+		}
+	}
+	return list
 }
 
 // Load reads a configuration. Only what can't be right whatever is done with it is an
@@ -72,7 +82,7 @@ func Load(src holdfast.ConfigSource) (*Settings, *holdfast.ConfigReport, error) 
 	} else if top.Database.Path != "" {
 		report.Notes = append(report.Notes, "database.path is ignored: databases names the files")
 	}
-	return s, report, s.Serve.check(s.Databases)
+	return s, report, errors.Join(s.Serve.check(s.Databases), s.Alerts.Validate())
 }
 
 // For is the configuration of the database at path, as a verb opens it: its own, or that

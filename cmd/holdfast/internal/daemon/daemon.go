@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/holdfastdb/holdfast"
+	"github.com/holdfastdb/holdfast/alerts"
 	"github.com/holdfastdb/holdfast/backup"
 	"github.com/holdfastdb/holdfast/cmd/holdfast/internal/access"
 	"github.com/holdfastdb/holdfast/cmd/holdfast/internal/api"
@@ -21,13 +22,16 @@ import (
 )
 
 // Options are what the command knows and a configuration doesn't. All fields but Formats
-// must be set.
+// and Receivers must be set.
 type Options struct {
 	Load    func() (*Settings, error) // at the start, and on each Reload
 	Getenv  func(string) string
 	Logger  *slog.Logger
 	Version string
 	Formats []backup.Format // of archives that backups may be
+
+	// Receivers are those of alerts that package alerts has not itself.
+	Receivers func(alerts.Config) ([]alerts.Receiver, error)
 }
 
 // Daemon is a running daemon. Reload and Check are safe for concurrent use.
@@ -37,6 +41,8 @@ type Daemon struct {
 	traffic   *traffic
 	guard     *access.Guard
 	api       *api.API
+	alerts    *alerts.Engine // nil: alerts.enabled is off
+	closers   []func()       // of what streams, told when the server stops
 	server    *http.Server
 	listener  net.Listener
 
@@ -70,10 +76,13 @@ func Start(ctx context.Context, o Options) (_ *Daemon, err error) {
 	d.serve.Store(&settings.Serve)
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, d.databases.closeAll(context.WithoutCancel(ctx), 0))
+			err = errors.Join(err, d.close(context.WithoutCancel(ctx), 0))
 		}
 	}()
 	if err := d.loadCertificate(&settings.Serve); err != nil {
+		return nil, err
+	}
+	if err := d.startAlerts(settings.Alerts); err != nil {
 		return nil, err
 	}
 	for _, c := range settings.Databases {
@@ -153,7 +162,33 @@ func (d *Daemon) stop(ctx context.Context) error {
 	}
 	d.reloading.Lock() // a reload that opens databases ends first
 	defer d.reloading.Unlock()
-	return errors.Join(err, d.databases.closeAll(ctx, lastWait))
+	return errors.Join(err, d.close(ctx, lastWait))
+}
+
+// close ends what runs beside the requests, and closes the databases.
+func (d *Daemon) close(ctx context.Context, patience time.Duration) error {
+	var err error
+	if d.alerts != nil {
+		err = d.alerts.Close()
+	}
+	return errors.Join(err, d.databases.closeAll(ctx, patience))
+}
+
+// startAlerts begins to look at the rules.
+func (d *Daemon) startAlerts(c alerts.Config) (err error) {
+	if !c.Alerts.Enabled.Enabled() {
+		return nil
+	}
+	var more []alerts.Receiver
+	if d.Receivers != nil {
+		if more, err = d.Receivers(c); err != nil {
+			return err
+		}
+	}
+	c.Logger = d.Logger
+	d.alerts, err = alerts.New(c, more...)
+	d.databases.alerts = d.alerts
+	return err
 }
 
 // lastWait is how long a request that was ended may take to notice, before its database is
@@ -201,14 +236,19 @@ func (d *Daemon) Reload(ctx context.Context) error {
 	d.guard.Set(access.Rules{Tokens: tokens, Hosts: next.Serve.hosts()})
 	d.serve.Store(&next.Serve)
 	var errs []error
+	if d.alerts != nil {
+		rules := next.Alerts
+		rules.Logger = d.Logger
+		errs = append(errs, d.alerts.Configure(rules))
+	}
 	for _, c := range d.settings.Databases {
 		if next.index(c.Name) < 0 {
 			errs = append(errs, d.databases.remove(ctx, c.Name, next.Serve.RequestTimeout))
 		}
 	}
 	d.settings = next
-	if err := errors.Join(errs...); err != nil { // they are gone all the same
-		d.Logger.Error("holdfast: closing a database that is no longer served", "error", err)
+	if err := errors.Join(errs...); err != nil { // what was asked for is done all the same
+		d.Logger.Error("holdfast: applying the configuration", "error", err)
 	}
 	return nil
 }

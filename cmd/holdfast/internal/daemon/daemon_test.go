@@ -31,7 +31,10 @@ func TestServesOneDatabase(t *testing.T) {
 		t.Error("the counts were not reset")
 	}
 	d.want(404, "there is no database", "GET", "/databases/other/health", "")
-	d.want(404, "nothing at this address", "GET", "/elsewhere", "")
+	d.want(404, "", "GET", "/elsewhere", "")
+	d.want(200, "main.reads", "GET", "/", "")
+	d.want(200, `"schema": "holdfast.alerts/v1"`, "GET", "/alerts", "")
+	d.want(200, "wal_too_big", "GET", "/alerts/rules", "")
 	_, text = d.get("/metrics")
 	for _, series := range []string{
 		`holdfast_http_requests_total{code="200",route="/db/execute"} 1`, `holdfast_http_requests_total{code="404",route="/"} 1`,
@@ -169,6 +172,13 @@ func TestTokensFromTheEnvironment(t *testing.T) {
 	if log := d.log.String(); strings.Contains(log, "0123456789abcdef") {
 		t.Errorf("a token is in the log: %s", log)
 	}
+}
+
+func TestWithoutDashboardAndAlerts(t *testing.T) {
+	d := start(t, `{"database": {"path": "DIR/app.db"}, "serve": {"listen": "127.0.0.1:0", "dash": false}, "alerts": {"enabled": false}}`, nil)
+	d.want(404, "nothing at this address", "GET", "/", "")
+	d.want(404, "alerts are off", "GET", "/alerts", "")
+	d.write("/db/execute", "CREATE TABLE t(a)")
 }
 
 // Backups of the configuration are scheduled, and Health has nothing to say against it.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/holdfastdb/holdfast"
+	"github.com/holdfastdb/holdfast/alerts"
 	"github.com/holdfastdb/holdfast/backup"
 	"github.com/holdfastdb/holdfast/cmd/holdfast/internal/api"
 	"github.com/prometheus/client_golang/prometheus"
@@ -20,6 +21,7 @@ type databases struct {
 	log      *slog.Logger
 	registry *prometheus.Registry
 	formats  []backup.Format
+	alerts   *alerts.Engine // may be nil
 
 	mu     sync.Mutex // guards the rest, and users of each database
 	list   []*database
@@ -121,6 +123,9 @@ func (ds *databases) add(ctx context.Context, c holdfast.NamedConfig) error {
 			return errors.Join(err, d.close(ctx))
 		}
 	}
+	if ds.alerts != nil {
+		ds.alerts.Watch(d.Name, d.DB)
+	}
 	ds.mu.Lock()
 	ds.list = append(ds.list, d)
 	ds.mu.Unlock()
@@ -184,6 +189,9 @@ func (ds *databases) remove(ctx context.Context, name string, patience time.Dura
 	ds.list = slices.Delete(ds.list, i, i+1)
 	idle := ds.whenIdle(d)
 	ds.mu.Unlock()
+	if ds.alerts != nil {
+		ds.alerts.Unwatch(name)
+	}
 	wait(idle, patience)
 	for _, s := range d.series {
 		ds.registry.Unregister(s)
@@ -236,6 +244,18 @@ func (ds *databases) closeAll(ctx context.Context, patience time.Duration) error
 	}
 	closing.Wait()
 	return errors.Join(errs...)
+}
+
+// shown are the handles that the dashboard shows: that of each database, and the one for SQL
+// from outside that reads, whose statements count by themselves.
+func (ds *databases) shown() map[string]*holdfast.DB {
+	ds.mu.Lock()
+	defer ds.mu.Unlock()
+	handles := make(map[string]*holdfast.DB, 2*len(ds.list))
+	for _, d := range ds.list {
+		handles[d.Name], handles[d.Name+".reads"] = d.DB, d.Reader
+	}
+	return handles
 }
 
 // choose says which database has no name in requests.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"net"
+	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -108,5 +110,41 @@ func TestNotifierReadsItsEnvironment(t *testing.T) {
 	}
 	if err := (Notifier{socket: filepath.Join(t.TempDir(), "nobody")}).send(t.Context(), "READY=1"); err == nil || errors.Is(err, context.Canceled) {
 		t.Errorf("nobody listens: %v", err)
+	}
+}
+
+// The unit is one that systemd takes.
+func TestUnitIsVerified(t *testing.T) {
+	analyze, err := exec.LookPath("systemd-analyze")
+	if err != nil {
+		t.Skip("there is no systemd-analyze here")
+	}
+	text, err := os.ReadFile(filepath.Join("..", "..", "..", "..", "packaging", "systemd", "holdfast.service"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// What it starts has to be there to be verified.
+	unit := filepath.Join(t.TempDir(), "holdfast.service")
+	program, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	here := strings.ReplaceAll(string(text), "/usr/bin/holdfast", program)
+	if err := os.WriteFile(unit, []byte(strings.ReplaceAll(here, "man:holdfast-serve(1) ", "")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.CommandContext(t.Context(), analyze, "verify", "--man=no", unit).CombinedOutput()
+	for line := range strings.Lines(string(out)) {
+		if strings.Contains(line, "holdfast.service") { // others' units are not ours to mend
+			t.Error(line)
+		}
+	}
+	if err != nil && strings.Contains(string(out), "holdfast.service") {
+		t.Errorf("%v\n%s", err, out)
+	}
+	for _, setting := range []string{"Type=notify", "NoNewPrivileges=yes", "ProtectSystem=strict", "StateDirectory=holdfast", "WatchdogSec=", "CapabilityBoundingSet=\n"} {
+		if !strings.Contains(string(text), "\n"+setting) {
+			t.Errorf("the unit has no %s", setting)
+		}
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/holdfastdb/holdfast"
+	"github.com/holdfastdb/holdfast/alerts"
 	"github.com/holdfastdb/holdfast/cmd/holdfast/internal/access"
 	"github.com/holdfastdb/holdfast/cmd/holdfast/internal/api"
 	"github.com/holdfastdb/holdfast/metrics"
@@ -26,7 +27,7 @@ func (d *Daemon) own() []api.Route {
 	route := func(method, path string, role access.Role, f http.HandlerFunc) api.Route {
 		return api.Route{Method: method, Path: path, Role: role, Handler: f}
 	}
-	return []api.Route{
+	routes := []api.Route{
 		route("GET", "/healthz", access.Public, d.alive),
 		route("GET", "/readyz", access.Public, d.ready),
 		route("GET", "/metrics", access.Read, metrics.Handler(d.databases.registry).ServeHTTP),
@@ -36,6 +37,31 @@ func (d *Daemon) own() []api.Route {
 		route("GET", "/databases/{name}/locks", access.Read, d.of(locks)),
 		route("GET", "/databases/{name}/queries", access.Read, d.of(told)),
 		route("DELETE", "/databases/{name}/queries", access.Write, d.of(forget)),
+	}
+	rules := d.rules()
+	for _, r := range []struct {
+		method, path string
+		role         access.Role
+	}{
+		{"GET", "/alerts", access.Read},
+		{"GET", "/alerts/rules", access.Read},
+		{"GET", "/alerts/objectives", access.Read},
+		{"POST", "/alerts/test", access.Write},
+		{"POST", "/alerts/silences", access.Write},
+		{"DELETE", "/alerts/silences/{id}", access.Write},
+	} {
+		routes = append(routes, route(r.method, r.path, r.role, rules))
+	}
+	return routes
+}
+
+// rules answers for the alerts.
+func (d *Daemon) rules() http.HandlerFunc {
+	if d.alerts != nil {
+		return alerts.Handler(d.alerts).ServeHTTP
+	}
+	return func(w http.ResponseWriter, _ *http.Request) {
+		access.Refuse(w, http.StatusNotFound, errors.New("alerts are off: alerts.enabled turns them on at a restart"))
 	}
 }
 

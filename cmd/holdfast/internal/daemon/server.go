@@ -15,6 +15,7 @@ import (
 
 	"github.com/holdfastdb/holdfast/cmd/holdfast/internal/access"
 	"github.com/holdfastdb/holdfast/cmd/holdfast/internal/api"
+	"github.com/holdfastdb/holdfast/dash"
 )
 
 // headerBytes is the most that the header of a request may have.
@@ -22,8 +23,9 @@ const headerBytes = 32 << 10
 
 func (d *Daemon) newServer() *http.Server {
 	c := d.serve.Load()
+	routes := d.routes()
 	s := &http.Server{
-		Handler:           d.recovered(d.secured(d.routes())),
+		Handler:           d.recovered(d.secured(routes)),
 		ReadHeaderTimeout: c.HeaderTimeout,
 		ReadTimeout:       c.ReadTimeout,
 		WriteTimeout:      2*c.ReadTimeout + c.RequestTimeout, // to read it, to work, and to give the answer
@@ -32,6 +34,9 @@ func (d *Daemon) newServer() *http.Server {
 		BaseContext:       func(net.Listener) context.Context { return d.requests },
 		ErrorLog:          slog.NewLogLogger(d.Logger.Handler(), slog.LevelDebug), // handshakes that failed, headers that were none
 		ConnState:         (&connections{most: mostConnections(c.MaxRequests)}).changed,
+	}
+	for _, end := range d.closers {
+		s.RegisterOnShutdown(end)
 	}
 	if d.certificate.Load() != nil {
 		s.TLSConfig = &tls.Config{
@@ -54,11 +59,23 @@ func (d *Daemon) routes() http.Handler {
 	for path, allowed := range methods {
 		mux.Handle(path, d.traffic.count(path, d.guard.Require(access.Public, notAllowed(allowed))))
 	}
+	if d.serve.Load().Dash.Enabled() {
+		mux.Handle("/", d.traffic.count("/", d.guard.Require(access.Read, d.pages())))
+		return mux
+	}
 	missing := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		access.Refuse(w, http.StatusNotFound, errors.New("there is nothing at this address; /openapi.json says what there is"))
 	})
 	mux.Handle("/", d.traffic.count("/", d.guard.Require(access.Public, missing)))
 	return mux
+}
+
+// pages are the dashboard. The guard has decided who may see it.
+func (d *Daemon) pages() http.Handler {
+	pages := dash.Databases(d.databases.shown, dash.WithTitle("Holdfast"), dash.WithLogger(d.Logger),
+		dash.WithAuth(func(*http.Request) error { return nil }))
+	d.closers = append(d.closers, func() { _ = pages.Close() })
+	return pages
 }
 
 // notAllowed answers methods that an address does not take.
