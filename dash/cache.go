@@ -10,6 +10,9 @@ const (
 	fresh       = 900 * time.Millisecond // a little less than pages wait before they ask again
 	kept        = 10 * time.Minute // the longest that an old content stands in for one that fails
 	mostEntries = 64
+
+	// What comes from the history changes once a minute, and takes some reads of a file.
+	slowly = 10 * time.Second
 )
 
 // entry is a page's content.
@@ -18,6 +21,7 @@ type entry struct {
 	model   any
 	content []byte
 	err     error // why the rest is from earlier, or missing
+	keep    time.Duration
 }
 
 // cache has the contents of the last second, so that a page costs the same however many
@@ -88,7 +92,7 @@ func (c *cache) tidy() {
 func (s *slot) young() *entry {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.last != nil && time.Since(s.made) < fresh {
+	if s.last != nil && time.Since(s.made) < max(fresh, s.last.keep) {
 		return s.last
 	}
 	return nil

@@ -95,7 +95,8 @@ type chart struct {
 
 type series struct {
 	Key    string  `json:"key"`
-	Points []point `json:"points"` // the oldest first; none where nothing is known
+	Name   string  `json:"name,omitempty"` // in place of the measure's
+	Points []point `json:"points"`         // the oldest first; none where nothing is known
 }
 
 type point struct {
@@ -168,7 +169,7 @@ func (v *visit) past(ctx context.Context, length time.Duration, plots []plot, al
 			figures = append(figures, m.figures...)
 		}
 	}
-	r, err := v.db.History(ctx, history.Request{From: v.now.Add(-length), To: v.now, Step: length / mostPoints, Series: figures})
+	r, err := v.watch.course(ctx, v.db, history.Request{From: v.now.Add(-length), To: v.now, Step: length / mostPoints, Series: figures}, v.now)
 	if err != nil || r.Step <= 0 { // nothing was recorded
 		return err
 	}

@@ -271,6 +271,7 @@ func (d *Dashboard) look(ctx context.Context, v *visit) *entry {
 		if e.model, e.err = v.page.view(ctx, v); e.err != nil {
 			return e
 		}
+		e.keep = v.keep
 		e.content, e.err = d.render(v, v.page.id, e.model)
 		return e
 	})

@@ -4,6 +4,7 @@ import (
 	"embed"
 	"fmt"
 	"html/template"
+	"math"
 	"time"
 )
 
@@ -29,13 +30,15 @@ func parseViews(pages []page, t *text) map[string]*template.Template {
 func functions(t *text) template.FuncMap {
 	all := template.FuncMap{
 		"t": t.T, "n": t.N, "num": t.Num, "unit": t.Unit, "clock": t.Clock, "ago": t.Ago,
-		"int":   func(n any) string { return t.Int(whole(n)) },
-		"bytes": func(n any) string { return t.Bytes(float64(whole(n))) },
-		"dur":   t.Dur,
-		"pct":   t.Pct,
-		"list":  func(items ...any) []any { return items },
-		"dict":  dict,
-		"iso":   func(at time.Time) string { return at.UTC().Format(time.RFC3339) },
+		"int":     func(n any) string { return t.Int(whole(n)) },
+		"bytes":   func(n any) string { return t.Bytes(float64(whole(n))) },
+		"dur":     t.Dur,
+		"excerpt": excerpt,
+		"share":   func(part float64) float64 { return math.Round(72*min(max(part, 0), 1)*10) / 10 },
+		"pct":     t.Pct,
+		"list":    func(items ...any) []any { return items },
+		"dict":    dict,
+		"iso":     func(at time.Time) string { return at.UTC().Format(time.RFC3339) },
 		"live": func(name string) template.HTML {
 			return template.HTML(fmt.Sprintf(`<!--live %s--><div id="live-%s">`, name, name)) //nolint:gosec // a name in a template
 		},

@@ -32,6 +32,8 @@ type page struct {
 func pages() []page {
 	return []page{
 		overviewPage(),
+		queriesPage(),
+		queryPage(),
 	}
 }
 
@@ -57,6 +59,7 @@ type visit struct {
 	params url.Values // those that the page knows
 	kept   url.Values // lang and theme, if the address says them
 	now    time.Time
+	keep   time.Duration // how long what is shown stays as it is; 0 is a second
 }
 
 // choice is a parameter of the address; the first of the options if it is none of them.
@@ -237,7 +240,8 @@ type failure struct {
 }
 
 func (d *Dashboard) fail(w http.ResponseWriter, r *http.Request, at place, status int, err error) {
-	v := d.visit(r, at, page{id: "error"})
+	p, _ := d.pageOf(at.rest)
+	v := d.visit(r, at, page{id: "error", params: p.params}) // the same, should it be asked for again
 	if wantsJSON(r) {
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(status)
@@ -305,6 +309,19 @@ func (d *Dashboard) writeJSON(w http.ResponseWriter, v *visit, e *entry) {
 	w.Header().Add("Vary", "Accept, Accept-Language")
 	w.WriteHeader(status)
 	_, _ = w.Write(append(text, '\n'))
+}
+
+// Hidden are the parameters that a form has to carry along, besides those of its own fields.
+func (s *scene) Hidden(fields ...string) map[string]string {
+	all := map[string]string{}
+	for _, q := range []url.Values{s.kept, s.params} {
+		for name := range q {
+			if !slices.Contains(fields, name) {
+				all[name] = q.Get(name)
+			}
+		}
+	}
+	return all
 }
 
 // Has reports whether there is a page.

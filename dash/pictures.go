@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/holdfastdb/holdfast/dash/internal/picture"
+	"github.com/holdfastdb/holdfast/plan"
 )
 
 // pictures are the template functions that draw.
@@ -20,6 +21,9 @@ func pictures(t *text) template.FuncMap {
 		},
 		"picture": func(c chart) template.HTML { return t.picture(c) },
 		"rows":    func(c chart) []tableRow { return tableOf(c) },
+		"line":    t.seriesName,
+		"heatmap": t.heatmap,
+		"plan":    t.planPicture,
 	}
 }
 
@@ -38,7 +42,7 @@ func (t *text) picture(c chart) template.HTML {
 	w := picture.Window{From: c.From, To: c.To, Gap: time.Duration(3 * max(c.Step, 2) * float64(time.Second))}
 	var lines []picture.Series
 	for _, s := range c.Series {
-		line := picture.Series{Name: t.T("measure." + s.Key)}
+		line := picture.Series{Name: t.seriesName(s)}
 		for _, p := range s.Points {
 			line.Samples = append(line.Samples, picture.Sample{At: p.At, Value: p.Value})
 		}
@@ -51,6 +55,38 @@ func (t *text) picture(c chart) template.HTML {
 		return picture.Stack(f, w, lines...)
 	}
 	return picture.Lines(f, w, lines...)
+}
+
+func (t *text) seriesName(s series) string {
+	if s.Name != "" {
+		return s.Name
+	}
+	return t.T("measure." + s.Key)
+}
+
+func (t *text) heatmap(h heat) template.HTML {
+	return picture.Heatmap(t.frame("pic-heat", t.T("query.heat"), "s"), picture.Heat{Times: h.Times, Bounds: h.Bounds, Counts: h.Counts})
+}
+
+func (t *text) planPicture(p planView) template.HTML {
+	f := t.frame("pic-plan", t.T("query.plan"), "")
+	f.Empty = t.T("query.plan.none")
+	return picture.Tree(f, nodes(p.Steps))
+}
+
+func nodes(steps []planStep) []picture.Node {
+	var list []picture.Node
+	for _, s := range steps {
+		n := picture.Node{Label: s.Detail, Nodes: nodes(s.Steps)}
+		switch s.Attention {
+		case string(plan.Note):
+			n.Mark = picture.Noted
+		case string(plan.Warning):
+			n.Mark = picture.Warned
+		}
+		list = append(list, n)
+	}
+	return list
 }
 
 // evenly are the values of the first line at even distances, NaN where there is none.

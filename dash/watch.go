@@ -2,11 +2,13 @@ package dash
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"sync"
 	"time"
 
 	"github.com/holdfastdb/holdfast"
+	"github.com/holdfastdb/holdfast/history"
 	"github.com/holdfastdb/holdfast/queries"
 )
 
@@ -25,6 +27,8 @@ const (
 	mostSamples = 300
 	mostHolders = 50 // kept of a sample
 	mostWaiters = 20
+
+	mostRemembered = 8
 )
 
 // watch looks at a database while somebody looks at its pages, and remembers the last five
@@ -37,6 +41,8 @@ type watch struct {
 	counted queries.Report     // of the last sample
 	uncount error              // why there is none
 	latency *queries.Histogram // of all calls, at the last sample
+
+	past map[string]remembered // what the history has said lately
 
 	turn     sync.Mutex // of those who ask for health
 	health   holdfast.Health
@@ -143,4 +149,33 @@ func (w *watch) healthNow(ctx context.Context) (holdfast.Health, error) {
 		w.health, w.healthAt = h, time.Now()
 	}
 	return h, err
+}
+
+// remembered is an answer of the history.
+type remembered struct {
+	at     time.Time
+	report history.Report
+}
+
+// course is DB.History, at most once in ten seconds for the same question: the history
+// changes once a minute.
+func (w *watch) course(ctx context.Context, db *holdfast.DB, q history.Request, now time.Time) (history.Report, error) {
+	key := fmt.Sprint(q.To.Sub(q.From), q.Step, q.Series, q.Queries, q.Query)
+	w.mu.Lock()
+	r, ok := w.past[key]
+	w.mu.Unlock()
+	if ok && now.Sub(r.at) < slowly {
+		return r.report, nil
+	}
+	report, err := db.History(ctx, q)
+	if err != nil {
+		return report, err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.past == nil || len(w.past) >= mostRemembered {
+		w.past = map[string]remembered{}
+	}
+	w.past[key] = remembered{now, report}
+	return report, nil
 }
