@@ -8,7 +8,7 @@ import (
 
 const (
 	fresh       = 900 * time.Millisecond // a little less than pages wait before they ask again
-	kept        = 10 * time.Minute // the longest that an old content stands in for one that fails
+	kept        = 10 * time.Minute       // the longest that an old content stands in for one that fails
 	mostEntries = 64
 
 	// What comes from the history changes once a minute, and takes some reads of a file.

@@ -12,13 +12,13 @@ import (
 type Option func(*options)
 
 type options struct {
-	prefix  string
-	title   string
-	auth    func(*http.Request) error
-	public  bool
-	hosts   []string
-	logger  *slog.Logger
-	config  func(database string) *holdfast.ConfigReport
+	prefix string
+	title  string
+	auth   func(*http.Request) error
+	public bool
+	hosts  []string
+	logger *slog.Logger
+	config func(database string) *holdfast.ConfigReport
 }
 
 // WithPrefix says under which address the handler is mounted without http.StripPrefix:
