@@ -105,6 +105,12 @@ type FileHealth struct {
 	UserVersion   int64  `json:"user_version"`
 	ApplicationID int64  `json:"application_id"`
 	Statistics    bool   `json:"statistics"` // the planner has some
+
+	// The kind of file system that it was on when somebody looked first, such as "ext4",
+	// and whether it is "local", "memory", "network" or "bridged"; "" and "unknown" where
+	// the system doesn't tell.
+	FileSystem      string `json:"file_system"`
+	FileSystemClass string `json:"file_system_class"`
 }
 
 // LogHealth is about the write-ahead log.
@@ -334,6 +340,7 @@ type health struct {
 	verifier *integrity.Verifier
 	failures integrity.FailureLog
 	engine   func() EngineInfo
+	fs       func() dbfile.FS
 	book     *logbook.File // nil of a database in memory
 
 	checks, accessible, busy atomic.Int64
@@ -350,6 +357,10 @@ func (d *database) careFor() {
 		return func(ctx context.Context) (*sqlite.Conn, error) { return d.connectAs(ctx, reading, as) }
 	}
 	h.engine = sync.OnceValue(Engine)
+	h.fs = sync.OnceValue(func() dbfile.FS {
+		fs, _ := dbfile.FileSystem(d.path) // unknown is an answer
+		return fs
+	})
 	if d.memory == nil {
 		alive := func(name string) bool { database, sidecar := openHere(name); return database || sidecar }
 		h.book = &logbook.File{Path: d.path + logbook.Suffix, Alive: alive}
@@ -463,6 +474,8 @@ func (d *database) examine(ctx context.Context) (Health, error) {
 	if v.Seen.LogKnown {
 		h.WAL.ReadMarks = v.Seen.ReadMarks[:]
 	}
+	fs := d.health.fs()
+	h.File.FileSystem, h.File.FileSystemClass = fs.Type, fs.Class.String()
 	if d.memory != nil {
 		h.File.Path = "" // as DB.Path
 	}

@@ -17,15 +17,18 @@ type measure struct {
 	now func(before, s *sample) float64
 	// figures are what then needs of the history; without them there is no past.
 	figures []string
-	then    func(p func(figure string) (history.Point, bool), seconds float64) float64
+	then    func(p pointOf, seconds float64) float64
 }
+
+// pointOf gives the point of a figure in a bucket, and whether there is one.
+type pointOf func(figure string) (history.Point, bool)
 
 // rate is the increase of a counter in a second.
 func rate(key, figure string, of func(*holdfast.Stats) int64) measure {
 	return measure{
 		key: key, unit: "1/s", figures: []string{figure},
 		now: func(before, s *sample) float64 { return perSecond(of(&s.Stats)-of(&before.Stats), before, s) },
-		then: func(p func(string) (history.Point, bool), seconds float64) float64 {
+		then: func(p pointOf, seconds float64) float64 {
 			return perPoint(p, figure, func(p history.Point) float64 { return p.Sum / seconds })
 		},
 	}
@@ -36,7 +39,7 @@ func level(key, unit, figure string, of func(*sample) float64) measure {
 	return measure{
 		key: key, unit: unit, figures: []string{figure},
 		now: func(_, s *sample) float64 { return of(s) },
-		then: func(p func(string) (history.Point, bool), _ float64) float64 {
+		then: func(p pointOf, _ float64) float64 {
 			return perPoint(p, figure, history.Point.Mean)
 		},
 	}
@@ -54,7 +57,7 @@ func each(key, unit, sum, count string, of func(*holdfast.Stats) (sum float64, c
 			}
 			return (sum - earlier) / float64(n-m)
 		},
-		then: func(p func(string) (history.Point, bool), _ float64) float64 {
+		then: func(p pointOf, _ float64) float64 {
 			total, ok := p(sum)
 			n, ok2 := p(count)
 			if !ok || !ok2 || n.Sum == 0 {
@@ -74,7 +77,7 @@ func perSecond(n int64, before, s *sample) float64 {
 	return float64(n) / s.At.Sub(before.At).Seconds()
 }
 
-func perPoint(p func(string) (history.Point, bool), figure string, of func(history.Point) float64) float64 {
+func perPoint(p pointOf, figure string, of func(history.Point) float64) float64 {
 	point, ok := p(figure)
 	if !ok {
 		return math.NaN()
@@ -128,6 +131,9 @@ func (v *visit) stretch() (name string, length time.Duration) {
 	return name, rangeLengths[name]
 }
 
+// liveLeast is the shortest stretch that is drawn of what was seen lately.
+const liveLeast = 30 * time.Second
+
 // mostPoints is how many points a line has at most.
 const mostPoints = 150
 
@@ -150,7 +156,15 @@ func (v *visit) charts(ctx context.Context, plots ...plot) ([]chart, error) {
 	}
 	if name == "5m" {
 		samples := v.watch.samples(v.now.Add(-length))
+		from := v.now.Add(-length)
+		if len(samples) > 0 { // not an almost empty picture for who has just come
+			from = samples[0].At
+		}
+		if latest := v.now.Add(-liveLeast); from.After(latest) {
+			from = latest
+		}
 		for i, p := range plots {
+			all[i].From = from.UTC()
 			all[i].Step = liveTick.Seconds()
 			for k, m := range p.lines {
 				all[i].Series[k].Points = m.recent(samples)

@@ -34,11 +34,18 @@ func functions(t *text) template.FuncMap {
 		"bytes":   func(n any) string { return t.Bytes(float64(whole(n))) },
 		"dur":     t.Dur,
 		"excerpt": excerpt,
-		"share":   func(part float64) float64 { return math.Round(72*min(max(part, 0), 1)*10) / 10 },
-		"pct":     t.Pct,
-		"list":    func(items ...any) []any { return items },
-		"dict":    dict,
-		"iso":     func(at time.Time) string { return at.UTC().Format(time.RFC3339) },
+		"double":  func(part float64) float64 { return math.Round(144*min(max(part, 0), 1)*10) / 10 },
+		"quotient": func(n, by int64) string {
+			if by == 0 {
+				return "–"
+			}
+			return t.Num(float64(n) / float64(by))
+		},
+		"share": func(part float64) float64 { return math.Round(72*min(max(part, 0), 1)*10) / 10 },
+		"pct":   t.Pct,
+		"list":  func(items ...any) []any { return items },
+		"dict":  dict,
+		"iso":   func(at time.Time) string { return at.UTC().Format(time.RFC3339) },
 		"live": func(name string) template.HTML {
 			return template.HTML(fmt.Sprintf(`<!--live %s--><div id="live-%s">`, name, name)) //nolint:gosec // a name in a template
 		},

@@ -36,7 +36,7 @@ func (c card) Page() string { return c.page }
 // Measures of the overview, which other pages show too.
 var (
 	commits    = rate("commits", "writer.groups", func(s *holdfast.Stats) int64 { return s.Writer.Groups })
-	writes     = rate("writes", "writer.units", func(s *holdfast.Stats) int64 { return s.Writer.Units })
+	written    = rate("writes", "writer.units", func(s *holdfast.Stats) int64 { return s.Writer.Units })
 	statements = rate("statements", "successful_operations", func(s *holdfast.Stats) int64 { return s.SuccessfulOperations })
 	conflicts  = rate("conflicts", "lock_conflicts", func(s *holdfast.Stats) int64 { return s.LockConflicts })
 	failures   = rate("failures", "failed_operations", func(s *holdfast.Stats) int64 { return s.FailedOperations })
@@ -51,7 +51,7 @@ func (v *visit) overview(ctx context.Context) (*overview, error) {
 	if err != nil {
 		return nil, err
 	}
-	held, err := v.db.Locks(ctx)
+	held, err := v.watch.locks(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -34,6 +34,8 @@ func pages() []page {
 		overviewPage(),
 		queriesPage(),
 		queryPage(),
+		poolPage(),
+		environmentPage(),
 	}
 }
 

@@ -38,9 +38,10 @@ type watch struct {
 
 	mu      sync.Mutex
 	ring    []sample
-	counted queries.Report     // of the last sample
-	uncount error              // why there is none
-	latency *queries.Histogram // of all calls, at the last sample
+	held    holdfast.LockReport // of the last sample, whole
+	counted queries.Report      // of the last sample
+	uncount error               // why there is none
+	latency *queries.Histogram  // of all calls, at the last sample
 
 	past map[string]remembered // what the history has said lately
 
@@ -86,6 +87,7 @@ func (w *watch) sample(ctx context.Context, now time.Time) {
 	s.Stats.Memory.Connections, s.Stats.Memory.Suspects, s.Stats.Backup.Places = nil, nil, nil
 	s.Locks.Holders = s.Locks.Holders[:min(len(held.Holders), mostHolders)]
 	s.Locks.Waiters = s.Locks.Waiters[:min(len(held.Waiters), mostWaiters)]
+	w.held = held
 	w.count(&s)
 	if len(w.ring) == mostSamples {
 		copy(w.ring, w.ring[1:])
@@ -128,6 +130,16 @@ func (w *watch) samples(since time.Time) []sample {
 		i++
 	}
 	return append([]sample(nil), w.ring[i:]...)
+}
+
+// locks is DB.Locks of the last sample, which is of less than a second ago.
+func (w *watch) locks(ctx context.Context) (holdfast.LockReport, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if n := len(w.ring); n > 0 && time.Since(w.ring[n-1].At) < fresh {
+		return w.held, nil
+	}
+	return w.db.Locks(ctx)
 }
 
 // queries returns the counts of the last sample. They are shared: they must not be changed.
