@@ -412,6 +412,9 @@ func (d *database) open(ctx context.Context) error {
 
 func (d *database) buildRooms() {
 	c := d.cfg
+	if c.Telemetry.Enabled.Enabled() {
+		d.seen.times = new(stats.Times)
+	}
 	d.careFor()
 	d.guardAgainstDamage()
 	d.pool = pool.New(pool.Config{
@@ -427,6 +430,7 @@ func (d *database) buildRooms() {
 		// that would be in the way of its checkpoints.
 		Warm:    d.profile.journalMode == "wal" && !d.name.Immutable && !c.Limits.UntrustedSQL,
 		OnClose: d.connClosed,
+		Times:   d.seen.times,
 	})
 	d.countQueries()
 	if c.Database.ReadOnly {
@@ -436,6 +440,7 @@ func (d *database) buildRooms() {
 		Open:         func(ctx context.Context) (*sqlite.Conn, error) { return d.take(ctx, writing) },
 		Fence:        d.mayWrite,
 		Counters:     &d.counters,
+		Times:        d.seen.times,
 		Graph:        &opened.waits,
 		Name:         d.path,
 		Budget:       max(c.Database.BusyTimeout, 0),
@@ -493,7 +498,7 @@ func (d *database) engine(readOnly bool) *session.Engine {
 	if d.control != nil {
 		cfg.Statements = &d.ran
 	}
-	cfg.Queries = d.plans.Queries
+	cfg.Queries, cfg.Times = d.plans.Queries, d.seen.times
 	e := session.New(cfg)
 	d.mu.Lock()
 	if d.engines == nil {

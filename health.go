@@ -332,6 +332,7 @@ type lookout struct {
 	drifts  atomic.Int64 // connections of the pool with other settings
 	journal atomic.Bool  // the file is in another journal mode than at Open
 	volume  dbfile.Volume
+	times   *stats.Times // nil if nothing is counted
 }
 
 // health is what Health and Verify keep of a database.

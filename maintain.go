@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/holdfastdb/holdfast/history"
 	"github.com/holdfastdb/holdfast/internal/dbfile"
 	"github.com/holdfastdb/holdfast/internal/locks"
 	"github.com/holdfastdb/holdfast/internal/maintain/checkpoint"
@@ -447,6 +448,7 @@ func (d *database) watchLog() {
 		Fence:  d.mayWrite,
 		Pool:   d.pool,
 		Writer: d.writer,
+		Times:  d.seen.times,
 		Size: func() int64 {
 			info, err := os.Stat(wal) // not Identify: see dbfile.SameFile
 			if err != nil {
@@ -664,6 +666,16 @@ type WatchStats struct {
 	PragmaDrift            int64   `json:"pragma_drift" figure:"gauge" doc:"settings of foreign_keys and synchronous that sessions have changed for themselves and have so now, and 1 if the journal mode is not what it was"`
 	PragmaDrifts           int64   `json:"pragma_drifts" figure:"counter" doc:"connections of the pool that were found with other settings than they were given"`
 	HistoryFailures        int64   `json:"history_failures" figure:"gauge" doc:"writes of the history that failed in a row"`
+}
+
+// Histograms are the distributions of waits, uses, locks and checkpoints since the database
+// was opened; none if telemetry.enabled is false. It takes no connection and waits for
+// nobody. What statements cost is in QueryCounts.
+func (db *DB) Histograms() []history.Histogram {
+	if t := db.h.d.seen.times; t != nil {
+		return t.List()
+	}
+	return nil
 }
 
 func (d *database) watchStats() WatchStats {

@@ -129,6 +129,7 @@ type ReaderStats struct {
 	Beyond      int64   `json:"beyond_max" figure:"counter" doc:"leases past the maximum, to keep a caller from waiting for itself"`
 	Waits       int64   `json:"waits" figure:"counter" doc:"waits for a reader"`
 	WaitSeconds float64 `json:"wait_seconds" figure:"counter,s" doc:"time waited for readers"`
+	Timeouts    int64   `json:"timeouts" figure:"counter" doc:"waits for a reader that ended without one"`
 }
 
 // WriterStats is about the write queue.
@@ -183,7 +184,7 @@ func (d *database) stats() Stats {
 		},
 		Readers: ReaderStats{
 			Max: p.Max, Open: p.Open, InUse: p.InUse, Waiting: p.Waiting, MaxInUse: p.MaxInUse,
-			Warm: p.Warm, Beyond: p.Beyond, Waits: p.Waits, WaitSeconds: p.Waited.Seconds(),
+			Warm: p.Warm, Beyond: p.Beyond, Waits: p.Waits, WaitSeconds: p.Waited.Seconds(), Timeouts: p.Exhausted,
 		},
 		Writer: WriterStats{
 			Groups: c.Groups.Load(), Units: c.GroupedUnits.Load(),

@@ -113,3 +113,14 @@ type Figure struct {
 	// nothing: it isn't recorded, and metrics leave it out.
 	Unknown bool `json:"unknown,omitempty"`
 }
+
+// Histogram is how the values of one measure of a database are distributed, since it was
+// opened. Several of one Name differ in the Value of their Key.
+type Histogram struct {
+	Name  string `json:"name"`  // "connection.wait"
+	Key   string `json:"key"`   // "pool"; "" if there is only one
+	Value string `json:"value"` // "read"
+	Unit  string `json:"unit"`  // "s", or "" for plain numbers
+	// Counts has durations. Of plain numbers each is a second: 8 is in it as 8 s.
+	Counts *queries.Histogram `json:"counts"`
+}

@@ -68,6 +68,22 @@ var panels = []panel{
 		{`holdfast_file_bytes{database=~"$database"}`, "{{database}} file"},
 		{`holdfast_wal_file_bytes{database=~"$database"}`, "{{database}} log"},
 	}},
+	{"Wait for a connection, 95 %", "s", "Of those who waited for a reader, and of all who wrote.", []line{
+		{`histogram_quantile(0.95, sum by (database, pool, le) (rate(holdfast_connection_wait_seconds_bucket{database=~"$database"}[$__rate_interval])))`, "{{database}} {{pool}}"},
+	}},
+	{"Locks held, 95 %", "s", "Write transactions as the engine sees them (write) and as the program does, reads that are kept open, and work that admits nobody else.", []line{
+		{`histogram_quantile(0.95, sum by (database, kind, le) (rate(holdfast_lock_held_seconds_bucket{database=~"$database"}[$__rate_interval])))`, "{{database}} {{kind}}"},
+	}},
+	{"Checkpoints, 95 %", "s", "One pass over the log; and how many of the last got nowhere.", []line{
+		{`histogram_quantile(0.95, sum by (database, mode, le) (rate(holdfast_wal_checkpoint_seconds_bucket{database=~"$database"}[$__rate_interval])))`, "{{database}} {{mode}}"},
+		{`holdfast_wal_checkpoints_incomplete_in_a_row{database=~"$database"}`, "{{database}} got nowhere"},
+	}},
+	{"Room on the volume", "bytes", "What is free. Empty where the system doesn't tell.", []line{
+		{`holdfast_volume_free_bytes{database=~"$database"}`, "{{database}}"},
+	}},
+	{"The volume's device", "percentunit", "Part of the time in which it had something to do, for all programs. Linux.", []line{
+		{`rate(holdfast_volume_io_busy_seconds_total{database=~"$database"}[$__rate_interval])`, "{{database}}"},
+	}},
 	{"Memory", "bytes", "Page caches and all that SQLite has, of the process.", []line{
 		{`holdfast_memory_granted_bytes{database=~"$database"}`, "{{database}} granted"},
 		{`holdfast_memory_usable_bytes{database=~"$database"}`, "{{database}} usable"},

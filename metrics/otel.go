@@ -52,6 +52,7 @@ func (p *producer) Produce(ctx context.Context) ([]metricdata.ScopeMetrics, erro
 			all = append(all, p.figure(f))
 		}
 	}
+	all = append(all, p.histograms()...)
 	all = append(all, p.statementMetrics()...)
 	return []metricdata.ScopeMetrics{{
 		Scope:   instrumentation.Scope{Name: Scope, Version: version(), SchemaURL: semconv.SchemaURL},
@@ -92,6 +93,7 @@ func (p *producer) connections(s holdfast.Stats) []metricdata.Metrics {
 	var count dbconv.ClientConnectionCountObservable
 	var most dbconv.ClientConnectionMaxObservable
 	var pending dbconv.ClientConnectionPendingRequestsObservable
+	var timeouts dbconv.ClientConnectionTimeoutsObservable
 	point := func(pool string, v int64, more ...attribute.KeyValue) metricdata.DataPoint[int64] {
 		name := count.AttrClientConnectionPoolName(p.name + "/" + pool)
 		return metricdata.DataPoint[int64]{Attributes: p.base(append(more, name)...), StartTime: p.opened, Time: now, Value: v}
@@ -110,7 +112,35 @@ func (p *producer) connections(s holdfast.Stats) []metricdata.Metrics {
 			point("write", writing, used), point("write", 1-writing, idle)),
 		sum(most.Name(), most.Description(), most.Unit(), point("read", int64(r.Max)), point("write", 1)),
 		sum(pending.Name(), pending.Description(), pending.Unit(), point("read", int64(r.Waiting)), point("write", int64(w.Queued))),
+		{
+			Name: timeouts.Name(), Description: timeouts.Description(), Unit: timeouts.Unit(),
+			Data: metricdata.Sum[int64]{DataPoints: []metricdata.DataPoint[int64]{point("read", r.Timeouts)}, Temporality: metricdata.CumulativeTemporality, IsMonotonic: true},
+		},
 	}
+}
+
+// histograms are the distributions.
+func (p *producer) histograms() (all []metricdata.Metrics) {
+	told, now := p.db.Histograms(), time.Now()
+	for _, d := range distributions() {
+		var points []metricdata.ExponentialHistogramDataPoint[float64]
+		for _, h := range told {
+			if h.Name == d.name {
+				points = append(points, exponential(h.Counts, p.base(d.attributes(p.name, h)...), p.opened, now))
+			}
+		}
+		unit := d.unit
+		if unit == "" {
+			unit = "1"
+		}
+		if points != nil {
+			all = append(all, metricdata.Metrics{
+				Name: d.otel, Description: d.help, Unit: unit,
+				Data: metricdata.ExponentialHistogram[float64]{DataPoints: points, Temporality: metricdata.CumulativeTemporality},
+			})
+		}
+	}
+	return all
 }
 
 // QueryID is the attribute with the ID of a statement in DB.Queries; "" for all
@@ -125,11 +155,18 @@ func (p *producer) statementMetrics() (all []metricdata.Metrics) {
 	now := time.Now()
 	var duration dbconv.ClientOperationDuration
 	var durations []metricdata.ExponentialHistogramDataPoint[float64]
+	var returned dbconv.ClientResponseReturnedRows
+	var rows []metricdata.HistogramDataPoint[int64]
 	sums := make([][]metricdata.DataPoint[float64], len(statementFigures))
 	for i := range told {
 		s := &told[i]
 		set := p.base(semconv.DBOperationName(s.operation), semconv.DBQuerySummary(s.summary), QueryID.String(s.id))
 		durations = append(durations, exponential(s.duration, set, p.opened, now))
+		// One bucket, and no minimum or maximum: what is counted are calls and their rows.
+		calls := uint64(s.figures[callsFigure])
+		rows = append(rows, metricdata.HistogramDataPoint[int64]{
+			Attributes: set, StartTime: p.opened, Time: now, Count: calls, BucketCounts: []uint64{calls}, Sum: int64(s.figures[rowsFigure]),
+		})
 		for k := range sums {
 			sums[k] = append(sums[k], metricdata.DataPoint[float64]{Attributes: set, StartTime: p.opened, Time: now, Value: s.figures[k]})
 		}
@@ -137,6 +174,9 @@ func (p *producer) statementMetrics() (all []metricdata.Metrics) {
 	all = append(all, metricdata.Metrics{
 		Name: duration.Name(), Description: duration.Description(), Unit: duration.Unit(),
 		Data: metricdata.ExponentialHistogram[float64]{DataPoints: durations, Temporality: metricdata.CumulativeTemporality},
+	}, metricdata.Metrics{
+		Name: returned.Name(), Description: returned.Description(), Unit: returned.Unit(),
+		Data: metricdata.Histogram[int64]{DataPoints: rows, Temporality: metricdata.CumulativeTemporality},
 	})
 	add := func(name, unit, help string, points []metricdata.DataPoint[float64]) {
 		if unit == "" {

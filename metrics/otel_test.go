@@ -57,6 +57,11 @@ func TestOpenTelemetryNames(t *testing.T) {
 		dbconv.ClientConnectionCount{}.Name():           dbconv.ClientConnectionCount{}.Unit(),
 		dbconv.ClientConnectionMax{}.Name():             dbconv.ClientConnectionMax{}.Unit(),
 		dbconv.ClientConnectionPendingRequests{}.Name(): dbconv.ClientConnectionPendingRequests{}.Unit(),
+		dbconv.ClientConnectionTimeouts{}.Name():        dbconv.ClientConnectionTimeouts{}.Unit(),
+		dbconv.ClientConnectionWaitTime{}.Name():        dbconv.ClientConnectionWaitTime{}.Unit(),
+		dbconv.ClientConnectionUseTime{}.Name():         dbconv.ClientConnectionUseTime{}.Unit(),
+		dbconv.ClientConnectionCreateTime{}.Name():      dbconv.ClientConnectionCreateTime{}.Unit(),
+		dbconv.ClientResponseReturnedRows{}.Name():      dbconv.ClientResponseReturnedRows{}.Unit(),
 	}
 	for name, m := range got {
 		unit, known := conventional[name]

@@ -23,7 +23,7 @@ import (
 // its own pool, the go_sql_ series, is collectors.NewDBStatsCollector(db.DB, name).
 func Prometheus(db *holdfast.DB, options ...Option) prometheus.Collector {
 	s := newSource(db, options)
-	c := &collector{source: s}
+	c := &collector{source: s, distributions: map[string]*prometheus.Desc{}}
 	// A constant label, because two collectors with the same descriptions are one to a registry.
 	desc := func(name, help string, labels ...string) *prometheus.Desc {
 		return prometheus.NewDesc(name, sentence(help), labels, prometheus.Labels{"database": s.name})
@@ -34,6 +34,13 @@ func Prometheus(db *holdfast.DB, options ...Option) prometheus.Collector {
 	for _, f := range statementFigures {
 		c.statements = append(c.statements, desc(statementName(f), f.help, statementLabels...))
 	}
+	for _, d := range distributions() {
+		labels := []string{d.key}
+		if d.key == "" {
+			labels = nil
+		}
+		c.distributions[d.name] = desc(d.prometheus(), d.help, labels...)
+	}
 	c.duration = desc(durationName, durationHelp, statementLabels...)
 	c.errors = desc(errorsName, errorsHelp, "kind")
 	c.build = desc(buildName, buildHelp, "version", "sqlite_version", "go_version")
@@ -43,6 +50,7 @@ func Prometheus(db *holdfast.DB, options ...Option) prometheus.Collector {
 type collector struct {
 	*source
 	figures, statements     []*prometheus.Desc
+	distributions           map[string]*prometheus.Desc // by history.Histogram's names
 	duration, errors, build *prometheus.Desc
 }
 
@@ -69,6 +77,9 @@ func (c *collector) Describe(to chan<- *prometheus.Desc) {
 	for _, d := range c.statements {
 		to <- d
 	}
+	for _, d := range c.distributions {
+		to <- d
+	}
 	to <- c.duration
 	to <- c.errors
 	to <- c.build
@@ -86,6 +97,11 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 		}
 		to <- prometheus.MustNewConstMetric(c.figures[i], kind, f.Value)
 	}
+	for _, h := range c.db.Histograms() {
+		if d := c.distributions[h.Name]; d != nil {
+			to <- newHistogram(d, h, labelsOf(h)...)
+		}
+	}
 	all, errors := c.look()
 	for i := range all {
 		s := &all[i]
@@ -93,7 +109,7 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 		for k, d := range c.statements {
 			to <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, s.counts.figures[k], labels...)
 		}
-		to <- newHistogram(c.duration, s.duration, labels)
+		to <- newHistogram(c.duration, history.Histogram{Unit: "s", Counts: s.duration}, labels...)
 	}
 	for _, kind := range errorKinds(errors) {
 		to <- prometheus.MustNewConstMetric(c.errors, prometheus.CounterValue, float64(errors[kind]), kind)
@@ -138,13 +154,24 @@ func statementName(f statementFigure) string { return "holdfast_statement_" + f.
 // sentence makes a help text of what a figure is.
 func sentence(help string) string { return strings.ToUpper(help[:1]) + help[1:] + "." }
 
-// The classic buckets end where buckets of the library do, so that they are exact:
-// at 61 us, 244 us, 1 ms, 3.9 ms, 16 ms, 63 ms, 250 ms, 1 s, 4 s and 16 s.
-const (
-	leastExponent = -14
-	mostExponent  = 4
-	exponentStep  = 2
-)
+func labelsOf(h history.Histogram) []string {
+	if h.Key == "" {
+		return nil
+	}
+	return []string{h.Value}
+}
+
+// The classic buckets end where buckets of the library do, so that they are exact: those
+// of durations at 61 us, 244 us, 1 ms, 3.9 ms, 16 ms, 63 ms, 250 ms, 1 s, 4 s and 16 s, those
+// of plain numbers at powers of two from 1 to 512.
+type exponents struct{ least, most, step int }
+
+func boundsOf(unit string) exponents {
+	if unit == "s" {
+		return exponents{-14, 4, 2}
+	}
+	return exponents{0, 9, 1}
+}
 
 // histogram is one metric with native and classic buckets: whoever scrapes takes
 // those that it knows.
@@ -153,18 +180,19 @@ type histogram struct {
 	classic           []*dto.Bucket
 }
 
-func newHistogram(desc *prometheus.Desc, h *queries.Histogram, labels []string) prometheus.Metric {
+func newHistogram(desc *prometheus.Desc, of history.Histogram, labels ...string) prometheus.Metric {
+	h, bounds := of.Counts, boundsOf(of.Unit)
 	native := make(map[int]int64)
 	perOctave := 1 << queries.Scale
 	var classic []*dto.Bucket
-	for e := leastExponent; e <= mostExponent; e += exponentStep {
+	for e := bounds.least; e <= bounds.most; e += bounds.step {
 		bound, none := math.Exp2(float64(e)), uint64(0)
 		classic = append(classic, &dto.Bucket{UpperBound: &bound, CumulativeCount: &none})
 	}
 	for bucket, n := range h.Buckets() {
 		native[bucket+1] = int64(n) // Prometheus counts from the bucket that ends at 1
 		for i, c := range classic {
-			if bucket < (leastExponent+i*exponentStep)*perOctave {
+			if bucket < (bounds.least+i*bounds.step)*perOctave {
 				*c.CumulativeCount += n
 			}
 		}

@@ -22,7 +22,10 @@ Written by ` + "`go test -update`" + ` in ` + "`metrics`" + ` from the list that
 | --- | --- | --- | --- |
 `)
 	row := func(prometheus, otel, kind, help string) {
-		fmt.Fprintf(&b, "| `%s` | `%s` | %s | %s |\n", prometheus, otel, kind, help)
+		if prometheus != "" {
+			prometheus = "`" + prometheus + "`"
+		}
+		fmt.Fprintf(&b, "| %s | `%s` | %s | %s |\n", prometheus, otel, kind, help)
 	}
 	for _, f := range listed() {
 		row(figureName(f), "sqlite."+f.Name, string(f.Kind), f.Help)
@@ -41,7 +44,25 @@ have no series of their own is told with an empty id, as "other".
 	for _, f := range statementFigures {
 		row(statementName(f), "sqlite.query."+f.name, "counter", f.help)
 	}
+	row("", "db.client.response.returned_rows", "histogram", "calls and the rows that they returned, in one bucket: how the rows are distributed over calls is not counted")
 	row(errorsName, "sqlite.errors", "counter", errorsHelp+" (label `kind`, attribute `error.type`)")
+	b.WriteString(`
+## Distributions
+
+Histograms, of the database as a whole, with the label and the attribute that are named last. `)
+	b.WriteString("Those of `db.client.connection.*` have the pools `NAME/read` and `NAME/write` there; the wait of `NAME/write` is that for the write queue.\n")
+	b.WriteString(`They are there unless ` + "`telemetry.enabled`" + ` is false.
+
+| Prometheus | OpenTelemetry | label, attribute | what it is |
+| --- | --- | --- | --- |
+`)
+	for _, d := range distributions() {
+		apart := ""
+		if d.key != "" {
+			apart = fmt.Sprintf("`%s`, `%s`", d.key, d.attribute)
+		}
+		row(d.prometheus(), d.otel, apart, d.help)
+	}
 	b.WriteString(`
 ## Pools, in OpenTelemetry only
 
@@ -53,6 +74,7 @@ of database/sql's own pool, ` + "`go_sql_*`" + `.
 | ` + "`db.client.connection.count`" + ` | connections, by ` + "`db.client.connection.state`: `idle` or `used`" + ` |
 | ` + "`db.client.connection.max`" + ` | the most there may be |
 | ` + "`db.client.connection.pending_requests`" + ` | who waits for one |
+| ` + "`db.client.connection.timeouts`" + ` | waits for a reader that ended without one |
 
 ## Alerts
 

@@ -80,6 +80,17 @@ func (h *Histogram) Add(d time.Duration) {
 	h.most = max(h.most, d)
 }
 
+// AddN counts n durations of d, as for a sample that stands for n.
+func (h *Histogram) AddN(d time.Duration, n uint64) {
+	if n == 0 {
+		return
+	}
+	h.addTo(bucketOf(d), n)
+	h.count += n
+	h.sum += time.Duration(n) * d
+	h.most = max(h.most, d)
+}
+
 func (h *Histogram) addTo(bucket int, n uint64) {
 	at := uint(bucket - leastBucket)
 	o := h.octaves[at/perOctave]

@@ -153,3 +153,19 @@ func BenchmarkAdd(b *testing.B) {
 		d = (d*7 + 13) & (1<<20 - 1)
 	}
 }
+
+// A sample that stands for n counts as n durations.
+func TestAddN(t *testing.T) {
+	t.Parallel()
+	var once, many Histogram
+	for range 64 {
+		many.Add(3 * time.Millisecond)
+	}
+	once.AddN(3*time.Millisecond, 64)
+	once.AddN(time.Hour, 0)
+	a, _ := once.MarshalText()
+	b, _ := many.MarshalText()
+	if string(a) != string(b) || once.Count() != 64 || once.Sum() != 192*time.Millisecond || once.Max() != 3*time.Millisecond {
+		t.Errorf("%d of %v, most %v", once.Count(), once.Sum(), once.Max())
+	}
+}

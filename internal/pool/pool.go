@@ -9,6 +9,7 @@ import (
 	"github.com/holdfastdb/holdfast/internal/busy"
 	"github.com/holdfastdb/holdfast/internal/locks"
 	"github.com/holdfastdb/holdfast/internal/sqlite"
+	"github.com/holdfastdb/holdfast/internal/stats"
 )
 
 // ErrClosed is returned by Get after Close.
@@ -37,6 +38,10 @@ type Config struct {
 	// databases in WAL mode, where a reader keeps nobody from writing.
 	Warm bool
 
+	// Times has how long callers waited, how long they had readers, and how long it took to
+	// open one. Nil: nothing is timed.
+	Times *stats.Times
+
 	// OnClose is told why a reader was closed: "lifetime", "idle", "unclean",
 	// "beyond", "check" or "closed".
 	OnClose func(reason string)
@@ -56,10 +61,12 @@ type Reader struct {
 
 	opened  time.Time
 	idle    time.Time
-	beyond  bool   // opened past the maximum
-	kept    bool   // beyond one call
-	holder  uint64 // the goroutine that keeps it, or 0 if it is not known
-	visited uint64 // the round of Visit
+	leased  time.Time // zero unless this lease is timed
+	weight  uint64    // of how many leases it is one
+	beyond  bool      // opened past the maximum
+	kept    bool      // beyond one call
+	holder  uint64    // the goroutine that keeps it, or 0 if it is not known
+	visited uint64    // the round of Visit
 	snapshot
 }
 
@@ -81,13 +88,15 @@ type Pool struct {
 	// cost more than the rest of it, and ages count in minutes.
 	now time.Time
 
-	visit visit
-	timer timer  // for tend
-	round uint64 // of tend
-	hold  hold
+	leases uint64 // to time one in so many
+	visit  visit
+	timer  timer  // for tend
+	round  uint64 // of tend
+	hold   hold
 
 	beyond      int64 // leases past the maximum, ever
 	waits       int64
+	exhausted   int64 // waits that ended without a reader
 	waited      time.Duration
 	maxInUse    int
 	createdEver int64
@@ -133,6 +142,7 @@ func (p *Pool) lease(ctx context.Context) (*Reader, error) {
 			r := p.free[n-1]
 			p.free = p.free[:n-1]
 			p.noteUse()
+			p.begin(r)
 			stale := p.unproven(r)
 			p.mu.Unlock()
 			r.Waited = 0
@@ -173,18 +183,39 @@ func (p *Pool) goBeyond() {
 func (p *Pool) noteUse() { p.maxInUse = max(p.maxInUse, p.open-len(p.free)) }
 
 func (p *Pool) create(ctx context.Context, beyond bool) (*Reader, error) {
+	began := time.Now()
 	c, err := p.cfg.Open(ctx)
 	if err != nil {
 		p.forget()
 		return nil, err
 	}
 	r := &Reader{Conn: c, opened: time.Now(), beyond: beyond}
+	if t := p.cfg.Times; t != nil {
+		t.ReaderCreate.Add(r.opened.Sub(began))
+	}
 	c.SetBusyHandler(r.Busy.Busy)
 	c.SetProgressHandler(progressOps, r.Busy.Interrupted)
 	p.mu.Lock()
 	p.createdEver++
+	p.begin(r)
 	p.mu.Unlock()
 	return r, nil
+}
+
+// begin times one lease in so many; of those that are kept Keep times each. Called with
+// mu held.
+func (p *Pool) begin(r *Reader) {
+	if p.leases++; p.leases%stats.SampledLeases == 0 && p.cfg.Times != nil {
+		r.leased, r.weight = time.Now(), stats.SampledLeases
+	}
+}
+
+// ended counts a lease that was timed. Called with mu held.
+func (p *Pool) ended(r *Reader) {
+	if r.weight > 0 {
+		p.cfg.Times.ReaderUse.AddN(time.Since(r.leased), r.weight)
+		r.weight = 0
+	}
 }
 
 // unproven tells whether a reader has been idle for so long that it has to show
@@ -218,6 +249,12 @@ func (p *Pool) Keep(r *Reader) {
 	p.mu.Lock()
 	r.kept = true
 	p.kept++
+	if p.cfg.Times != nil {
+		if r.weight == 0 {
+			r.leased = time.Now()
+		}
+		r.weight = 1
+	}
 	known := p.open-len(p.free) >= p.cfg.Max || p.hold.expected
 	p.mu.Unlock()
 	if !known {
@@ -244,6 +281,7 @@ func (p *Pool) Put(r *Reader, clean bool) {
 		p.shown(r)
 	}
 	p.release(r)
+	p.ended(r)
 	p.returned++
 	p.warmEver += r.hits
 	r.hits = 0
@@ -392,6 +430,7 @@ func (p *Pool) Close(ctx context.Context) error {
 type Stats struct {
 	Open, InUse, Idle, Waiting, Max, MaxInUse int
 	Created, Waits, Beyond                    int64
+	Exhausted                                 int64 // waits whose budget was spent
 	Leases                                    int64 // that have ended
 	Warm                                      int64 // Reads that found their snapshot still current
 	Waited                                    time.Duration
@@ -404,6 +443,6 @@ func (p *Pool) Stats() Stats {
 	return Stats{
 		Open: p.open, InUse: p.open - len(p.free), Idle: len(p.free), Waiting: p.waiting.len,
 		Max: p.cfg.Max, MaxInUse: p.maxInUse,
-		Leases: int64(p.returned), Created: p.createdEver, Waits: p.waits, Beyond: p.beyond, Warm: p.warmEver, Waited: p.waited,
+		Leases: int64(p.returned), Created: p.createdEver, Waits: p.waits, Exhausted: p.exhausted, Beyond: p.beyond, Warm: p.warmEver, Waited: p.waited,
 	}
 }

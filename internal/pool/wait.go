@@ -104,10 +104,10 @@ func (p *Pool) wait(ctx context.Context, w *waiter) (*Reader, error) {
 		if !left {
 			p.refuse(<-w.got) // it arrived in the same moment: pass it on
 		}
-		p.done(w)
+		p.done(w, nil)
 		return nil, ctx.Err()
 	}
-	waited := p.done(w)
+	waited := p.done(w, g.r)
 	r, err := g.r, g.err
 	if err == nil && r == nil {
 		r, err = p.create(ctx, g.beyond)
@@ -119,11 +119,17 @@ func (p *Pool) wait(ctx context.Context, w *waiter) (*Reader, error) {
 	return r, nil
 }
 
-// done keeps w for the next one who waits, and returns how long it has.
-func (p *Pool) done(w *waiter) time.Duration {
+// done keeps w for the next one who waits, and returns how long it has for r, if it got one.
+func (p *Pool) done(w *waiter, r *Reader) time.Duration {
 	p.mu.Lock()
 	waited := time.Since(w.since)
 	p.waited += waited
+	if t := p.cfg.Times; t != nil {
+		t.ReaderWait.Add(waited)
+	}
+	if r != nil {
+		p.begin(r)
+	}
 	w.next, p.waiting.spare = p.waiting.spare, w
 	p.mu.Unlock()
 	return waited
@@ -146,6 +152,7 @@ func (p *Pool) refuse(g grant) {
 func (p *Pool) serve(now time.Time) time.Duration {
 	for w := p.waiting.head; w != nil; w = p.waiting.head {
 		if p.cfg.Wait > 0 && now.Sub(w.since) >= p.cfg.Wait {
+			p.exhausted++
 			p.answer(w, grant{err: ErrExhausted})
 			continue
 		}

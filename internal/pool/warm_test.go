@@ -287,7 +287,7 @@ func TestWaitersAllocateNothing(t *testing.T) {
 	s.answer(w, grant{err: ErrExhausted})
 	s.mu.Unlock()
 	<-w.got
-	s.done(w)
+	s.done(w, nil)
 	if n := testing.AllocsPerRun(100, func() {
 		s.mu.Lock()
 		w := s.queue()

@@ -108,6 +108,8 @@ type Config struct {
 	// Statements remembers what was run; nil if nobody will ask. A text is noted
 	// when it is classified, so that one that is known costs nothing.
 	Statements *stats.Statements
+	// Times has how long leases were held; nil if nothing is counted.
+	Times *stats.Times
 	// Queries counts what is run; nil if nothing is counted.
 	Queries *stats.Queries
 }
@@ -226,11 +228,25 @@ func (e *Engine) release(l *locks.Lease, outcome string) {
 	case locks.Migration:
 		limit = 0 // whoever asked for it tells how long it took
 	}
-	if limit <= 0 || e.cfg.OnSlow == nil {
+	if e.cfg.OnSlow == nil {
+		limit = 0
+	}
+	if limit <= 0 && e.cfg.Times == nil {
 		return
 	}
-	if held := time.Since(l.Since); held >= limit {
+	held := time.Since(l.Since)
+	if limit > 0 && held >= limit {
 		e.cfg.OnSlow(*l, held, outcome)
+	}
+	if t := e.cfg.Times; t != nil {
+		switch l.Kind {
+		case locks.WriteTx:
+			t.WriteTx.Add(held)
+		case locks.ReadTx:
+			t.ReadTx.Add(held)
+		case locks.Rows:
+			t.Rows.Add(held)
+		}
 	}
 }
 

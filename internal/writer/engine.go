@@ -130,9 +130,13 @@ func (w *Writer) look() error {
 }
 
 func (w *Writer) open(ctx context.Context) error {
+	began := time.Now()
 	c, err := w.cfg.Open(ctx)
 	if err != nil {
 		return err
+	}
+	if t := w.cfg.Times; t != nil {
+		t.WriterCreate.Add(time.Since(began))
 	}
 	// The busy handler stays at "no" except for work outside a transaction:
 	// BEGIN IMMEDIATE is polled in Go, where a context can end the wait, and
@@ -257,6 +261,9 @@ func (w *Writer) releaseTurn() {
 
 // abandonGroup rolls back a transaction in which nothing is left.
 func (w *Writer) abandonGroup() {
+	if t := w.cfg.Times; t != nil {
+		t.WriterUse.Add(w.clock.now.Sub(w.group.began))
+	}
 	w.group = nil
 	err := w.control("ROLLBACK")
 	w.releaseTurn()

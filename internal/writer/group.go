@@ -60,7 +60,7 @@ func (w *Writer) perform(t *task) {
 	}
 	start := w.clock.now
 	waited := start.Sub(t.since)
-	w.cfg.Counters.AddQueueWait(waited)
+	w.hasWaited(waited)
 	if t.waited != nil {
 		*t.waited = waited
 	}
@@ -106,6 +106,14 @@ func (w *Writer) forgive(sql string) {
 	defer w.mu.Unlock()
 	if w.known.apart[sql]--; w.known.apart[sql] <= 0 {
 		delete(w.known.apart, sql)
+	}
+}
+
+// hasWaited counts a wait for the writer.
+func (w *Writer) hasWaited(d time.Duration) {
+	w.cfg.Counters.AddQueueWait(d)
+	if t := w.cfg.Times; t != nil {
+		t.WriterWait.Add(d)
 	}
 }
 
@@ -353,6 +361,10 @@ func (w *Writer) commit() {
 	if err == nil {
 		w.cfg.Counters.Groups.Add(1)
 		w.cfg.Counters.GroupedUnits.Add(int64(len(g.tasks)))
+		if t := w.cfg.Times; t != nil {
+			t.WriterUse.Add(w.clock.looked.Sub(g.began))
+			t.GroupUnits.Add(time.Duration(len(g.tasks)) * time.Second)
+		}
 		w.answerAll(g.tasks)
 		clear(g.tasks)
 		*g = group{tasks: g.tasks[:0]}

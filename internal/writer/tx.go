@@ -86,7 +86,7 @@ func (tx *Tx) open() error {
 	}
 	tx.began = time.Now()
 	w.stop = &tx.stop
-	w.cfg.Counters.AddQueueWait(tx.began.Sub(t.since))
+	w.hasWaited(tx.began.Sub(t.since))
 	w.setHolder(Holder{Kind: kindTransaction, Site: t.site, Since: tx.began, ctx: t.ctx, mark: t.mark})
 	w.marked(t.mark)
 	return nil
@@ -300,8 +300,9 @@ func (w *Writer) joins(s locks.Site) bool {
 
 // Held is the baton without a transaction.
 type Held struct {
-	w *Writer
-	t *task
+	w     *Writer
+	t     *task
+	began time.Time
 }
 
 // Hold waits for the writer like Begin and returns it with no transaction
@@ -326,12 +327,12 @@ func (w *Writer) Hold(ctx context.Context, r Request) (*Held, error) {
 		return nil, err
 	}
 	now := time.Now()
-	w.cfg.Counters.AddQueueWait(now.Sub(t.since))
+	w.hasWaited(now.Sub(t.since))
 	w.setHolder(Holder{Kind: kindExclusive, Site: r.Site, SQL: r.SQL, Since: now, ctx: t.ctx, mark: t.mark})
 	w.marked(t.mark)
 	w.ctx = ctx
 	w.busy.Arm(ctx, t.left(), nil)
-	return &Held{w: w, t: t}, nil
+	return &Held{w: w, t: t, began: now}, nil
 }
 
 // Conn is the write connection, in autocommit mode. Lock waits of its
@@ -355,6 +356,9 @@ func (h *Held) Release(err error) {
 	w.unmarked()
 	w.ctx = nil
 	w.busy.Disarm()
+	if t := w.cfg.Times; t != nil {
+		t.Exclusive.Add(time.Since(h.began))
+	}
 	w.releaseTurn()
 	w.discardIf(err)
 	if w.conn != nil && !w.conn.Autocommit() {

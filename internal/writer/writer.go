@@ -53,8 +53,9 @@ type Config struct {
 	Fence    func() error                                    // nil while the path still names the file that is open
 	Turn     Turn                                            // nil: no fair lock between processes
 	Counters *stats.Counters
-	Graph    *Graph // finds writers that wait for each other; may be nil
-	Name     string // of the database, for what the Graph finds
+	Times    *stats.Times // nil: nothing is timed
+	Graph    *Graph       // finds writers that wait for each other; may be nil
+	Name     string       // of the database, for what the Graph finds
 
 	Budget       time.Duration // longest wait of one unit, queue and foreign locks together
 	MaxGroup     int           // units in one COMMIT

@@ -9,6 +9,7 @@ import (
 	"github.com/holdfastdb/holdfast/internal/locks"
 	"github.com/holdfastdb/holdfast/internal/pool"
 	"github.com/holdfastdb/holdfast/internal/sqlite"
+	"github.com/holdfastdb/holdfast/internal/stats"
 	"github.com/holdfastdb/holdfast/internal/writer"
 )
 
@@ -40,6 +41,7 @@ type Config struct {
 	// Litestream tells whether its directory lies beside the database.
 	Litestream func() bool
 	OnEvent    func(Event)
+	Times      *stats.Times // nil: nothing is timed
 
 	Owner Owner
 	Limit int64 // bytes of the log that are too many; 0 is none
@@ -312,9 +314,10 @@ func (c *Checkpointer) copyBy(ctx context.Context, conn *sqlite.Conn, mode sqlit
 	c.mu.Lock()
 	era, before, commits := c.seen.era, c.seen.copied, c.seen.commits
 	c.mu.Unlock()
-	over := conn.InterruptAfter(ctx)
+	over, began := conn.InterruptAfter(ctx), time.Now()
 	log, copied, err := conn.WALCheckpoint("main", mode)
 	over()
+	c.timed(mode, time.Since(began))
 	p := progress{log: log, copied: copied, short: copied < log}
 	if err != nil && (sqlite.Code(err).Primary() != sqlite.ResultBusy || log < 0) {
 		return progress{}, c.failed(ctx, conn, err)
@@ -334,6 +337,21 @@ func (c *Checkpointer) copyBy(ctx context.Context, conn *sqlite.Conn, mode sqlit
 		}
 	}
 	return p, err
+}
+
+func (c *Checkpointer) timed(mode sqlite.CheckpointMode, took time.Duration) {
+	t := c.cfg.Times
+	if t == nil {
+		return
+	}
+	switch mode {
+	case sqlite.CheckpointPassive:
+		t.Passive.Add(took)
+	case sqlite.CheckpointTruncate:
+		t.Truncate.Add(took)
+	default:
+		t.Restart.Add(took)
+	}
 }
 
 // failed is what becomes of a checkpoint that SQLite has not made at all.
