@@ -172,6 +172,7 @@ type TelemetryConfig struct {
 	SampleValues  bool   `json:"sample_values" default:"false" doc:"Keep the values of the parameters of a few calls, the first 64 bytes of each, in memory, for DB.Queries of this process alone. False keeps their types and lengths."`
 	History       Switch `json:"history" default:"true" doc:"Write down each minute what was counted, in a database beside this one (its name and -holdfast.telemetry): 1 minute for 2 days, 10 minutes for 14 days, 1 hour for 400 days; see DB.History. A process that ends within its first minute makes no file, nor does one that doesn't write the database, or has it in memory. Where it can't be written, nothing else fails."`
 	HistoryLimit  int64  `json:"history_limit" unit:"bytes" default:"64MiB" min:"4MiB" doc:"The most that the history takes on the disk. The oldest makes room."`
+	Release       string `json:"release" doc:"What the build of the program is called in the history, for \"holdfast queries --compare release\": a version or a commit. Without it, it is the version of the main module, where Go knows one."`
 }
 
 // Switch is a setting that is on, off, or left to its default.

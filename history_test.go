@@ -295,3 +295,51 @@ func TestHistoryEndsWithItsContext(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// A program that says what its build is called has its releases on record, and what each
+// statement has cost since the newest, beside before.
+func TestReleasesOfAProgram(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "app.db")
+	now := time.Now().Truncate(time.Hour)
+	for i, release := range []string{"v1.0.0", "v1.1.0"} {
+		cfg := Config{}
+		cfg.Database.Path, cfg.Telemetry.Release = path, release
+		db, err := OpenConfig(t.Context(), cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		mustExec(t, db, "CREATE TABLE IF NOT EXISTS t(a)")
+		for range 10 * (i + 1) {
+			mustExec(t, db, "INSERT INTO t VALUES (1)")
+		}
+		db.h.d.history.Record(now.Add(time.Duration(i-2) * time.Hour))
+		db.h.d.history.Record(now.Add(time.Duration(i-2)*time.Hour + time.Minute)) // the same build: no release
+		if err := db.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	all, err := ReadHistory(t.Context(), path, history.Request{})
+	if err != nil || len(all.Releases) != 2 || !strings.HasSuffix(all.Releases[0].Name, " v1.0.0") || !strings.HasSuffix(all.Releases[1].Name, " v1.1.0") {
+		t.Fatalf("%v, %v", all.Releases, err)
+	}
+	newest := all.Releases[1].At
+	before, err := ReadHistory(t.Context(), path, history.Request{From: newest.Add(-time.Hour), To: newest, Queries: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	since, err := ReadHistory(t.Context(), path, history.Request{From: newest, To: newest.Add(time.Hour), Queries: true}) // the rest is written at Close, now
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := false
+	for _, q := range history.Compare(before, since).Queries {
+		if q.Statement == "INSERT INTO t VALUES (?)" {
+			found = q.Before.Calls == 10 && q.Now.Calls == 20
+		}
+	}
+	if !found {
+		t.Errorf("%+v", history.Compare(before, since).Queries)
+	}
+	openRecorded(t, path) // is checked when the test ends
+}

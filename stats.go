@@ -507,7 +507,7 @@ func (d *database) startHistory() {
 			return err
 		}},
 		Database: d.path, Log: wal,
-		Release: recording.Build(), Logger: d.log,
+		Release: recording.Build(t.Release), Logger: d.log,
 		Take: func() ([]history.Figure, queries.Report) {
 			counted, _ := d.plans.Counted() // there is none if telemetry.enabled is false
 			return d.allStats().Figures(), counted

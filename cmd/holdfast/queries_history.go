@@ -92,7 +92,7 @@ func (f *historyFlags) stretches(now time.Time, releases []history.Release) (ask
 func begin(text string, now time.Time, releases []history.Release) (time.Time, error) {
 	if text == "release" {
 		if len(releases) == 0 {
-			return time.Time{}, exitcode.With(exitcode.Unavailable, fmt.Errorf("no build of a program is on record: builds with a version are (go build in a repository, go install path@version); name a time with --since"))
+			return time.Time{}, exitcode.With(exitcode.Unavailable, fmt.Errorf("no build of a program is on record: builds with a version are (go build in a repository, go install path@version), and those that set telemetry.release; name a time with --since"))
 		}
 		return releases[len(releases)-1].At, nil
 	}

@@ -4,7 +4,9 @@ import (
 	"errors"
 	"io/fs"
 	"log/slog"
+	"os"
 	"path"
+	"path/filepath"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -148,11 +150,17 @@ func causeOf(err error) string {
 }
 
 // Build is the name of the program and of its build, "app v1.2.3", or "" if the build
-// has none.
-func Build() string {
-	b, ok := debug.ReadBuildInfo()
-	if !ok || b.Main.Version == "" || b.Main.Version == "(devel)" {
+// has none. A version that is not "" is what the program itself says.
+func Build(version string) string {
+	program := filepath.Base(os.Args[0])
+	if b, ok := debug.ReadBuildInfo(); ok {
+		program = path.Base(b.Path)
+		if version == "" && b.Main.Version != "(devel)" {
+			version = b.Main.Version
+		}
+	}
+	if version == "" {
 		return ""
 	}
-	return path.Base(b.Path) + " " + b.Main.Version
+	return program + " " + version
 }

@@ -181,7 +181,7 @@ func TestReleases(t *testing.T) {
 	if strings.Join(got, ", ") != "app v1, job v1, app v2" {
 		t.Errorf("%v", got)
 	}
-	if build := Build(); strings.HasPrefix(build, " ") {
+	if build := Build(""); strings.HasPrefix(build, " ") {
 		t.Errorf("%q", build)
 	}
 }
