@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/holdfastdb/holdfast/history"
 	"github.com/holdfastdb/holdfast/internal/control"
 	"github.com/holdfastdb/holdfast/internal/dbfile"
 	"github.com/holdfastdb/holdfast/internal/locks"
@@ -606,4 +607,39 @@ func (d *database) evict(now time.Time, age time.Duration, kinds ...locks.Kind) 
 		d.log.Warn("holdfast: ended, held longer than allowed", "path", d.path, "kind", string(l.Kind),
 			"held", now.Sub(l.Since).Round(time.Millisecond), "caller", l.Site.String())
 	}
+}
+
+// WatchStats is what is found by looking every so often.
+type WatchStats struct {
+	IdleTransactionSeconds float64 `json:"idle_transaction_seconds" figure:"gauge,s" doc:"for how long the open transaction that has been left alone longest has begun no statement, to a second; 0 if none is open"`
+	PragmaDrift            int64   `json:"pragma_drift" figure:"gauge" doc:"settings of foreign_keys and synchronous that sessions have changed for themselves and have so now, and 1 if the journal mode is not what it was"`
+	PragmaDrifts           int64   `json:"pragma_drifts" figure:"counter" doc:"connections of the pool that were found with other settings than they were given"`
+	HistoryFailures        int64   `json:"history_failures" figure:"gauge" doc:"writes of the history that failed in a row"`
+}
+
+// Histograms are the distributions of waits, uses, locks and checkpoints since the database
+// was opened; none if telemetry.enabled is false. It takes no connection and waits for
+// nobody. What statements cost is in QueryCounts.
+func (db *DB) Histograms() []history.Histogram {
+	if t := db.h.d.seen.times; t != nil {
+		return t.List()
+	}
+	return nil
+}
+
+func (d *database) watchStats() WatchStats {
+	d.mu.Lock()
+	drifting := int64(0)
+	for e := range d.engines {
+		drifting += e.Drifting()
+	}
+	d.mu.Unlock()
+	if d.seen.journal.Load() {
+		drifting++
+	}
+	s := WatchStats{IdleTransactionSeconds: time.Duration(d.seen.idle.Load()).Seconds(), PragmaDrift: drifting, PragmaDrifts: d.seen.drifts.Load()}
+	if d.history != nil {
+		s.HistoryFailures = d.history.Failures()
+	}
+	return s
 }

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/holdfastdb/holdfast/history"
 	"github.com/holdfastdb/holdfast/internal/dbfile"
 	"github.com/holdfastdb/holdfast/internal/locks"
 	"github.com/holdfastdb/holdfast/internal/maintain/checkpoint"
@@ -658,41 +657,6 @@ func (d *database) reportPin(r *WALReport, now time.Time) {
 	if r.PinnedBy == "" {
 		r.PinnedSeconds = now.Sub(c.Pin.Since).Seconds()
 	}
-}
-
-// WatchStats is what is found by looking every so often.
-type WatchStats struct {
-	IdleTransactionSeconds float64 `json:"idle_transaction_seconds" figure:"gauge,s" doc:"for how long the open transaction that has been left alone longest has begun no statement, to a second; 0 if none is open"`
-	PragmaDrift            int64   `json:"pragma_drift" figure:"gauge" doc:"settings of foreign_keys and synchronous that sessions have changed for themselves and have so now, and 1 if the journal mode is not what it was"`
-	PragmaDrifts           int64   `json:"pragma_drifts" figure:"counter" doc:"connections of the pool that were found with other settings than they were given"`
-	HistoryFailures        int64   `json:"history_failures" figure:"gauge" doc:"writes of the history that failed in a row"`
-}
-
-// Histograms are the distributions of waits, uses, locks and checkpoints since the database
-// was opened; none if telemetry.enabled is false. It takes no connection and waits for
-// nobody. What statements cost is in QueryCounts.
-func (db *DB) Histograms() []history.Histogram {
-	if t := db.h.d.seen.times; t != nil {
-		return t.List()
-	}
-	return nil
-}
-
-func (d *database) watchStats() WatchStats {
-	d.mu.Lock()
-	drifting := int64(0)
-	for e := range d.engines {
-		drifting += e.Drifting()
-	}
-	d.mu.Unlock()
-	if d.seen.journal.Load() {
-		drifting++
-	}
-	s := WatchStats{IdleTransactionSeconds: time.Duration(d.seen.idle.Load()).Seconds(), PragmaDrift: drifting, PragmaDrifts: d.seen.drifts.Load()}
-	if d.history != nil {
-		s.HistoryFailures = d.history.Failures()
-	}
-	return s
 }
 
 // ProcessMemory is the bound on the process's memory that it is nearest to, of those of its
