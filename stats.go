@@ -68,6 +68,8 @@ type ReplicationStats struct {
 	Errors       int64     `json:"errors" figure:"counter" doc:"uploads that failed"`
 	LastUpload   time.Time `json:"last_upload" figure:"gauge,s" doc:"when an upload succeeded last; 0 if none has"`
 	LastError    string    `json:"last_error" figure:"-"` // since LastUpload; "" if there was none
+	Ended        bool      `json:"ended" figure:"gauge" doc:"1 if the replication can't go on, and ships nothing any more"`
+	OtherWriter  bool      `json:"other_writer" figure:"gauge" doc:"1 if it has ended because somebody else writes to the target"`
 }
 
 // OptimizeStats is about DB.Optimize and what is done of it in the background.

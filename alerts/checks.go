@@ -200,12 +200,12 @@ func starved(o *observation, c *Config, slack float64) []verdict {
 
 func slower(o *observation, c *Config, slack float64) (out []verdict) {
 	for _, s := range o.slow {
-		if s.calls < c.Load.SlowdownCalls || s.was <= 0 || s.now/s.was < float64(c.Load.Slowdown)/100*slack {
+		if min(s.calls[0], s.calls[1]) < uint64(c.Load.SlowdownCalls) || s.was <= 0 || s.now < seconds(c.Load.SlowdownLeast)*slack || s.now/s.was < float64(c.Load.Slowdown)/100*slack {
 			continue
 		}
 		out = append(out, verdict{subject: s.id, severity: Warning, value: s.now / s.was, summary: Text{
-			fmt.Sprintf("A statement of %s takes %s instead of %s (p95, %d calls): %s (%s)", o.name, span(s.now), span(s.was), s.calls, s.statement, s.id),
-			fmt.Sprintf("Eine Anweisung auf %s dauert %s statt %s (p95, %d Aufrufe): %s (%s)", o.name, span(s.now), span(s.was), s.calls, s.statement, s.id),
+			fmt.Sprintf("A statement of %s takes %s instead of %s (p95, %d calls): %s (%s)", o.name, span(s.now), span(s.was), s.calls[0], s.statement, s.id),
+			fmt.Sprintf("Eine Anweisung auf %s dauert %s statt %s (p95, %d Aufrufe): %s (%s)", o.name, span(s.now), span(s.was), s.calls[0], s.statement, s.id),
 		}})
 	}
 	return out
@@ -284,9 +284,9 @@ func replicaLag(o *observation, c *Config, slack float64) []verdict {
 	if r.LastError != "" {
 		failed = ": " + r.LastError
 	}
-	if o.figure["replication.diverged"] > 0 {
+	if r.Ended {
 		return one(Critical, r.LagSeconds,
-			"The copy of "+o.name+" at "+r.Target+" is not its own any more"+failed, "Die Kopie von "+o.name+" in "+r.Target+" ist nicht mehr die eigene"+failed)
+			"The copy of "+o.name+" at "+r.Target+" is not continued any more"+failed, "Die Kopie von "+o.name+" in "+r.Target+" wird nicht mehr fortgesetzt"+failed)
 	}
 	return one(beyond(r.LagSeconds, slack, seconds(c.Safety.ReplicaWarning), seconds(c.Safety.ReplicaCritical)), r.LagSeconds,
 		fmt.Sprintf("The copy of %s at %s is %s and %s behind%s", o.name, r.Target, span(r.LagSeconds), size(float64(r.PendingBytes)), failed),
@@ -295,7 +295,7 @@ func replicaLag(o *observation, c *Config, slack float64) []verdict {
 
 func twoPrimaries(o *observation, _ *Config, _ float64) []verdict {
 	r := &o.health.ConnectionStats.Replication
-	if o.figure["replication.foreign_writer"] == 0 {
+	if !r.OtherWriter {
 		return nil
 	}
 	return one(Critical, 1, "Somebody else writes to "+r.Target+", where "+o.name+" is replicated: "+r.LastError,

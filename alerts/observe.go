@@ -32,8 +32,8 @@ type window struct {
 // slowdown is one statement, now and then.
 type slowdown struct {
 	id, statement string
-	calls         int
-	now, was      float64 // p95 in seconds
+	calls         [2]uint64 // now and then
+	now, was      float64   // p95 in seconds
 }
 
 // pin is who keeps the log from being emptied, and for how long; 0 if nobody does.
@@ -63,7 +63,7 @@ func (o *observation) inTheWay(words string) Text {
 func (o *observation) idlest() *holdfast.LockHolder {
 	found := &holdfast.LockHolder{}
 	for i := range o.locks.Holders {
-		if h := &o.locks.Holders[i]; (h.Kind == "write transaction" || h.Kind == "read transaction") && h.HeldSeconds > found.HeldSeconds {
+		if h := &o.locks.Holders[i]; h.IdleSeconds > found.IdleSeconds {
 			found = h
 		}
 	}
@@ -106,7 +106,9 @@ func (d *database) look(ctx context.Context, now time.Time, c *Config) (*observa
 		return nil, err
 	}
 	for _, f := range o.health.ConnectionStats.Figures() {
-		o.figure[f.Name] = f.Value
+		if !f.Unknown {
+			o.figure[f.Name] = f.Value
+		}
 	}
 	o.window = d.count(now, c.Alerts.Window, o)
 	if !ruleOf("slow_query_regression").off(c) {
@@ -182,7 +184,7 @@ func (d *database) compare(ctx context.Context, now time.Time) {
 	for _, q := range r.Queries.Queries {
 		if h := then[q.ID]; h != nil && q.Duration != nil {
 			d.slow = append(d.slow, slowdown{
-				id: q.ID, statement: q.Statement, calls: int(min(q.Duration.Count(), h.Count())),
+				id: q.ID, statement: q.Statement, calls: [2]uint64{q.Duration.Count(), h.Count()},
 				now: q.Duration.Quantile(0.95).Seconds(), was: h.Quantile(0.95).Seconds(),
 			})
 		}

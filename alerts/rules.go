@@ -131,6 +131,7 @@ var thresholds = map[string]func(c *Config) float64{
 	"alert_load.queue":               func(c *Config) float64 { return float64(c.Load.Queue) / 100 },
 	"alert_load.reader_wait":         func(c *Config) float64 { return seconds(c.Load.ReaderWait) },
 	"alert_load.slowdown":            func(c *Config) float64 { return float64(c.Load.Slowdown) / 100 },
+	"alert_load.slowdown_least":      func(c *Config) float64 { return seconds(c.Load.SlowdownLeast) },
 	"alert_load.slowdown_calls":      func(c *Config) float64 { return float64(c.Load.SlowdownCalls) },
 	"alert_safety.disk_forecast":     func(c *Config) float64 { return seconds(c.Safety.DiskForecast) },
 	"alert_safety.disk_free":         func(c *Config) float64 { return float64(c.Safety.DiskFree) / 100 },
@@ -217,7 +218,7 @@ var rules = []rule{
 	},
 	{
 		id: "slow_query_regression", name: "SlowQueryRegression", check: slower,
-		levels: map[Severity][]string{Warning: {"alert_load.slowdown", "alert_load.slowdown_calls"}},
+		levels: map[Severity][]string{Warning: {"alert_load.slowdown", "alert_load.slowdown_least", "alert_load.slowdown_calls"}},
 		wait:   func(f *ForSettings) *time.Duration { return &f.SlowQueryRegression },
 		when:   Text{"A statement takes much longer than at this hour of the last seven days", "Eine Anweisung dauert viel länger als zu dieser Stunde der letzten sieben Tage"},
 		next:   Text{"holdfast queries FILE shows its plan and what it costs; holdfast optimize FILE renews the statistics", "holdfast queries DATEI zeigt ihren Plan und ihre Kosten; holdfast optimize DATEI erneuert die Statistiken"},

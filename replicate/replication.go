@@ -380,11 +380,12 @@ func (r *Replication) failed(err error) {
 func (r *Replication) Stats() holdfast.ReplicationStats {
 	uploads, last, _ := r.engine.client.numbers()
 	r.mu.Lock()
-	seen, checked := r.seen, r.checked
+	seen, checked, fatal := r.seen, r.checked, r.fatal
 	r.mu.Unlock()
 	s := holdfast.ReplicationStats{
 		Target: r.target.name, Mode: r.config.Mode, Position: seen.position,
 		Uploads: uploads, Errors: seen.errors, LastUpload: last.UTC(), LastError: seen.last,
+		Ended: fatal != nil, OtherWriter: errors.Is(fatal, ErrForeign),
 	}
 	if last.IsZero() {
 		s.LastUpload = time.Time{}
