@@ -157,7 +157,7 @@ func TestWebhook(t *testing.T) {
 	if err := w.Deliver(t.Context(), n); err != nil {
 		t.Fatal(err)
 	}
-	if n := <-got; n.Alerts[0].Labels["alertname"] != "WALTooBig" {
+	if n := <-got; n.Alerts[0].Labels["alertname"] != "HoldfastWALTooBig" {
 		t.Errorf("%+v", n)
 	}
 	for _, status = range []int{http.StatusInternalServerError, http.StatusFound, http.StatusUnauthorized} {
@@ -276,7 +276,7 @@ func TestProgram(t *testing.T) {
 	}
 	var got Notification
 	text, err := os.ReadFile(path)
-	if err != nil || json.Unmarshal(text, &got) != nil || got.Alerts[0].Labels["alertname"] != "WALTooBig" {
+	if err != nil || json.Unmarshal(text, &got) != nil || got.Alerts[0].Labels["alertname"] != "HoldfastWALTooBig" {
 		t.Errorf("%s, %v", text, err)
 	}
 	t.Setenv(asProgram, "fail")

@@ -420,7 +420,7 @@ func TestNotificationIsAlertmanagers(t *testing.T) {
 			t.Errorf("%s", text)
 		}
 		labels, annotations := n["commonLabels"].(map[string]any), n["commonAnnotations"].(map[string]any)
-		if labels["alertname"] != "WriteLockHeldLong" || labels["database"] != "orders" || labels["severity"] != "warning" ||
+		if labels["alertname"] != "HoldfastWriteLockHeldLong" || labels["database"] != "orders" || labels["severity"] != "warning" ||
 			!strings.Contains(annotations["summary"].(string), "wird seit 6s gehalten") || !strings.HasSuffix(annotations["runbook_url"].(string), "runbooks.de.md#write_lock_held_long") {
 			t.Errorf("%s", text)
 		}
@@ -489,6 +489,21 @@ func TestDefaults(t *testing.T) {
 		err := wrong.Validate()
 		if !errors.As(err, new(*holdfast.ConfigError)) || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%+v: %v", wrong, err)
+		}
+	}
+}
+
+// Every alert leads somewhere, in both languages.
+func TestRunbooks(t *testing.T) {
+	for _, page := range []string{"runbooks.md", "runbooks.de.md"} {
+		text, err := os.ReadFile(filepath.Join("..", "docs", "operator", page))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range append([]rule{{id: "test"}}, rules...) {
+			if !strings.Contains(strings.ReplaceAll(string(text), "\r", ""), "\n## "+r.id+"\n") {
+				t.Errorf("%s has no section %s", page, r.id)
+			}
 		}
 	}
 }

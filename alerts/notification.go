@@ -53,7 +53,7 @@ func notify(list []Alert, database string, c *Config, host string) *Notification
 		if a.State == Resolved {
 			status, ends = string(Resolved), a.ResolvedAt.UTC()
 		}
-		labels := map[string]string{"alertname": a.Name, "rule": a.Rule, "severity": string(a.Severity), "instance": host}
+		labels := map[string]string{"alertname": alertName(a.Name), "rule": a.Rule, "severity": string(a.Severity), "instance": host}
 		for key, value := range map[string]string{"database": a.Database, "subject": a.Subject} {
 			if value != "" {
 				labels[key] = value

@@ -39,6 +39,11 @@ type Rule struct {
 	Runbook string  `json:"runbook_url"`
 }
 
+// AlertName is the name under which a rule is told, here and by Prometheus.
+func (r *Rule) AlertName() string { return alertName(r.Name) }
+
+func alertName(rule string) string { return "Holdfast" + rule }
+
 // Level is one severity of a rule.
 type Level struct {
 	Severity   Severity      `json:"severity"`

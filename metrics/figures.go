@@ -74,6 +74,7 @@ type beside struct {
 	held, waited, oldest float64 // seconds
 	file, log            int64   // bytes
 	due, drillDue        time.Time
+	every                float64 // seconds
 }
 
 func (s *source) more(stats holdfast.Stats) []history.Figure {
@@ -94,6 +95,9 @@ func (s *source) more(stats holdfast.Stats) []history.Figure {
 		b.file, b.log = size(path), size(path+"-wal")
 	}
 	for _, p := range stats.Backup.Places {
+		if p.EverySeconds > 0 && (b.every == 0 || p.EverySeconds < b.every) {
+			b.every = p.EverySeconds
+		}
 		b.due, b.drillDue = first(b.due, p.Backups.Due), first(b.drillDue, p.Drills.Due)
 	}
 	return b.figures()
@@ -134,6 +138,7 @@ func (b beside) figures() []history.Figure {
 		gauge("readers.oldest_seconds", "s", "age of the oldest read that is kept open now; the log can't be emptied past it", b.oldest),
 		gauge("file_bytes", "By", "size of the database file; 0 in memory", float64(b.file)),
 		gauge("wal.file_bytes", "By", "size of the write-ahead log's file", float64(b.log)),
+		gauge("backup.every_seconds", "s", "the time between two backups, of the place where it is shortest; 0 if none is promised", b.every),
 		moment("backup.due", "from when on a backup is late, of the place where that is first; 0 if none is promised", b.due),
 		moment("backup.drill_due", "from when on a restore for a check is late, of the place where that is first; 0 if none is promised", b.drillDue),
 	}

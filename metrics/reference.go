@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/holdfastdb/holdfast"
+	"github.com/holdfastdb/holdfast/alerts"
 	"github.com/holdfastdb/holdfast/history"
 )
 
@@ -81,8 +82,10 @@ of database/sql's own pool, ` + "`go_sql_*`" + `.
 | alert | severity | holds for | when |
 | --- | --- | --- | --- |
 `)
-	for _, r := range rules {
-		fmt.Fprintf(&b, "| %s | %s | %s | `%s` |\n", r.alert, r.severity, r.wait, strings.ReplaceAll(r.expr, "|", `\|`))
+	for _, r := range alerts.Rules(alerts.Config{}) {
+		for _, l := range r.Levels {
+			fmt.Fprintf(&b, "| [%s](../operator/runbooks.md#%s) | %s | %s | `%s` |\n", r.AlertName(), r.ID, l.Severity, milliseconds(l.ForSeconds), strings.ReplaceAll(expression(&r, &l), "|", `\|`))
+		}
 	}
 	return b.String()
 }

@@ -2,118 +2,99 @@ package metrics
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
-)
 
-// A rule is one alert.
-type rule struct {
-	alert, severity, wait string // wait is how long it must hold
-	expr, summary, next   string
-}
+	"github.com/holdfastdb/holdfast/alerts"
+)
 
 const slow = `histogram_quantile(0.95, sum by (database, query_id, summary, le) (rate(holdfast_statement_duration_seconds_bucket[1h]%[1]s)))`
 
-// rules are the alerts that there are figures for, the names and thresholds as the
-// operator's handbook has them.
-var rules = []rule{
-	{
-		"HoldfastNoMetrics", "critical", "2m", `absent(holdfast_build_info)`,
-		"No database tells its figures", "See whether the program runs and whether its /metrics is scraped.",
+// expressions say in PromQL when a rule of package alerts is true, each with its thresholds
+// in their order. What is a rule, its name, severity, times and texts are alerts.Rules.
+var expressions = map[string]map[alerts.Severity]string{
+	"db_unreachable":       {alerts.Critical: `holdfast_fenced > 0`},
+	"integrity_failed":     {alerts.Critical: `holdfast_damaged > 0`},
+	"write_lock_held_long": {alerts.Warning: `holdfast_writer_held_seconds > %[1]s`, alerts.Critical: `holdfast_writer_held_seconds > %[1]s`},
+	"busy_error_rate":      {alerts.Warning: busyErrors, alerts.Critical: busyErrors},
+	"reader_pins_wal":      {alerts.Warning: readerPins, alerts.Critical: readerPins},
+	"wal_too_big": {
+		alerts.Warning:  `holdfast_wal_file_bytes > %[1]s and holdfast_wal_file_bytes > %[2]s * holdfast_file_bytes`,
+		alerts.Critical: `holdfast_wal_file_bytes > %[1]s and holdfast_wal_file_bytes > holdfast_file_bytes`,
 	},
-	{
-		"HoldfastDamaged", "critical", "0s", `holdfast_damaged > 0`,
-		"The database {{ $labels.database }} is damaged", "Stop the program and restore the last verified backup, or salvage what is readable: holdfast doctor FILE.",
+	"checkpoint_incomplete": {alerts.Warning: `holdfast_wal_checkpoints_incomplete_in_a_row >= %[1]s`},
+	"write_queue_deep": {
+		alerts.Warning:  `holdfast_writer_queued / (holdfast_writer_queue_limit > 0) > %[1]s`,
+		alerts.Critical: `increase(holdfast_writer_rejected_total[5m]) > 0`,
 	},
-	{
-		"HoldfastFenced", "critical", "0s", `holdfast_fenced > 0`,
-		"Writes to {{ $labels.database }} are refused", "The file is not what was opened, or it is damaged: holdfast doctor FILE says which.",
+	"pool_starved": {alerts.Warning: `rate(holdfast_readers_wait_seconds_total[5m]) / rate(holdfast_readers_waits_total[5m]) > %[1]s`},
+	"slow_query_regression": {
+		alerts.Warning: fmt.Sprintf(slow, "") + ` >= %[1]s * ` + fmt.Sprintf(slow, " offset 1w") + ` and ` + fmt.Sprintf(slow, "") + ` >= %[2]s` +
+			` and on (database, query_id) sum by (database, query_id) (increase(holdfast_statement_calls_total{query_id!=""}[1h])) >= %[3]s`,
 	},
-	{
-		"HoldfastWriteLockHeldLong", "warning", "0s", `holdfast_writer_held_seconds > 5`,
-		"The writer of {{ $labels.database }} has been held for {{ $value | humanizeDuration }}", "holdfast locks FILE names the holder and its call site.",
+	"disk_full_soon": {
+		alerts.Warning:  `holdfast_volume_full_in_seconds < %[1]s`,
+		alerts.Critical: `holdfast_volume_free_bytes < %[1]s * holdfast_volume_total_bytes or holdfast_volume_free_bytes < 2 * holdfast_wal_file_bytes`,
 	},
-	{
-		"HoldfastWriteLockHeldVeryLong", "critical", "0s", `holdfast_writer_held_seconds > 30`,
-		"The writer of {{ $labels.database }} has been held for {{ $value | humanizeDuration }}", "holdfast locks FILE names the holder and its call site.",
+	"backup_stale": {alerts.Warning: backupAge, alerts.Critical: backupAge},
+	"backup_not_verified": {
+		alerts.Warning: `time() - holdfast_backup_last_verified_timestamp_seconds > %[1]s and holdfast_backup_last_backup_timestamp_seconds > 0`,
 	},
-	{
-		"HoldfastBusyErrors", "warning", "5m", busyErrors + ` > 0.01`,
-		"{{ $value | humanizePercentage }} of the writes to {{ $labels.database }} end with SQLITE_BUSY", "Another program holds the lock: holdfast locks FILE.",
+	"replica_lag": {
+		alerts.Warning:  `holdfast_replication_lag_seconds > %[1]s`,
+		alerts.Critical: `holdfast_replication_lag_seconds > %[1]s or holdfast_replication_ended > 0`,
 	},
-	{
-		"HoldfastManyBusyErrors", "critical", "5m", busyErrors + ` > 0.05`,
-		"{{ $value | humanizePercentage }} of the writes to {{ $labels.database }} end with SQLITE_BUSY", "Another program holds the lock: holdfast locks FILE.",
-	},
-	{
-		"HoldfastReaderPinsWAL", "warning", "1m", `holdfast_readers_oldest_seconds > 60 ` + uncopied,
-		"A read of {{ $value | humanizeDuration }} keeps the log of {{ $labels.database }} from being emptied", "holdfast locks FILE names its call site: close the rows or the transaction.",
-	},
-	{
-		"HoldfastReaderPinsWALLong", "critical", "1m", `holdfast_readers_oldest_seconds > 600 ` + uncopied,
-		"A read of {{ $value | humanizeDuration }} keeps the log of {{ $labels.database }} from being emptied", "holdfast locks FILE names its call site: close the rows or the transaction.",
-	},
-	{
-		"HoldfastWALTooBig", "warning", "2m", `holdfast_wal_file_bytes > 67108864 and holdfast_wal_file_bytes > 0.25 * holdfast_file_bytes`,
-		"The log of {{ $labels.database }} has {{ $value | humanize1024 }}B", "See who reads for long: holdfast locks FILE.",
-	},
-	{
-		"HoldfastWALBiggerThanDatabase", "critical", "2m", `holdfast_wal_file_bytes > 67108864 and holdfast_wal_file_bytes > holdfast_file_bytes`,
-		"The log of {{ $labels.database }} has {{ $value | humanize1024 }}B, more than the database", "See who reads for long: holdfast locks FILE.",
-	},
-	{
-		"HoldfastWriteQueueSlow", "warning", "1m", `holdfast_writer_longest_wait_seconds > 5`,
-		"A write to {{ $labels.database }} has waited for {{ $value | humanizeDuration }}", "holdfast locks FILE shows the queue and who holds the writer.",
-	},
-	{
-		"HoldfastReadersStarved", "warning", "5m", `rate(holdfast_readers_wait_seconds_total[5m]) / rate(holdfast_readers_waits_total[5m]) > 0.1`,
-		"Reads of {{ $labels.database }} wait for {{ $value | humanizeDuration }} for a reader", "Raise connection_pool.max_connections, or close rows earlier.",
-	},
-	{
-		"HoldfastStatementSlower", "warning", "10m",
-		fmt.Sprintf(slow, "") + ` >= 2 * ` + fmt.Sprintf(slow, " offset 1w") +
-			` and on (database, query_id) sum by (database, query_id) (increase(holdfast_statement_calls_total{query_id!=""}[1h])) >= 100`,
-		"{{ $labels.summary }} ({{ $labels.query_id }}) in {{ $labels.database }} takes twice as long as a week ago", "holdfast queries FILE shows its plan and what it costs.",
-	},
-	{
-		"HoldfastBackupLate", "warning", "5m", `time() > (holdfast_backup_due_timestamp_seconds > 0)`,
-		"The backup of {{ $labels.database }} is late", "holdfast backup list DIRECTORY, and the log of what runs it.",
-	},
-	{
-		"HoldfastBackupNotVerified", "warning", "1h", `time() - holdfast_backup_last_verified_timestamp_seconds > 7 * 86400 and holdfast_backup_last_backup_timestamp_seconds > 0`,
-		"No backup of {{ $labels.database }} was restored and checked for a week", "Let a drill run; see docs/guide/backup.md.",
-	},
-	{
-		"HoldfastReplicaLag", "warning", "0s", `holdfast_replication_lag_seconds > 30`,
-		"The copy of {{ $labels.database }} is {{ $value | humanizeDuration }} behind", "See replication.last_error of holdfast health FILE.",
-	},
-	{
-		"HoldfastReplicaLagLong", "critical", "0s", `holdfast_replication_lag_seconds > 300`,
-		"The copy of {{ $labels.database }} is {{ $value | humanizeDuration }} behind", "See replication.last_error of holdfast health FILE.",
-	},
-	{
-		"HoldfastLeaks", "warning", "0s", `increase(holdfast_leaks_total[15m]) > 0`,
-		"{{ $labels.database }}: something was held for longer than leak_threshold", "The log names the call site that took it.",
-	},
-	{
-		"HoldfastMemoryShort", "warning", "10m", `holdfast_memory_usable_bytes < 0.8 * holdfast_memory_budget_bytes`,
-		"Memory is short: the page caches of {{ $labels.database }} may take {{ $value | humanize1024 }}B", "Give the process more memory, or lower database.memory_budget.",
-	},
+	"two_primaries":      {alerts.Critical: `holdfast_replication_other_writer > 0`},
+	"leaked_transaction": {alerts.Warning: `holdfast_watch_idle_transaction_seconds > %[1]s`},
+	"pragma_drift":       {alerts.Warning: `holdfast_watch_pragma_drift > 0`},
+	"memory_high":        {alerts.Warning: `holdfast_memory_process_used_bytes / holdfast_memory_process_limit_bytes > %[1]s`},
+	"monitoring_blind":   {alerts.Critical: `absent(holdfast_build_info)`},
 }
 
 const (
-	busyErrors = `sum by (database) (rate(holdfast_errors_total{kind=~"SQLITE_BUSY.*"}[5m])) / sum by (database) (rate(holdfast_writer_units_total[5m]))`
-	uncopied   = `and holdfast_wal_frames - holdfast_wal_copied_frames > 1000`
+	busyErrors = `rate(holdfast_writer_busy_errors_total[5m]) / (rate(holdfast_writer_busy_errors_total[5m]) + rate(holdfast_writer_units_total[5m])) > %[1]s`
+	readerPins = `holdfast_readers_oldest_seconds > %[1]s and holdfast_wal_frames - holdfast_wal_copied_frames > %[2]s`
+	backupAge  = `(time() - (holdfast_backup_last_backup_timestamp_seconds > 0)) / (holdfast_backup_every_seconds > 0) > %[1]s`
 )
 
-// PrometheusRules are alert rules, as a rule file of Prometheus: metrics/prometheus/holdfast.rules.yml.
-func PrometheusRules() []byte {
+// PrometheusRules are the rules of package alerts, with the thresholds and texts of c, as a
+// rule file of Prometheus. Those of the zero Config are metrics/prometheus/holdfast.rules.yml. A
+// rule that is off is left out.
+func PrometheusRules(c alerts.Config) []byte {
 	var b strings.Builder
-	b.WriteString("# Written by go test -update in metrics; change rules.go instead.\ngroups:\n  - name: holdfast\n    rules:\n")
-	for _, r := range rules {
-		fmt.Fprintf(&b, "      - alert: %s\n        expr: %s\n        for: %s\n        labels:\n          severity: %s\n        annotations:\n          summary: %q\n          description: %q\n",
-			r.alert, yamlText(r.expr), r.wait, r.severity, r.summary, r.next)
+	b.WriteString("# Written by go test -update in metrics, or by holdfast alerts rules -o prometheus, from the rules of package alerts.\ngroups:\n  - name: holdfast\n    rules:\n")
+	language := c.Alerts.Language
+	for _, r := range alerts.Rules(c) {
+		if r.Off {
+			continue
+		}
+		for _, l := range r.Levels {
+			fmt.Fprintf(&b, "      - alert: %s\n        expr: %s\n        for: %s\n        labels:\n          severity: %s\n          rule: %s\n        annotations:\n          summary: %q\n          description: %q\n          value: \"{{ $value }}\"\n          runbook_url: %q\n",
+				r.AlertName(), yamlText(expression(&r, &l)), milliseconds(l.ForSeconds), l.Severity, r.ID, "{{ $labels.database }}: "+r.When.In(language), r.Next.In(language), r.Runbook)
+		}
 	}
 	return []byte(b.String())
+}
+
+// expression is that of one level, with its thresholds.
+func expression(r *alerts.Rule, l *alerts.Level) string {
+	form := expressions[r.ID][l.Severity]
+	if !strings.Contains(form, "%[") {
+		return form
+	}
+	var values []any
+	for _, t := range l.Thresholds {
+		values = append(values, strconv.FormatFloat(t.Value, 'f', -1, 64))
+	}
+	return fmt.Sprintf(form, values...)
+}
+
+// milliseconds writes a time as Prometheus reads it.
+func milliseconds(seconds float64) string {
+	if ms := int64(seconds * 1000); ms%1000 != 0 {
+		return fmt.Sprintf("%dms", ms)
+	}
+	return fmt.Sprintf("%ds", int64(seconds))
 }
 
 // yamlText is a text in single quotes, in which YAML has only the quote to be doubled.
