@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	_ "embed" // openapi.json
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -31,6 +32,7 @@ func (d *Daemon) own() []api.Route {
 		route("GET", "/healthz", access.Public, d.alive),
 		route("GET", "/readyz", access.Public, d.ready),
 		route("GET", "/metrics", access.Read, metrics.Handler(d.databases.registry).ServeHTTP),
+		route("GET", "/openapi.json", access.Public, described),
 		route("GET", "/databases", access.Read, d.names),
 		route("GET", "/databases/{name}/health", access.Read, d.of(health)),
 		route("GET", "/databases/{name}/stats", access.Read, d.of(stats)),
@@ -63,6 +65,16 @@ func (d *Daemon) rules() http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		access.Refuse(w, http.StatusNotFound, errors.New("alerts are off: alerts.enabled turns them on at a restart"))
 	}
+}
+
+// openAPI describes the routes. A test keeps it true.
+//
+//go:embed openapi.json
+var openAPI []byte
+
+func described(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	_, _ = w.Write(openAPI)
 }
 
 // alive says that the process answers, which is all that /healthz is about.
