@@ -16,7 +16,7 @@ import (
 
 func (a *app) benchCommand() *cobra.Command {
 	cmd := group("bench", "Measure Holdfast on this machine")
-	cmd.AddCommand(a.benchContentionCommand(), a.benchTargetsCommand())
+	cmd.AddCommand(a.benchContentionCommand(), a.benchHTTPCommand(), a.benchTargetsCommand())
 	return cmd
 }
 

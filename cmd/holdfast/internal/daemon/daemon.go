@@ -116,6 +116,18 @@ func (s *Settings) first() string {
 // Addr is where the daemon listens.
 func (d *Daemon) Addr() net.Addr { return d.listener.Addr() }
 
+// DB is the handle of a database that writes, for whoever runs the daemon in a process of
+// its own, or nil; "" names the default one. It is closed with the daemon, or by a Reload
+// that has it no longer.
+func (d *Daemon) DB(name string) *holdfast.DB {
+	found, release, ok := d.databases.find(name)
+	if !ok {
+		return nil
+	}
+	release()
+	return found.Database.DB
+}
+
 // URL is where it is found.
 func (d *Daemon) URL() string {
 	if d.certificate.Load() != nil {
