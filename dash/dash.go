@@ -161,6 +161,8 @@ func (d *Dashboard) route(w http.ResponseWriter, r *http.Request, path string) {
 		http.Error(w, "this page is only read", http.StatusMethodNotAllowed)
 	case at.rest == "live":
 		d.serveLive(w, r, at)
+	case at.rest == "share":
+		d.serveShare(w, r, at)
 	default:
 		d.servePage(w, r, at)
 	}

@@ -115,7 +115,7 @@ func TestEveryPage(t *testing.T) {
 					t.Errorf("%s has the address %q, which depends on where the handler is mounted", address, to)
 				}
 			}
-			headings(t, address, body)
+			levels(t, address, body)
 		}
 		told := get(t, d, address, func(r *http.Request) { r.Header.Set("Accept", "application/json") })
 		var doc struct {
@@ -130,8 +130,8 @@ func TestEveryPage(t *testing.T) {
 
 var heading = regexp.MustCompile(`<h([1-6])`)
 
-// headings checks that none is left out on the way down, and that there is one h1.
-func headings(t *testing.T, address, body string) {
+// levels checks that none is left out on the way down, and that there is one h1.
+func levels(t *testing.T, address, body string) {
 	t.Helper()
 	last, first := 0, 0
 	for _, m := range heading.FindAllStringSubmatch(body, -1) {

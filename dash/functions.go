@@ -14,7 +14,7 @@ var templateFiles embed.FS
 // parseViews makes the templates of one language: under "" the layout and the error page's
 // content, under a page's id its content. Each can use all that parts.html defines.
 func parseViews(pages []page, t *text) map[string]*template.Template {
-	base := template.Must(template.New("").Funcs(functions(t)).ParseFS(templateFiles, "templates/layout.html", "templates/parts.html"))
+	base := template.Must(template.New("").Funcs(functions(t)).ParseFS(templateFiles, "templates/layout.html", "templates/share.html", "templates/parts.html"))
 	views := map[string]*template.Template{"": base}
 	ids := []string{"error", "list"}
 	for _, p := range pages {

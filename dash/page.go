@@ -61,7 +61,8 @@ type visit struct {
 	params url.Values // those that the page knows
 	kept   url.Values // lang and theme, if the address says them
 	now    time.Time
-	keep   time.Duration // how long what is shown stays as it is; 0 is a second
+	keep   time.Duration   // how long what is shown stays as it is; 0 is a second
+	shared map[string]bool // the chapters of the file that this is for; nil if it is a page
 }
 
 // choice is a parameter of the address; the first of the options if it is none of them.
@@ -80,6 +81,9 @@ func (v *visit) key() string {
 // to is the address of a page of the same database, relative to this one; pairs are
 // its parameters. The time range goes along.
 func (v *visit) to(id string, pairs ...string) string {
+	if v.shared != nil {
+		return v.within(id, pairs)
+	}
 	q := url.Values{}
 	if r := v.params.Get("range"); r != "" {
 		q.Set("range", r)
@@ -89,11 +93,26 @@ func (v *visit) to(id string, pairs ...string) string {
 
 // with is the address of this page with other parameters; an empty value takes one away.
 func (v *visit) with(pairs ...string) string {
+	if v.shared != nil {
+		return "#" + chapterOf(v.page.id, v.params)
+	}
 	q := url.Values{}
 	for name, values := range v.params {
 		q[name] = values
 	}
 	return v.address(v.place.rest, q, pairs)
+}
+
+// within is the place of a page in a file with all of them.
+func (v *visit) within(id string, pairs []string) string {
+	params := url.Values{}
+	for i := 0; i+1 < len(pairs); i += 2 {
+		params.Set(pairs[i], pairs[i+1])
+	}
+	if chapter := chapterOf(id, params); v.shared[chapter] {
+		return "#" + chapter
+	}
+	return "#main"
 }
 
 func (v *visit) address(path string, q url.Values, pairs []string) string {
@@ -325,6 +344,9 @@ func (s *scene) Hidden(fields ...string) map[string]string {
 	}
 	return all
 }
+
+// Shared reports whether this is for a file, where nothing can be sent and nothing changes.
+func (s *scene) Shared() bool { return s.shared != nil }
 
 // Has reports whether there is a page.
 func (s *scene) Has(id string) bool { return slices.Contains(s.ids, id) }
