@@ -131,6 +131,9 @@ func (d *Dashboard) chapter(ctx context.Context, v *visit, n int) chapter {
 		c.Problem = v.text.T("share.missing", err.Error())
 		return c
 	}
+	if q, ok := model.(*queryView); ok {
+		c.Title = excerpt(q.Statement, 60)
+	}
 	c.Content = template.HTML(apart(content, n)) //nolint:gosec // it was made by a template
 	return c
 }
@@ -138,6 +141,7 @@ func (d *Dashboard) chapter(ctx context.Context, v *visit, n int) chapter {
 var (
 	ownIDs   = regexp.MustCompile(`( (?:id|for|aria-labelledby|aria-describedby)=")([^"]*)"`)
 	inSVG    = regexp.MustCompile(`url\(#`)
+	landmarks = regexp.MustCompile(`<section aria-labelledby="[^"]*"`)
 	headings = regexp.MustCompile(`(</?h)([2-5])\b`)
 )
 
@@ -153,6 +157,7 @@ func apart(content []byte, n int) []byte {
 		}
 		return fmt.Appendf(nil, `%s%s"`, parts[1], strings.Join(ids, " "))
 	})
+	content = landmarks.ReplaceAll(content, []byte("<section")) // without a name it is none: there are too many
 	content = inSVG.ReplaceAll(content, []byte("url(#"+mark))
 	return headings.ReplaceAllFunc(content, func(m []byte) []byte {
 		m = bytes.Clone(m)
