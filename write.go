@@ -587,3 +587,47 @@ func (d *database) pause(ctx context.Context, readers time.Duration) (resume fun
 		}
 	}
 }
+
+// EndHolder ends what Locks shows: a transaction is rolled back, a result closed, and who
+// has it gets ErrEvicted at the next use, as for max_lease_age. It reports whether anything
+// was ended: nothing is that has ended by itself, is in the middle of a statement that can't
+// be stopped at once, or is neither a transaction nor a result of this process. h is found by its
+// kind, call site and beginning.
+func (db *DB) EndHolder(h LockHolder) bool {
+	d := db.h.d
+	writing := h.Kind == string(locks.WriteTx)
+	if !writing && h.Kind != string(locks.ReadTx) && h.Kind != string(locks.Rows) {
+		return false
+	}
+	begun := h.Since
+	if writing { // it had the writer before it was on record as a transaction
+		begun = time.Time{}
+		if d.writer != nil {
+			if now, _, _ := d.writer.Waiting(0); now.Since.Equal(h.Since) {
+				begun = d.transactionOf(h)
+			}
+		}
+	}
+	if begun.IsZero() {
+		return false
+	}
+	ended := d.registry.EvictIf(func(l *locks.Lease) bool {
+		return string(l.Kind) == h.Kind && l.Since.Equal(begun) && callSite(l.Site) == h.CallSite
+	})
+	for _, l := range ended {
+		d.log.Warn("holdfast: ended, because somebody asked for it", "path", d.path, "kind", string(l.Kind),
+			"held", time.Since(l.Since).Round(time.Millisecond), "caller", l.Site.String())
+	}
+	return len(ended) > 0
+}
+
+// transactionOf is when the transaction that has the writer was put on record. Those of
+// its place that come later wait for the writer before they are.
+func (d *database) transactionOf(h LockHolder) time.Time {
+	for _, l := range d.registry.Snapshot() { // the oldest first
+		if l.Kind == locks.WriteTx && callSite(l.Site) == h.CallSite && !l.Since.Before(h.Since) {
+			return l.Since
+		}
+	}
+	return time.Time{}
+}

@@ -2,6 +2,7 @@ package dash
 
 import (
 	"context"
+	"strings"
 	"sync"
 	"time"
 )
@@ -108,4 +109,17 @@ func (s *slot) put(e *entry) *entry {
 	}
 	s.last = e
 	return e
+}
+
+// forget has all contents of a database made anew: something was done to it.
+func (c *cache) forget(base string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for key, s := range c.slots {
+		if strings.HasPrefix(key, base+"\x00") {
+			s.mu.Lock()
+			s.made = time.Time{}
+			s.mu.Unlock()
+		}
+	}
 }

@@ -2,6 +2,8 @@ package dash
 
 import (
 	"context"
+	"crypto/rand"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"html/template"
@@ -33,6 +35,9 @@ type Dashboard struct {
 	close     sync.Once
 	streams   chan struct{} // as many as may be open
 	working   chan struct{} // as many pages as may be made at once
+	acting    chan struct{} // full while an action is under way
+	secret    []byte        // what the tokens of forms are made with
+	cross     *http.CrossOriginProtection
 
 	mu      sync.Mutex
 	watches map[string]*watch
@@ -63,8 +68,11 @@ func newDashboard(databases func() map[string]*holdfast.DB, opts []Option) *Dash
 	d := &Dashboard{
 		databases: databases, pages: pages(), views: map[string]map[string]*template.Template{},
 		closed: make(chan struct{}), watches: map[string]*watch{}, streams: make(chan struct{}, mostStreams),
-		working: make(chan struct{}, mostWorking),
+		working: make(chan struct{}, mostWorking), acting: make(chan struct{}, 1), secret: make([]byte, 32),
+		cross: http.NewCrossOriginProtection(),
 	}
+	_, _ = rand.Read(d.secret) // it never fails
+	d.audit = new(audit)
 	d.logger = slog.New(slog.DiscardHandler)
 	for _, o := range opts {
 		o(&d.options)
@@ -156,6 +164,8 @@ func (d *Dashboard) route(w http.ResponseWriter, r *http.Request, path string) {
 		d.fail(w, r, at, http.StatusNotFound, err)
 	case at.db == nil:
 		d.serveList(w, r, at)
+	case strings.HasPrefix(at.rest, "act/"):
+		d.act(w, r, at, strings.TrimPrefix(at.rest, "act/"))
 	case r.Method != http.MethodGet && r.Method != http.MethodHead:
 		w.Header().Set("Allow", "GET, HEAD")
 		http.Error(w, "this page is only read", http.StatusMethodNotAllowed)
@@ -235,6 +245,11 @@ func (d *Dashboard) visit(r *http.Request, at place, p page) *visit {
 	v := &visit{
 		db: at.db, place: at, page: p, watch: d.watchOf(at), text: d.texts[language(r)], options: &d.options,
 		kept: url.Values{}, params: url.Values{},
+	}
+	if d.mayAct() {
+		hour, who := time.Now().Unix()/int64(tokenTime.Seconds()), r.Header.Get("Authorization")
+		v.token = func(id string) string { return d.token(at, id, who, hour) }
+		v.who = fmt.Sprintf("%x", sha256.Sum256([]byte(who)))
 	}
 	if _, shown := d.pageOf(p.address()); shown {
 		v.place.rest = p.address() // also for what comes by the stream

@@ -5,7 +5,7 @@
 //	mux.Handle("/debug/holdfast/", http.StripPrefix("/debug/holdfast", dash.Handler(db)))
 //
 // Nobody but this machine gets an answer unless WithAuth or WithPublic is given, and
-// nothing can be changed. Pages are HTML that
+// nothing can be changed unless WithActions is given besides WithAuth. Pages are HTML that
 // needs no script, in English and German, and each is JSON too (?format=json). Scripts
 // and style sheets are in the program; nothing is loaded from elsewhere.
 //

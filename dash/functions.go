@@ -30,8 +30,14 @@ func parseViews(pages []page, t *text) map[string]*template.Template {
 func functions(t *text) template.FuncMap {
 	all := template.FuncMap{
 		"t": t.T, "n": t.N, "num": t.Num, "unit": t.Unit, "clock": t.Clock, "ago": t.Ago,
-		"int":     func(n any) string { return t.Int(whole(n)) },
-		"bytes":   func(n any) string { return t.Bytes(float64(whole(n))) },
+		"int":   func(n any) string { return t.Int(whole(n)) },
+		"bytes": func(n any) string { return t.Bytes(float64(whole(n))) },
+		"stateOf": func(outcome string) string {
+			if outcome == "done" {
+				return "ok"
+			}
+			return "critical"
+		},
 		"dur":     t.Dur,
 		"excerpt": excerpt,
 		"double":  func(part float64) float64 { return math.Round(144*min(max(part, 0), 1)*10) / 10 },

@@ -12,13 +12,16 @@ import (
 type Option func(*options)
 
 type options struct {
-	prefix string
-	title  string
-	auth   func(*http.Request) error
-	public bool
-	hosts  []string
-	logger *slog.Logger
-	config func(database string) *holdfast.ConfigReport
+	prefix  string
+	title   string
+	auth    func(*http.Request) error
+	public  bool
+	hosts   []string
+	logger  *slog.Logger
+	actions bool
+	backups string // where the button's go
+	audit   *audit
+	config  func(database string) *holdfast.ConfigReport
 }
 
 // WithPrefix says under which address the handler is mounted without http.StripPrefix:
@@ -48,7 +51,16 @@ func WithHosts(names ...string) Option {
 	return func(o *options) { o.hosts = append(o.hosts, names...) }
 }
 
-// WithLogger sends pages that failed to l. Default: silent.
+// WithActions offers buttons that do something: checkpoint, optimize, back up, end a
+// transaction or a result. It needs WithAuth; without, there is none. Each press is logged (WithLogger)
+// with the peer. Default: false.
+func WithActions(offered bool) Option { return func(o *options) { o.actions = offered } }
+
+// WithBackups is the directory that the button for a backup writes to. Without one there
+// is no such button.
+func WithBackups(dir string) Option { return func(o *options) { o.backups = dir } }
+
+// WithLogger sends what was done by buttons, or refused, and pages that failed to l. Default: silent.
 func WithLogger(l *slog.Logger) Option { return func(o *options) { o.logger = l } }
 
 // WithConfig tells the pages where the settings of a database come from: what LoadConfig

@@ -36,6 +36,7 @@ func pages() []page {
 		queryPage(),
 		poolPage(),
 		environmentPage(),
+		actionsPage(),
 	}
 }
 
@@ -61,8 +62,10 @@ type visit struct {
 	params url.Values // those that the page knows
 	kept   url.Values // lang and theme, if the address says them
 	now    time.Time
-	keep   time.Duration   // how long what is shown stays as it is; 0 is a second
-	shared map[string]bool // the chapters of the file that this is for; nil if it is a page
+	keep   time.Duration              // how long what is shown stays as it is; 0 is a second
+	token  func(action string) string // for a form; nil if there is none
+	who    string                     // a sum of what somebody has signed in with
+	shared map[string]bool            // the chapters of the file that this is for; nil if it is a page
 }
 
 // choice is a parameter of the address; the first of the options if it is none of them.
@@ -73,9 +76,10 @@ func (v *visit) choice(name string, options ...string) string {
 	return options[0]
 }
 
-// key names what is shown: visits with the same key share it.
+// key names what is shown: visits with the same key share it. Tokens in it are of no use
+// to others.
 func (v *visit) key() string {
-	return strings.Join([]string{v.place.base, v.page.id, v.text.lang, v.kept.Encode(), v.params.Encode()}, "\x00")
+	return strings.Join([]string{v.place.base, v.page.id, v.text.lang, v.kept.Encode(), v.params.Encode(), v.who}, "\x00")
 }
 
 // to is the address of a page of the same database, relative to this one; pairs are
@@ -148,6 +152,7 @@ type scene struct {
 	Live         string // where news of the content come from
 	Content      template.HTML
 	At           time.Time
+	Done         *deed  // by the form that this answers
 	Problem      string // why the content is old; "" if it is not
 }
 
@@ -177,7 +182,7 @@ func (d *Dashboard) bare(v *visit) *scene {
 	s := &scene{visit: v, Lang: v.text.lang, Theme: v.kept.Get("theme"), Root: v.place.root(), Version: d.version, Name: d.nameOf(v)}
 	if v.db != nil {
 		for _, p := range d.pages {
-			if !p.detail {
+			if !p.detail && (p.id != "actions" || d.mayAct()) {
 				s.Menu = append(s.Menu, item{v.text.T(p.id + ".title"), v.to(p.id), p.id == v.page.id})
 			}
 		}
@@ -347,6 +352,14 @@ func (s *scene) Hidden(fields ...string) map[string]string {
 
 // Shared reports whether this is for a file, where nothing can be sent and nothing changes.
 func (s *scene) Shared() bool { return s.shared != nil }
+
+// Token is what a form for an action carries; "" where nothing can be done.
+func (s *scene) Token(action string) string {
+	if s.token == nil || s.shared != nil {
+		return ""
+	}
+	return s.token(action)
+}
 
 // Has reports whether there is a page.
 func (s *scene) Has(id string) bool { return slices.Contains(s.ids, id) }

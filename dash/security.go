@@ -22,10 +22,11 @@ const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src
 
 func (d *Dashboard) secure(h http.Header) {
 	for name, value := range map[string]string{
-		"Content-Security-Policy":      policy,
-		"X-Content-Type-Options":       "nosniff",
-		"X-Frame-Options":              "DENY",
-		"Referrer-Policy":              "no-referrer",
+		"Content-Security-Policy": policy,
+		"X-Content-Type-Options":  "nosniff",
+		"X-Frame-Options":         "DENY",
+		// No-referrer would have browsers send our own forms with "Origin: null".
+		"Referrer-Policy":              "same-origin",
 		"Cross-Origin-Opener-Policy":   "same-origin",
 		"Cross-Origin-Resource-Policy": "same-origin",
 		"Permissions-Policy":           "camera=(), geolocation=(), microphone=()",

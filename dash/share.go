@@ -96,7 +96,7 @@ func (d *Dashboard) sharedVisits(v *visit) []*visit {
 		all = append(all, &c)
 	}
 	for _, p := range d.pages {
-		if !p.detail {
+		if !p.detail && p.id != "actions" {
 			add(p, v.params)
 		}
 	}
@@ -139,10 +139,10 @@ func (d *Dashboard) chapter(ctx context.Context, v *visit, n int) chapter {
 }
 
 var (
-	ownIDs   = regexp.MustCompile(`( (?:id|for|aria-labelledby|aria-describedby)=")([^"]*)"`)
-	inSVG    = regexp.MustCompile(`url\(#`)
+	ownIDs    = regexp.MustCompile(`( (?:id|for|aria-labelledby|aria-describedby)=")([^"]*)"`)
+	inSVG     = regexp.MustCompile(`url\(#`)
 	landmarks = regexp.MustCompile(`<section aria-labelledby="[^"]*"`)
-	headings = regexp.MustCompile(`(</?h)([2-5])\b`)
+	headings  = regexp.MustCompile(`(</?h)([2-5])\b`)
 )
 
 // apart makes the IDs of a chapter its own, and its headings those of a chapter. Text has

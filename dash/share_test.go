@@ -48,7 +48,7 @@ func TestShare(t *testing.T) {
 			}
 		}
 		for _, p := range d.pages {
-			if !p.detail && !strings.Contains(body, `<article class="chapter" id="`+p.id+`"`) {
+			if !p.detail && p.id != "actions" && !strings.Contains(body, `<article class="chapter" id="`+p.id+`"`) {
 				t.Errorf("%s: no chapter about %s", lang, p.id)
 			}
 		}

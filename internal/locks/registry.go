@@ -156,16 +156,24 @@ func (r *Registry) Overdue(now time.Time, age time.Duration) []Lease {
 // EvictOlder asks every lease of the given kinds (none: of all) taken at least
 // age before now to end, and returns those that did.
 func (r *Registry) EvictOlder(now time.Time, age time.Duration, kinds ...Kind) []Lease {
+	return r.EvictIf(func(l *Lease) bool {
+		return now.Sub(l.Since) >= age && (len(kinds) == 0 || slices.Contains(kinds, l.Kind))
+	})
+}
+
+// EvictIf asks every lease that is wanted to end, and returns those that did. wanted must
+// not call the registry.
+func (r *Registry) EvictIf(wanted func(*Lease) bool) []Lease {
 	r.mu.Lock()
-	var old []*Lease
+	var some []*Lease
 	for l := range r.leases {
-		if l.Evict != nil && now.Sub(l.Since) >= age && (len(kinds) == 0 || slices.Contains(kinds, l.Kind)) {
-			old = append(old, l)
+		if l.Evict != nil && wanted(l) {
+			some = append(some, l)
 		}
 	}
 	r.mu.Unlock()
 	var out []Lease
-	for _, l := range old { // outside the lock: Evict removes the lease itself
+	for _, l := range some { // outside the lock: Evict removes the lease itself
 		if l.Evict() {
 			r.mu.Lock()
 			out = append(out, *l)
