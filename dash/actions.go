@@ -85,7 +85,7 @@ func (a *audit) of(database string) []deed {
 func (o *options) mayAct() bool { return o.actions && o.auth != nil }
 
 func (v *visit) actionsView(ctx context.Context) (*actionsView, error) {
-	a := &actionsView{Offered: v.mayAct(), Backups: v.backups != "", Holders: []holderForm{}, Audit: []deed{}}
+	a := &actionsView{Offered: v.mayAct(), Backups: v.backupDir != "", Holders: []holderForm{}, Audit: []deed{}}
 	if !a.Offered {
 		return a, nil
 	}
@@ -227,10 +227,10 @@ func (v *visit) optimize(ctx context.Context, _ url.Values) (string, error) {
 var errNoPlace = errors.New("there is no place for backups: the program gives it by dash.WithBackups")
 
 func (v *visit) backUp(ctx context.Context, _ url.Values) (string, error) {
-	if v.backups == "" {
+	if v.backupDir == "" {
 		return "", errNoPlace
 	}
-	info, err := v.db.Backup(ctx, v.backups)
+	info, err := v.db.Backup(ctx, v.backupDir)
 	if err != nil {
 		return "", err
 	}

@@ -4,6 +4,7 @@ import (
 	"embed"
 	"fmt"
 	"html/template"
+	"maps"
 	"math"
 	"time"
 )
@@ -57,8 +58,8 @@ func functions(t *text) template.FuncMap {
 		},
 		"end_live": func() template.HTML { return "</div><!--/live-->" },
 	}
-	for name, f := range pictures(t) {
-		all[name] = f
+	for _, more := range []template.FuncMap{pictures(t), drawings(t)} {
+		maps.Copy(all, more)
 	}
 	return all
 }

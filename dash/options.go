@@ -6,22 +6,24 @@ import (
 	"strings"
 
 	"github.com/holdfastdb/holdfast"
+	"github.com/holdfastdb/holdfast/alerts"
 )
 
 // Option changes one setting of a Dashboard.
 type Option func(*options)
 
 type options struct {
-	prefix  string
-	title   string
-	auth    func(*http.Request) error
-	public  bool
-	hosts   []string
-	logger  *slog.Logger
-	actions bool
-	backups string // where the button's go
-	audit   *audit
-	config  func(database string) *holdfast.ConfigReport
+	prefix    string
+	title     string
+	auth      func(*http.Request) error
+	public    bool
+	hosts     []string
+	logger    *slog.Logger
+	actions   bool
+	backupDir string // where the button's go
+	audit     *audit
+	alerts    *alerts.Engine
+	config    func(database string) *holdfast.ConfigReport
 }
 
 // WithPrefix says under which address the handler is mounted without http.StripPrefix:
@@ -58,7 +60,7 @@ func WithActions(offered bool) Option { return func(o *options) { o.actions = of
 
 // WithBackups is the directory that the button for a backup writes to. Without one there
 // is no such button.
-func WithBackups(dir string) Option { return func(o *options) { o.backups = dir } }
+func WithBackups(dir string) Option { return func(o *options) { o.backupDir = dir } }
 
 // WithLogger sends what was done by buttons, or refused, and pages that failed to l. Default: silent.
 func WithLogger(l *slog.Logger) Option { return func(o *options) { o.logger = l } }

@@ -17,6 +17,7 @@ type overview struct {
 	Status   string             `json:"status"`
 	Cards    []card             `json:"cards"`
 	Findings []holdfast.Finding `json:"findings"`
+	Alerts   []alertRow         `json:"alerts"` // active ones and the last that have ended, a few; null where nobody looks at rules
 	Range    string             `json:"range"`
 }
 
@@ -59,7 +60,7 @@ func (v *visit) overview(ctx context.Context) (*overview, error) {
 	for _, m := range []measure{commits, statements, p95, conflicts, logBytes, queued} {
 		plots = append(plots, plot{m.key, "lines", []measure{m}})
 	}
-	o := &overview{Status: h.Status, Findings: h.Findings}
+	o := &overview{Status: h.Status, Findings: h.Findings, Alerts: v.lastAlerts()}
 	o.Range, _ = v.stretch()
 	sparks, err := v.charts(ctx, plots...)
 	if err != nil {

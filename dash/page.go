@@ -34,7 +34,13 @@ func pages() []page {
 		overviewPage(),
 		queriesPage(),
 		queryPage(),
+		locksPage(),
 		poolPage(),
+		walPage(),
+		storagePage(),
+		backupsPage(),
+		maintenancePage(),
+		alertsPage(),
 		environmentPage(),
 		actionsPage(),
 	}

@@ -48,6 +48,10 @@ type watch struct {
 	turn     sync.Mutex // of those who ask for health
 	health   holdfast.Health
 	healthAt time.Time
+
+	outside outside
+	sizes   sizes
+	listing listing
 }
 
 // watchOf returns what is known of a place's database. What was known of one that is gone
