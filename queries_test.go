@@ -6,8 +6,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -463,5 +466,39 @@ func TestPlansWaitForNobody(t *testing.T) {
 	}
 	if q := counted(t, db)["SELECT count(*) FROM t WHERE a = ?"]; len(q.Plan.Lines) != 1 {
 		t.Errorf("%+v", q.Plan)
+	}
+}
+
+// Both pages of "holdfast queries" tell of the same: headings, tables, and each name of a
+// setting, a key or a command.
+func TestBothPagesOfQueriesTellTheSame(t *testing.T) {
+	t.Parallel()
+	code := regexp.MustCompile("`[^`\n]+`")
+	told := func(name string) (shape [2]int, names []string) {
+		text, err := os.ReadFile(filepath.Join("docs", "operator", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		page := strings.ReplaceAll(string(text), "\r\n", "\n")
+		shape = [2]int{strings.Count(page, "\n## "), strings.Count(page, "\n|")}
+		_, page, _ = strings.Cut(page, "```\n") // what follows the commands
+		names = code.FindAllString(page, -1)
+		slices.Sort(names)
+		return shape, slices.Compact(names)
+	}
+	englishShape, english := told("queries.md")
+	germanShape, german := told("queries.de.md")
+	if englishShape != germanShape || englishShape[1] < 20 {
+		t.Errorf("%v headings and lines of tables, in German %v", englishShape, germanShape)
+	}
+	for _, name := range english {
+		if !slices.Contains(german, name) {
+			t.Errorf("the German page has no %s", name)
+		}
+	}
+	for _, name := range german {
+		if !slices.Contains(english, name) {
+			t.Errorf("only the German page has %s", name)
+		}
 	}
 }
