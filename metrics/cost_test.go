@@ -152,3 +152,43 @@ func BenchmarkScrape(b *testing.B) {
 		gather(b, r)
 	}
 }
+
+// TestScrapesPinNoSnapshot empties the log again and again beside scrapes that never stop:
+// a snapshot of one would keep frames in it.
+func TestScrapesPinNoSnapshot(t *testing.T) {
+	t.Parallel()
+	db := open(t, "shop.db")
+	r := prometheus.NewRegistry()
+	r.MustRegister(metrics.Prometheus(db))
+	p := metrics.OpenTelemetry(db)
+	ctx, stop := context.WithCancel(t.Context())
+	var scraping sync.WaitGroup
+	var scrapes atomic.Int64
+	for range 2 {
+		scraping.Go(func() {
+			for ctx.Err() == nil {
+				if _, err := r.Gather(); err != nil {
+					t.Error(err)
+				}
+				if _, err := p.Produce(ctx); err != nil && ctx.Err() == nil {
+					t.Error(err)
+				}
+				scrapes.Add(1)
+			}
+		})
+	}
+	for i := range 50 {
+		for range 10 {
+			exec(t, db, "INSERT INTO orders DEFAULT VALUES")
+		}
+		c, err := db.Checkpoint(t.Context(), holdfast.CheckpointTruncate)
+		if err != nil || c.CopiedFrames != c.LogFrames || c.PinnedBy != nil || c.BytesAfter != 0 {
+			t.Fatalf("round %d, after %d scrapes: %+v, %v", i, scrapes.Load(), c, err)
+		}
+	}
+	stop()
+	scraping.Wait()
+	if s := db.Stats(); s.WAL.IncompleteInARow != 0 || s.WAL.Pins != 0 || scrapes.Load() == 0 {
+		t.Errorf("%+v after %d scrapes", s.WAL, scrapes.Load())
+	}
+}
