@@ -125,10 +125,14 @@ func (b *bench) underWay() bool {
 	return b.running
 }
 
-// later is the next round of the watch, and what came of it.
+// later is the next round of the watch, and what came of it. Its time is not before that of
+// runs that commits have begun, however slow the machine was meanwhile.
 func (b *bench) later(d time.Duration) []Event {
 	b.settle()
 	b.events = nil
+	if now := time.Now(); now.After(b.now) {
+		b.now = now
+	}
 	b.now = b.now.Add(d)
 	b.Round(b.now)
 	b.settle()
