@@ -148,9 +148,11 @@ func BenchmarkScrape(b *testing.B) {
 	r := prometheus.NewRegistry()
 	r.MustRegister(metrics.Prometheus(db))
 	b.ReportAllocs()
+	before := cpuTime()
 	for b.Loop() {
 		gather(b, r)
 	}
+	b.ReportMetric(float64(cpuTime()-before)/float64(b.N), "cpu-ns/op")
 }
 
 // TestScrapesPinNoSnapshot empties the log again and again beside scrapes that never stop:
@@ -191,4 +193,31 @@ func TestScrapesPinNoSnapshot(t *testing.T) {
 	if s := db.Stats(); s.WAL.IncompleteInARow != 0 || s.WAL.Pins != 0 || scrapes.Load() == 0 {
 		t.Errorf("%+v after %d scrapes", s.WAL, scrapes.Load())
 	}
+}
+
+// BenchmarkAnswer is one answer to somebody who scrapes, by HTTP and with the client: what
+// 100 a second cost besides the one in a second that gathers (BenchmarkScrape). On a
+// machine with other work look at cpu-ns/op, which is the process's time on processors.
+func BenchmarkAnswer(b *testing.B) {
+	db := open(b, "shop.db")
+	for i := range 300 {
+		exec(b, db, "SELECT id AS c"+string(rune('a'+i%26))+string(rune('a'+i/26))+" FROM orders")
+	}
+	r := prometheus.NewRegistry()
+	r.MustRegister(metrics.Prometheus(db))
+	server := httptest.NewServer(metrics.Handler(r))
+	defer server.Close()
+	bytes, before := int64(0), cpuTime()
+	for b.Loop() {
+		request, _ := http.NewRequestWithContext(b.Context(), http.MethodGet, server.URL, nil)
+		request.Header.Set("Accept-Encoding", "identity")
+		answer, err := server.Client().Do(request)
+		if err != nil {
+			b.Fatal(err)
+		}
+		bytes, _ = io.Copy(io.Discard, answer.Body)
+		_ = answer.Body.Close()
+	}
+	b.ReportMetric(float64(cpuTime()-before)/float64(b.N), "cpu-ns/op")
+	b.ReportMetric(float64(bytes), "page-bytes")
 }
