@@ -88,7 +88,7 @@ func BackupOnProgress(progress func(BackupProgress)) BackupOption {
 // meanwhile. For as long as the copying takes (about 2 s for a GB on an SSD) one
 // reader of the pool is in use and the log can't be emptied past that state; the
 // check that follows reads the copy alone. While this process writes, all of it is
-// done in short pieces with rests between them and takes nine times as long or
+// done in short pieces with rests between them and takes 17 times as long or
 // more, unless maintenance.yield is off. A volume that has no room for the copy
 // and 64 MiB besides is refused before anything is written (ErrDiskFull). A
 // database that is damaged is an error that answers to ErrCorrupt, and leaves no

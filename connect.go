@@ -18,6 +18,7 @@ import (
 	"github.com/holdfastdb/holdfast/internal/dbfile"
 	"github.com/holdfastdb/holdfast/internal/locks"
 	"github.com/holdfastdb/holdfast/internal/maintain/memory"
+	"github.com/holdfastdb/holdfast/internal/maintain/pace"
 	"github.com/holdfastdb/holdfast/internal/sidelock"
 	"github.com/holdfastdb/holdfast/internal/sqlite"
 	recording "github.com/holdfastdb/holdfast/internal/stats/history"
@@ -138,7 +139,7 @@ func (d *database) take(ctx context.Context, r role) (*sqlite.Conn, error) {
 	}
 	var err error
 	if r != d.mainRole() {
-		err = d.profile.readOnly.run(first)
+		err = d.profile.readOnly.run(ctx, first)
 	}
 	if err == nil && d.fenced.Load() {
 		err = d.fence()
@@ -291,11 +292,13 @@ func (d *database) connectAs(ctx context.Context, r role, as memory.Role) (_ *sq
 			return nil, err
 		}
 	}
-	if err := d.profile.settings.run(c); err != nil {
+	pace.Of(ctx).Pause(ctx)
+	if err := d.profile.settings.run(ctx, c); err != nil {
 		return nil, err
 	}
+	pace.Of(ctx).Pause(ctx)
 	if r == reading {
-		if err := d.profile.readOnly.run(c); err != nil {
+		if err := d.profile.readOnly.run(ctx, c); err != nil {
 			return nil, err
 		}
 	}
@@ -440,8 +443,8 @@ type profile struct {
 // script is settings in the order they are made, and the text that makes them
 // all and then reads them all back.
 type script struct {
-	pragmas []pragma
-	sql     string
+	pragmas   []pragma
+	set, read string
 }
 
 func newScript(pragmas ...pragma) script {
@@ -449,10 +452,11 @@ func newScript(pragmas ...pragma) script {
 	for _, p := range pragmas {
 		sql = append(append(append(append(append(sql, "PRAGMA "...), p.name...), '='), p.value...), ';')
 	}
+	set := len(sql)
 	for _, p := range pragmas {
 		sql = append(append(append(sql, "PRAGMA "...), p.name...), ';')
 	}
-	return script{pragmas, string(sql)}
+	return script{pragmas, string(sql[:set]), string(sql[set:])}
 }
 
 // Values of PRAGMA synchronous.
@@ -494,10 +498,14 @@ func newProfile(cfg Config, inMemory bool, probe *sqlite.Probe) profile {
 	}
 }
 
-// run makes the settings on c and proves them.
-func (s script) run(c *sqlite.Conn) error {
+// run makes the settings on c and proves them, with rests if ctx has any.
+func (s script) run(ctx context.Context, c *sqlite.Conn) error {
 	n := len(s.pragmas)
-	answers, err := c.ExecTexts(s.sql, make([]string, 0, 2*n))
+	answers, err := c.ExecTexts(s.set, make([]string, 0, 2*n))
+	if err == nil {
+		pace.Of(ctx).Pause(ctx)
+		answers, err = c.ExecTexts(s.read, answers)
+	}
 	if err != nil {
 		return err
 	}

@@ -24,11 +24,11 @@ func TestSettingsAreReadBack(t *testing.T) {
 	}
 	defer c.Close()
 	good := pragma{"cache_size", "-512"}
-	if err := newScript(good, pragma{"no_such_pragma", "0"}).run(c); err != nil {
+	if err := newScript(good, pragma{"no_such_pragma", "0"}).run(t.Context(), c); err != nil {
 		t.Error(err)
 	}
 	for _, bad := range []pragma{{"page_size", "3"}, {"no_such_pragma", "1"}} {
-		err := newScript(good, bad, pragma{"foreign_keys", "1"}).run(c)
+		err := newScript(good, bad, pragma{"foreign_keys", "1"}).run(t.Context(), c)
 		if !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), bad.name) {
 			t.Errorf("%+v: %v", bad, err)
 		}

@@ -239,7 +239,7 @@ func VerifyProgress(f func(stage string, done, total int)) VerifyOption {
 // beside the database, it reads the database itself and says so. Writers go on all
 // the time, but for those of a database without a log, which wait while it is copied.
 // While this process writes, Verify works in short pieces with rests between them and
-// takes nine times as long or more, unless maintenance.yield is off.
+// takes 17 times as long or more, unless maintenance.yield is off.
 // Others that call Verify wait for the first.
 //
 // The report stays with the process: Health tells it until the next, and is critical
@@ -351,7 +351,7 @@ type health struct {
 // asked.
 func (d *database) careFor() {
 	if d.cfg.Maintenance.Yield.Enabled() {
-		d.pacer = pace.New(pace.Config{Busy: d.othersWrite, Hurry: d.longLog})
+		d.pacer = pace.New(pace.Config{Busy: d.othersWrite, Log: d.logShare})
 	}
 	h := &d.health
 	open := func(as memory.Role) func(context.Context) (*sqlite.Conn, error) {
@@ -391,18 +391,17 @@ func (d *database) othersWrite() bool {
 	return units > 0 && !d.optimizer.lull.Lasts(units, time.Now()) || d.writer != nil && d.writer.Queued() > 0
 }
 
-// longLog tells whether the log has half the size that is too large. Where it may
-// have any, that is half of the default. Without a log whoever reads is in the way of
-// every commit.
-func (d *database) longLog() bool {
+// logShare is how much of the size that is too large the log has. Where it may have
+// any, that is the default. Without a log whoever reads is in the way of every commit.
+func (d *database) logShare() float64 {
 	if d.checkpoints == nil {
-		return true
+		return 1
 	}
 	limit := d.cfg.Maintenance.WALLimit
 	if limit <= 0 {
 		limit = 64 << 20
 	}
-	return d.checkpoints.Stats().Bytes > limit/2
+	return float64(d.checkpoints.Stats().Bytes) / float64(limit)
 }
 
 func (h *health) close(ctx context.Context) error {

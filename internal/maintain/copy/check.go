@@ -128,7 +128,7 @@ func (k *checker) watch() (over func()) {
 	work := pace.Of(k.ctx)
 	steps, asked := 1000, 0
 	if work != nil {
-		steps = 50
+		steps = 10 // 10 pages of a table take 30 us
 	}
 	k.c.SetProgressHandler(steps, func() bool {
 		if asked++; asked*steps%1000 == 0 {

@@ -206,7 +206,7 @@ func damaged(path string, err error) error {
 func (m *Manifest) read(ctx context.Context, c *sqlite.Conn) (err error) {
 	work := pace.Of(ctx)
 	if work != nil {
-		c.SetProgressHandler(100, func() bool { work.Pause(ctx); return false })
+		c.SetProgressHandler(20, func() bool { work.Pause(ctx); return false })
 		defer c.SetProgressHandler(0, nil)
 	}
 	if m.Pages, err = c.QueryInt64("PRAGMA page_count"); err != nil {
@@ -264,7 +264,7 @@ func Sum(ctx context.Context, path string, total int64, phase func(string, int64
 		work.Pause(ctx)
 		part := buf
 		if work.Busy() {
-			part = buf[:64<<10] // some 100 us
+			part = buf[:32<<10] // some 50 us
 		}
 		if err := ctx.Err(); err != nil {
 			return "", n, err

@@ -34,18 +34,18 @@ func TestRestsWhileOthersWrite(t *testing.T) {
 			t.Fatal(err)
 		}
 		w := Of(ctx)
-		if took := work(ctx, w, 100, 50*us); took < 100*50*us*(Slower-1) || took > 100*50*us*Slower {
-			t.Errorf("100 pieces of 50 us took %s", took)
+		if took := work(ctx, w, 200, 25*us); took < 200*25*us*(Slower-1) || took > 200*25*us*Slower {
+			t.Errorf("200 pieces of 25 us took %s", took)
 		}
-		if s := p.Stats(); s.Rests != 50 || s.Worked != 50*100*us || s.Rested != times*s.Worked {
+		if s := p.Stats(); s.Rests != 100 || s.Worked != 100*50*us || s.Rested != times*s.Worked {
 			t.Errorf("%+v", s)
 		}
 		if took := work(ctx, w, 1, time.Second); took != time.Second+longest {
 			t.Errorf("a piece of a second took %s", took)
 		}
 		busy = false
-		if took := work(ctx, w, 100, 50*us); took != 100*50*us {
-			t.Errorf("while nobody writes 100 pieces took %s", took)
+		if took := work(ctx, w, 200, 25*us); took != 200*25*us {
+			t.Errorf("while nobody writes 200 pieces took %s", took)
 		}
 		end()
 	})
@@ -106,16 +106,23 @@ func TestRestsBetweenShortWorks(t *testing.T) {
 
 func TestWorkThatHoldsTheLogHurries(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		long := false
-		p := New(Config{Busy: func() bool { return true }, Hurry: func() bool { return long }})
+		log := 0.0
+		p := New(Config{Busy: func() bool { return true }, Log: func() float64 { return log }})
 		ctx, end, _ := p.Begin(t.Context())
 		defer end()
 		for _, w := range []*Work{Of(ctx).Holding(), Of(Holding(ctx))} {
-			long = false
+			log = long - .01
 			if took := work(ctx, w, 10, 200*us); took != 10*200*us*Slower {
 				t.Errorf("while the log is short: %s", took)
 			}
-			long = true
+			log = long
+			if took := work(ctx, w, 30, 100*us); took != 10*briskPiece*(briskTimes+1) || !w.Busy() {
+				t.Errorf("while it is getting long: %s", took)
+			}
+			log = tooLong
+			if !w.OthersWrite() {
+				t.Error("nobody writes")
+			}
 			if took := work(ctx, w, 10, 200*us); took != 10*200*us || w.Busy() {
 				t.Errorf("while it is long: %s", took)
 			}
@@ -146,7 +153,7 @@ func TestRestsEndWithTheContext(t *testing.T) {
 func TestWithoutPacer(t *testing.T) {
 	var p *Pacer
 	ctx, end, err := p.Begin(t.Context())
-	if err != nil || Of(ctx) != nil || Of(Holding(ctx)) != nil || Of(ctx).Busy() || Of(ctx).Pause(ctx) != 0 || p.Stats() != (Stats{}) {
+	if err != nil || Of(ctx) != nil || Of(Holding(ctx)) != nil || Of(ctx).Busy() || Of(ctx).OthersWrite() || Of(ctx).Pause(ctx) != 0 || p.Stats() != (Stats{}) {
 		t.Errorf("%v", err)
 	}
 	end()

@@ -75,9 +75,9 @@ func (s *steward) number(ctx context.Context, c *sqlite.Conn, sql string) (int64
 	return c.QueryInt64(sql)
 }
 
-// restingOps are instructions between two looks whether to rest: a few microseconds
-// of them, unless pages have to be read.
-const restingOps = 100
+// restingOps are instructions between two looks whether to rest: a microsecond of
+// them, or 30 of those that jump from key to key and have pages to read.
+const restingOps = 20
 
 // handmade tells whether a row of sqlite_stat1 has anything but numbers: ANALYZE
 // writes no "unordered", "noskipscan" or "sz=" of its own accord.
