@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -17,8 +18,13 @@ import (
 )
 
 // largeEnv is how many MiB the database of TestHealthOfALargeDatabase has. 2048 of
-// them take a minute and as much disk.
-const largeEnv = "HOLDFAST_TEST_LARGE_MB"
+// them take a minute and as much disk. The figures are printed then, with how many
+// looks had to wait for a lock of the process. loadEnv is how many pairs of a writer and
+// a reader, neither of which pauses, it has beside it: two, unless it says otherwise.
+const (
+	largeEnv = "HOLDFAST_TEST_LARGE_MB"
+	loadEnv  = "HOLDFAST_TEST_LOAD"
+)
 
 // readsOf counts what a connection reads, by the file that it has open. Health's
 // connection is the one that is opened while asking is set.
@@ -92,7 +98,18 @@ func TestHealthOfALargeDatabase(t *testing.T) {
 	}
 	clear(reads.pages)
 
-	stop := load(t, db)
+	pairs, err := strconv.Atoi(os.Getenv(loadEnv))
+	if err != nil {
+		pairs = 2
+	}
+	locked := func() int64 { return 0 } // its profile slows all locks down
+	if os.Getenv(largeEnv) != "" {
+		runtime.SetBlockProfileRate(1)
+		defer runtime.SetBlockProfileRate(0)
+		locked = lockWaits
+	}
+	waited := locked()
+	stop := load(t, db, pairs)
 	const asked = 2000
 	// worked is by the processor, which is the others' most of the time. The control
 	// is a loop that does nothing but read the clock, after each look and for as much
@@ -122,6 +139,7 @@ func TestHealthOfALargeDatabase(t *testing.T) {
 			checkpoints++
 		}
 	}
+	waited = locked() - waited
 	writes, queries := stop()
 	slices.Sort(took)
 	slices.Sort(worked)
@@ -139,9 +157,9 @@ func TestHealthOfALargeDatabase(t *testing.T) {
 	if n := reads.pages[0] + reads.log; n > asked {
 		t.Errorf("%d looks have read page 1 %d times", asked, n)
 	}
-	t.Logf("%d MiB, %d pages, under %d writes and %d reads (%d page reads): Health p50 %s, p99 %s, longest %s; on a processor %s, %s, %s; a loop that reads the clock for as much of the processor %s, %s, %s; page 1 was read %d times from the file and %d times from the log; %d pages beyond it; the log was emptied %d times of %d; findings %q",
+	t.Logf("%d MiB, %d pages, under %d writes and %d reads (%d page reads): Health p50 %s, p99 %s, longest %s; on a processor %s, %s, %s; a loop that reads the clock for as much of the processor %s, %s, %s; page 1 was read %d times from the file and %d times from the log; %d pages beyond it; the log was emptied %d times of %d; %d waits for a lock; findings %q",
 		first.File.Bytes>>20, first.PageCount, writes, queries, reads.other, took.at(.5), took.at(.99), took.at(1), worked.at(.5), worked.at(.99), worked.at(1),
-		control.at(.5), control.at(.99), control.at(1), reads.pages[0], reads.log, len(reads.pages)-min(len(reads.pages), 1), checkpoints, asked/100, all)
+		control.at(.5), control.at(.99), control.at(1), reads.pages[0], reads.log, len(reads.pages)-min(len(reads.pages), 1), checkpoints, asked/100, waited, all)
 }
 
 // fill makes a database of some size, each row of which is one page of its own.
@@ -164,15 +182,34 @@ func fill(t *testing.T, path string, mib int) {
 	}
 }
 
+// lockWaits is how often Health has waited for a lock since the profile was begun.
+func lockWaits() (n int64) {
+	records := make([]runtime.BlockProfileRecord, 1<<14)
+	known, _ := runtime.BlockProfile(records)
+	for _, r := range records[:min(known, len(records))] {
+		mutex, health := false, false
+		for frames, more := runtime.CallersFrames(r.Stack()), true; more; {
+			var f runtime.Frame
+			f, more = frames.Next()
+			mutex = mutex || strings.HasPrefix(f.Function, "sync.(*Mutex).Lock") || strings.HasPrefix(f.Function, "sync.(*RWMutex).")
+			health = health || strings.HasSuffix(f.Function, "(*DB).Health")
+		}
+		if mutex && health {
+			n += r.Count
+		}
+	}
+	return n
+}
+
 // load writes and reads until stop, which tells how often.
-func load(t *testing.T, db *holdfast.DB) (stop func() (writes, queries int64)) {
+func load(t *testing.T, db *holdfast.DB, pairs int) (stop func() (writes, queries int64)) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	var workers sync.WaitGroup
 	var w, r atomic.Int64
-	for n := range 2 {
+	for n := range pairs {
 		workers.Go(func() {
-			for i := n; ctx.Err() == nil; i += 2 {
+			for i := n; ctx.Err() == nil; i += pairs {
 				if _, err := db.Exec("UPDATE t SET b = randomblob(3900) WHERE a = ?", i%1000); err != nil {
 					t.Error(err)
 					return
@@ -181,7 +218,7 @@ func load(t *testing.T, db *holdfast.DB) (stop func() (writes, queries int64)) {
 			}
 		})
 		workers.Go(func() {
-			for i := n; ctx.Err() == nil; i += 2 {
+			for i := n; ctx.Err() == nil; i += pairs {
 				var size int64
 				if err := db.QueryRow("SELECT sum(length(b)) FROM t WHERE a BETWEEN ? AND ?+20", i%3000, i%3000).Scan(&size); err != nil {
 					t.Error(err)
