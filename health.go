@@ -655,11 +655,7 @@ func rate(bad, all int64) float64 {
 func (db *DB) Queries(ctx context.Context) (queries.Report, error) { return db.h.d.reportQueries(ctx) }
 
 // ResetQueries sets what Queries counts to zero.
-func (db *DB) ResetQueries() {
-	if t := db.h.d.plans.Queries; t != nil {
-		t.Reset()
-	}
-}
+func (db *DB) ResetQueries() { db.h.d.plans.Reset() }
 
 func (d *database) countQueries() {
 	d.plans = plans.Watcher{

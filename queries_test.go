@@ -203,6 +203,73 @@ func TestQueriesAreExact(t *testing.T) {
 	}
 }
 
+// Statements that are run so often that most calls are not timed: all else is exact still,
+// whichever way they were run, and whatever ran in between.
+func TestBriskQueriesAreExact(t *testing.T) {
+	t.Parallel()
+	db := openCounted(t)
+	run(t, db, "INSERT INTO t(a, b) VALUES (1, 1), (2, 2), (3, 3)")
+	read := func(ctx context.Context, id int) error {
+		for _, err := range db.Rows(ctx, "SELECT a FROM t WHERE id = ?", id) {
+			if err != nil {
+				return err
+			}
+		}
+		return db.QueryRowContext(ctx, "SELECT b FROM t WHERE id = ?", id).Scan(new(int))
+	}
+	if err := read(t.Context(), 1); err != nil {
+		t.Fatal(err)
+	}
+	first := counted(t, db)
+	db.ResetQueries()
+	const goroutines, each, views = 4, 12_000, 10
+	var all sync.WaitGroup
+	for range goroutines {
+		all.Go(func() {
+			ended, cancel := context.WithCancel(t.Context())
+			cancel()
+			for i := range each {
+				if err := read(t.Context(), i%3+1); err != nil {
+					t.Error(err)
+				}
+				if i%(each/views) != 0 {
+					continue
+				}
+				if err := db.View(t.Context(), func(tx *sql.Tx) error {
+					return tx.QueryRow("SELECT b FROM t WHERE id = ?", 2).Scan(new(int))
+				}); err != nil {
+					t.Error(err)
+				}
+				for _, err := range db.Rows(ended, "SELECT a FROM t WHERE id = ?", 1) {
+					if !errors.Is(err, context.Canceled) {
+						t.Error(err)
+					}
+				}
+			}
+		})
+	}
+	all.Wait()
+	rows := counted(t, db)
+	for statement, want := range map[string]struct{ ran, canceled int64 }{
+		"SELECT a FROM t WHERE id = ?": {goroutines * each, goroutines * views}, "SELECT b FROM t WHERE id = ?": {goroutines * (each + views), 0},
+	} {
+		q, one := rows[statement], first[statement]
+		if q.Calls != want.ran+want.canceled || q.Attempts != want.ran || q.Rows != want.ran || q.Errors["canceled"] != want.canceled || q.Failed() != want.canceled {
+			t.Errorf("%s: %d calls, %d attempts, %d rows, %v; want %+v", statement, q.Calls, q.Attempts, q.Rows, q.Errors, want)
+		}
+		if q.VMSteps != want.ran*one.VMSteps {
+			t.Errorf("%s: %d steps, want %d times %d", statement, q.VMSteps, want.ran, one.VMSteps)
+		}
+		if n := int64(q.Duration.Count()); n > q.Calls || n < q.Calls*9/10 {
+			t.Errorf("%s: the times of %d calls of %d", statement, n, q.Calls)
+		}
+	}
+	db.ResetQueries()
+	if rows := counted(t, db); len(rows) != 0 {
+		t.Errorf("after a reset: %v", rows)
+	}
+}
+
 func TestQueriesCountFailures(t *testing.T) {
 	t.Parallel()
 	db := openCounted(t)

@@ -73,12 +73,7 @@ func bucketOf(d time.Duration) int {
 }
 
 // Add counts one duration.
-func (h *Histogram) Add(d time.Duration) {
-	h.addTo(bucketOf(d), 1)
-	h.count++
-	h.sum += d
-	h.most = max(h.most, d)
-}
+func (h *Histogram) Add(d time.Duration) { h.AddN(d, 1) }
 
 // AddN counts n durations of d, as for a sample that stands for n.
 func (h *Histogram) AddN(d time.Duration, n uint64) {

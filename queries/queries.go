@@ -58,7 +58,7 @@ type Query struct {
 	Times
 
 	FirstSeen time.Time `json:"first_seen"`
-	LastSeen  time.Time `json:"last_seen"` // the end of the last call
+	LastSeen  time.Time `json:"last_seen"` // the end of the last call that was timed
 
 	CallSites  []CallSite `json:"call_sites"`  // the first four that were seen, in the order of their samples
 	OtherSites int64      `json:"other_sites"` // samples from elsewhere
@@ -81,6 +81,11 @@ type Effort struct {
 // Times are how long calls took, for the caller: with the wait for a reader or the
 // writer and, of a write outside a transaction, with its COMMIT. A result
 // that is not read ahead lasts until it is closed.
+//
+// Of a statement that takes a few microseconds and was called more than ten thousand
+// times one call in sixteen is timed while it is called often, and stands for the others: sum
+// and quantiles are estimates then, and the maximum is of the calls that were timed. Those
+// that waited, or ran for long in the engine, are always timed.
 type Times struct {
 	TotalSeconds float64    `json:"total_seconds"`
 	MeanSeconds  float64    `json:"mean_seconds"` // of a call
@@ -88,7 +93,7 @@ type Times struct {
 	P95Seconds   float64    `json:"p95_seconds"`
 	P99Seconds   float64    `json:"p99_seconds"`
 	MaxSeconds   float64    `json:"max_seconds"`
-	Duration     *Histogram `json:"duration"` // all of it
+	Duration     *Histogram `json:"duration"` // all of it; it may have a few calls less than Calls
 
 	WaitSeconds    float64    `json:"wait_seconds"`     // for a reader, the writer, and locks; a part of TotalSeconds
 	WaitP99Seconds float64    `json:"wait_p99_seconds"` // of those calls that waited
@@ -97,7 +102,7 @@ type Times struct {
 }
 
 // CallSite is where a statement was run from. Of few calls all are looked at, of
-// many one in a thousand.
+// many one in a thousand, of very many one in sixteen thousand.
 type CallSite struct {
 	Site    string `json:"site"` // "billing.go:88 (shop/billing.Charge)"
 	Samples int64  `json:"samples"`

@@ -88,6 +88,9 @@ func (h *Handler) Disarm() { *h = Handler{} }
 // the statement was told to stop. It is asked on the goroutine that runs the
 // statement, so it can never hit somebody else's.
 func (h *Handler) Interrupted() bool {
+	if h.started.IsZero() {
+		h.started = time.Now()
+	}
 	return h.ctx != nil && h.ctx.Err() != nil || h.stop != nil && h.stop.Load()
 }
 
@@ -109,6 +112,10 @@ func (h *Handler) Busy(count int) bool {
 	h.waited = time.Since(h.started)
 	return err == nil
 }
+
+// Since returns when the statement was first seen to take its time: when it was asked
+// whether to go on, or had to wait. It is zero for most.
+func (h *Handler) Since() time.Time { return h.started }
 
 // Waited returns how long and how often Busy waited since Arm.
 func (h *Handler) Waited() (time.Duration, int) { return h.waited, h.calls }

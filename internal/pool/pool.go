@@ -58,6 +58,7 @@ type Reader struct {
 	Busy busy.Handler // the connection's busy handler; armed by each lease
 	// Waited is how long this lease waited for a reader to become free.
 	Waited time.Duration
+	Turn   stats.Turn // whether what runs on it is timed
 
 	opened  time.Time
 	idle    time.Time
@@ -66,7 +67,8 @@ type Reader struct {
 	beyond  bool      // opened past the maximum
 	kept    bool      // beyond one call
 	holder  uint64    // the goroutine that keeps it, or 0 if it is not known
-	visited uint64    // the round of Visit
+	visited uint64    // the round of Visit,
+	idled   uint64    // and of Idle
 	snapshot
 }
 
@@ -90,6 +92,7 @@ type Pool struct {
 
 	leases uint64 // to time one in so many
 	visit  visit
+	idled  uint64 // rounds of Idle
 	timer  timer  // for tend
 	round  uint64 // of tend
 	hold   hold

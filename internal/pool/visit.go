@@ -25,6 +25,20 @@ func (p *Pool) Visit(fn func(*sqlite.Conn)) {
 	})
 }
 
+// Idle has fn called with each reader that is idle now, one at a time, as Visit does, and
+// with no other.
+func (p *Pool) Idle(fn func(*sqlite.Conn)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.idled++
+	round := p.idled
+	p.withIdle(func(r *Reader) bool { return r.idled < round }, func(r *Reader) error {
+		r.idled = round
+		fn(r.Conn)
+		return nil
+	})
+}
+
 // shown calls what the reader is to be shown to. Called with mu held, and gives it up
 // meanwhile.
 func (p *Pool) shown(r *Reader) {

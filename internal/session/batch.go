@@ -108,11 +108,11 @@ func (b *Batch) Run(ctx context.Context, hooks Hooks) ([]Result, error) {
 	b.ctx, b.hooks = ctx, hooks
 	b.results = slices.Grow(b.results[:0], len(b.stmts))[:len(b.stmts)]
 	if b.e.cfg.Queries != nil {
-		b.tally = tally{first: call{began: stats.Now()}}
+		b.tally = tally{first: call{figures: figures{Times: writer.Times{Began: stats.Now()}}}}
 	}
 	err := w.Do(ctx, writer.Unit{
 		Atomic:   len(b.stmts) == 1 && hooks.Before == nil && hooks.After == nil,
-		Priority: priority(ctx), SQL: label, Run: b.work, Waited: &b.tally.waited,
+		Priority: priority(ctx), SQL: label, Run: b.work, Times: &b.tally.times,
 	})
 	b.count(label, err)
 	if err == nil {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/holdfastdb/holdfast/internal/locks"
 	"github.com/holdfastdb/holdfast/internal/sqlite"
+	"github.com/holdfastdb/holdfast/internal/stats"
 )
 
 // Conn is a session: what database/sql takes for a connection.
@@ -23,6 +24,7 @@ type Conn struct {
 	unit      *unit // for the next statement that goes to the writer
 	committed bool  // something, since a call was last acknowledged
 	call      call  // the statement that runs
+	turn      stats.Turn
 
 	bad atomic.Bool // must not go back to database/sql's pool; the evictor may say so
 

@@ -23,34 +23,58 @@ import (
 // group of a write fills it on another processor than its caller's, and each
 // cache line that goes there and back costs a write 100 ns.
 type call struct {
-	query     *stats.Query
-	began     time.Duration
-	waited    time.Duration
-	rows      int64
-	effort    sqlite.Effort
-	attempts  int32
-	busyWaits int32
-	code      int32
-	again     bool // a repetition of what was counted as a call before
-	changed   int64
+	query *stats.Query
+	figures
 }
 
-// begin starts the clock.
-func (k *call) begin(q *stats.Query) {
-	*k = call{query: q, began: stats.Now()}
+// figures have no pointer: begin sets them to zero without the garbage collector's barriers.
+type figures struct {
+	writer.Times // began, or 0 while the call is not timed; waited: for whatever
+	rows         int64
+	effort       sqlite.Effort
+	attempts     int32
+	busyWaits    int32
+	code         int32
+	again        bool   // a repetition of what was counted as a call before
+	shared       bool   // on a connection whose executions may be set aside
+	aside        bool   // it was
+	unusual      bool   // the clock runs because it was seen to take long
+	before       uint32 // executions that were set aside before it, and are counted with it
+	changed      int64
+}
+
+// begin starts the clock, or lets it be: if the statement is brisk, or if the writer will
+// look at its own.
+func (k *call) begin(q *stats.Query, t *stats.Turn, queued bool) {
+	k.query, k.figures = q, figures{}
+	if !queued && (!q.Brisk() || t.Due()) {
+		k.Began = stats.Now()
+	}
+}
+
+// slow starts the clock of a call that turns out to take long: then, which is zero if it
+// isn't known, or now.
+func (k *call) slow(then time.Time) {
+	if k == nil || k.query == nil || k.Began != 0 {
+		return
+	}
+	k.Began, k.unusual = stats.Now(), true
+	if !then.IsZero() {
+		k.Began = min(k.Began, stats.At(then))
+	}
 }
 
 // tally counts the statements of a batch. A statement's time is that of its own work, and
 // the first has besides what is nobody's: the wait for the writer and the COMMIT.
 type tally struct {
-	call                 // the statement that runs
-	first  call          // counted at the end
-	rest   time.Duration // of the others' work
-	ended  time.Duration // when the statement before did
-	waited time.Duration
-	runs   int
-	asked  *stats.Query // was curious,
-	about  int          // about this statement
+	call                // the statement that runs
+	first call          // counted at the end
+	rest  time.Duration // of the others' work
+	ended time.Duration // when the statement before did
+	times writer.Times
+	runs  int
+	asked *stats.Query // was curious,
+	about int          // about this statement
 }
 
 // next begins with statement i.
@@ -64,7 +88,7 @@ func (t *tally) next(i int, q *stats.Query) *call {
 		t.runs++
 		t.rest, began = 0, stats.Now()
 	}
-	t.call = call{query: q, began: began}
+	t.call = call{q, figures{Times: writer.Times{Began: began}}}
 	t.again = t.runs > 1
 	return &t.call
 }
@@ -77,13 +101,13 @@ func (t *tally) done(ctx context.Context, i int, changed int64, err error) {
 	t.changed = changed
 	t.ended = stats.Now()
 	if i == 0 {
-		began, attempts := t.first.began, t.first.attempts
+		began, attempts := t.first.Began, t.first.attempts
 		t.first = t.call
-		t.first.began, t.first.again = began, false
+		t.first.Began, t.first.again = began, false
 		t.first.attempts += attempts
 		return
 	}
-	t.rest += t.ended - t.began
+	t.rest += t.ended - t.Began
 	if t.endAt(ctx, t.ended, err) {
 		t.asked, t.about = t.query, i
 	}
@@ -92,8 +116,8 @@ func (t *tally) done(ctx context.Context, i int, changed int64, err error) {
 // settle counts the first statement after all of them; q is its row.
 func (t *tally) settle(ctx context.Context, q *stats.Query, err error) {
 	k := &t.first
-	k.query, k.waited = q, t.waited
-	k.began += t.rest
+	k.query, k.Waited = q, t.times.Waited
+	k.Began += t.rest
 	if failed, ok := errors.AsType[*BatchError](err); ok && failed.Index > 0 {
 		err = nil // another's
 	}
@@ -108,15 +132,23 @@ func (k *call) handOver() call {
 	if k == nil {
 		return call{}
 	}
+	k.slow(time.Time{})
 	return *k
 }
 
-// ran notes what the engine has done for the call, after the last step.
-func (k *call) ran(s *sqlite.Stmt, rows int64) {
+// ran notes what the engine has done for the call, after the last step, which err is of.
+func (k *call) ran(s *sqlite.Stmt, v *verdict, rows int64, err error) {
 	if k == nil || k.query == nil {
 		return
 	}
+	if k.shared && k.Began == 0 && err == nil {
+		s.SetAside(v, uint32(rows))
+		k.aside = true
+		return
+	}
 	e := s.Effort()
+	k.before += e.Runs
+	rows += int64(e.Rows)
 	if k.attempts > 1 {
 		e.VMSteps += k.effort.VMSteps
 		e.FullScanSteps += k.effort.FullScanSteps
@@ -143,21 +175,31 @@ func (k *call) tried() {
 	}
 }
 
-// met notes the waits for other connections' locks.
+// met notes the waits for other connections' locks, and whether the call took long.
 func (k *call) met(h *busy.Handler) {
 	if k == nil {
 		return
 	}
+	since := h.Since()
+	if since.IsZero() {
+		return
+	}
 	waited, n := h.Waited()
-	k.waited += waited
+	k.Waited += waited
 	k.busyWaits += int32(n)
+	if k.Began == 0 && (n > 0 || time.Since(since) >= stats.Unusual) {
+		k.slow(since)
+	}
 }
 
-// leased notes the wait for a reader, and what was met there.
+// leased notes the wait for a reader.
 func (k *call) leased(r *pool.Reader) {
-	if k != nil {
-		k.waited += r.Waited
-		k.met(&r.Busy)
+	if k == nil || k.query == nil {
+		return
+	}
+	k.shared = true
+	if k.Waited += r.Waited; r.Waited > 0 {
+		k.slow(time.Now().Add(-r.Waited))
 	}
 }
 
@@ -166,22 +208,35 @@ func (k *call) waiting() func() {
 	if k == nil {
 		return func() {}
 	}
+	k.slow(time.Time{})
 	from := stats.Now()
-	return func() { k.waited += stats.Now() - from }
+	return func() { k.Waited += stats.Now() - from }
 }
 
-// waitsAt is where the writer writes how long the call waited for it.
-func (k *call) waitsAt() *time.Duration {
+// queued notes what the writer's clock has told.
+func (k *call) queued(at writer.Times) {
 	if k == nil {
-		return nil
+		return
 	}
-	return &k.waited
+	k.Waited += at.Waited
+	if k.Began == 0 {
+		k.Began = at.Began
+	}
+	if k.Began == 0 { // it never came to the queue
+		k.Began = stats.Now()
+	}
 }
 
 // end counts the call. It tells whether note should be called.
 func (k *call) end(ctx context.Context, err error) (curious bool) {
 	if k == nil || k.query == nil {
 		return false
+	}
+	if k.Began == 0 {
+		if k.aside && err == nil {
+			return false
+		}
+		return k.endAt(ctx, 0, err)
 	}
 	return k.endAt(ctx, stats.Now(), err)
 }
@@ -190,15 +245,23 @@ func (k *call) endAt(ctx context.Context, now time.Duration, err error) (curious
 	if err != nil && k.code == 0 {
 		k.code = outcomeOf(ctx, err)
 	}
-	e := &k.effort
-	return k.query.Count(&stats.Call{
-		Took: now - k.began, Waited: k.waited, Ended: now, Rows: k.rows, Changed: k.changed,
-		Attempts: int64(k.attempts), BusyWaits: int64(k.busyWaits), Code: k.code, Again: k.again,
-		Effort: queries.Effort{
-			VMSteps: int64(e.VMSteps), FullScanSteps: int64(e.FullScanSteps), Sorts: int64(e.Sorts), AutoIndexes: int64(e.AutoIndexes),
-			PageHits: int64(e.PageHits), PageMisses: int64(e.PageMisses),
-		},
-	})
+	c := stats.Call{
+		Took: now - k.Began, Waited: k.Waited, Ended: now, Rows: k.rows, Changed: k.changed,
+		Attempts: int64(k.attempts) + int64(k.before), BusyWaits: int64(k.busyWaits), Code: k.code, Again: k.again,
+		Effort: effortOf(&k.effort),
+	}
+	c.Untimed, c.Unusual, c.Counted, c.Aside = k.Began == 0, k.unusual, k.aside, int64(k.before)
+	if k.aside {
+		c.Attempts = 0
+	}
+	return k.query.Count(&c)
+}
+
+func effortOf(e *sqlite.Effort) queries.Effort {
+	return queries.Effort{
+		VMSteps: int64(e.VMSteps), FullScanSteps: int64(e.FullScanSteps), Sorts: int64(e.Sorts), AutoIndexes: int64(e.AutoIndexes),
+		PageHits: int64(e.PageHits), PageMisses: int64(e.PageMisses),
+	}
 }
 
 // outcomeOf is what a call that failed is counted under.

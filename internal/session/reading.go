@@ -12,6 +12,7 @@ import (
 	"github.com/holdfastdb/holdfast/internal/pool"
 	"github.com/holdfastdb/holdfast/internal/sqlite"
 	"github.com/holdfastdb/holdfast/internal/stats"
+	"github.com/holdfastdb/holdfast/internal/writer"
 )
 
 // Reading is a query whose rows are read from the engine's own memory, without
@@ -51,12 +52,18 @@ func (r *Reading) begin() (row bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	if r.query = v.query; r.query != nil {
-		r.began = stats.Now()
+	if v.query != nil {
+		r.v = v
+		if !v.query.Brisk() {
+			r.began = stats.Now()
+		}
 	}
 	if r.reader, err = r.e.cfg.Pool.Read(r.ctx); err != nil {
 		r.count(nil, err)
 		return false, err
+	}
+	if r.v != nil && r.began == 0 {
+		r.leased()
 	}
 	r.reader.Busy.Arm(r.ctx, r.e.cfg.Budget, &r.stop.told)
 	r.deaf = v.deaf
@@ -161,6 +168,10 @@ func (r *Reading) step(s *sqlite.Stmt) (row bool, err error) {
 // own code runs. site is where the caller is.
 func (r *Reading) Keep(site locks.Site) {
 	r.lease = &locks.Lease{Kind: locks.Rows, Site: site, Since: time.Now(), SQL: r.text, Last: r.text, Context: r.ctx, Evict: r.evict}
+	if r.v != nil {
+		r.late(time.Time{})
+		r.reader.Conn.Settle()
+	}
 	r.e.cfg.Pool.Keep(r.reader)
 	r.e.cfg.Locks.Add(r.lease)
 }
@@ -186,26 +197,48 @@ func (r *Reading) Close() {
 // metered is what a Reading knows of itself until it is counted. All of a call would
 // make it half as large again, and there is one for each.
 type metered struct {
-	query *stats.Query
-	began time.Duration
-	rows  int64
-	code  int32
+	v       *verdict      // nil if it is not counted
+	began   time.Duration // 0: it is not timed
+	rows    int64
+	code    int32
+	unusual bool // timed because it was seen to take long
+}
+
+// leased starts the clock of one that wasn't to be timed, now that it has its reader, if it
+// is its turn after all, or if it had to wait.
+func (r *Reading) leased() {
+	if waited := r.reader.Waited; waited > 0 {
+		r.began, r.unusual = stats.Now()-waited, true
+	} else if r.reader.Turn.Due() {
+		r.began = stats.Now()
+	}
+}
+
+// late starts the clock of a reading that turns out to take long: then, or now.
+func (r *Reading) late(then time.Time) {
+	k := call{r.v.query, figures{Times: writer.Times{Began: r.began}, unusual: r.unusual}}
+	k.slow(then)
+	r.began, r.unusual = k.Began, k.unusual
 }
 
 // count counts the reading, once, before its statement, if there is one, and its reader are
 // given back.
 func (r *Reading) count(s *sqlite.Stmt, err error) {
-	if r.query == nil {
+	if r.v == nil {
 		return
 	}
-	k := call{query: r.query, began: r.began}
-	k.code = r.code
+	if r.began == 0 && err == nil && r.code == 0 && r.reader.Busy.Since().IsZero() {
+		s.SetAside(r.v, uint32(r.rows))
+		return
+	}
+	k := call{r.v.query, figures{Times: writer.Times{Began: r.began}, unusual: r.unusual, code: r.code}}
 	if s != nil {
-		k.ran(s, r.rows)
+		k.ran(s, r.v, r.rows, err)
 	}
 	if r.reader != nil {
 		k.tried()
-		k.leased(r.reader)
+		k.Waited = r.reader.Waited
+		k.met(&r.reader.Busy)
 	}
 	if !k.end(r.ctx, err) {
 		return
@@ -232,7 +265,7 @@ func (r *Reading) evict() bool {
 }
 
 func (r *Reading) fail(err error) error {
-	if r.query != nil {
+	if r.v != nil {
 		r.code = outcomeOf(r.ctx, err)
 	}
 	named, e := namedValues(r.args)

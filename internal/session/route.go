@@ -173,7 +173,7 @@ func (c *Conn) run(ctx context.Context, s statement) (answer, error) {
 		return c.route(ctx, s)
 	}
 	k := &c.call
-	k.begin(s.v.query)
+	k.begin(s.v.query, &c.turn, c.queues(s.v))
 	s.call = k
 	a, err := c.route(ctx, s)
 	if a.rows != nil && a.rows.feed != nil {
@@ -188,6 +188,11 @@ func (c *Conn) run(ctx context.Context, s statement) (answer, error) {
 		k.note(locks.Here(1, locks.Deep), s.args, c.e.cfg.Queries.Values())
 	}
 	return a, err
+}
+
+// queues tells whether a statement is going to be a unit of the writer.
+func (c *Conn) queues(v *verdict) bool {
+	return !v.readOnly && v.class == plain && c.tx == nil && c.pin == nil && c.e.guard == nil && c.e.cfg.Writer != nil
 }
 
 // route sends one statement where it belongs.
@@ -239,6 +244,9 @@ func (c *Conn) route(ctx context.Context, s statement) (answer, error) {
 			// The verdict was a wrong guess (a view's trigger, a changed
 			// schema): the engine refused on the reader, the writer may.
 			c.e.cfg.Counters.Retries.Add(1)
+			if s.call != nil {
+				s.call.shared = false
+			}
 			return c.runOnWriter(ctx, s)
 		}
 		return a, err
@@ -293,24 +301,25 @@ func (c *Conn) runOnReader(ctx context.Context, s statement) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
+	s.call.leased(r)
 	r.Busy.Arm(ctx, c.budget, nil)
 	if s.v.counters {
 		r.Conn.SetCounters(c.lastRowID, c.changes, c.total)
 	}
 	if !s.rows {
 		err := drain(ctx, r.Conn, s)
-		s.call.leased(r)
+		s.call.met(&r.Busy)
 		c.e.giveBack(r, err)
 		return answer{result: result{lastRowID: c.lastRowID}}, err
 	}
 	rows, err := c.openRows(ctx, r.Conn, s)
 	if err != nil {
-		s.call.leased(r)
+		s.call.met(&r.Busy)
 		c.e.giveBack(r, err)
 		return answer{}, err
 	}
 	if rows.done {
-		s.call.leased(r)
+		s.call.met(&r.Busy)
 		c.e.giveBack(r, rows.err)
 		return answer{rows: rows}, nil
 	}
@@ -333,7 +342,8 @@ func (c *Conn) runOnWriter(ctx context.Context, s statement) (answer, error) {
 	}
 	u.ctx, u.s, u.before = ctx, s, c.counters
 	c.unit = nil // until it is known that nobody will run it again
-	err := w.Do(ctx, writer.Unit{Atomic: true, Priority: priority(ctx), SQL: s.text, Budget: c.writeBudget(), Run: u.work, Waited: s.call.waitsAt()})
+	err := w.Do(ctx, writer.Unit{Atomic: true, Priority: priority(ctx), SQL: s.text, Budget: c.writeBudget(), Run: u.work, Times: &u.times})
+	s.call.queued(u.times)
 	a := u.a
 	*u = unit{work: u.work}
 	c.unit = u
@@ -352,6 +362,7 @@ type unit struct {
 	s      statement
 	before counters
 	a      answer
+	times  writer.Times
 	work   func(*sqlite.Conn) error
 }
 
@@ -468,7 +479,7 @@ func drain(ctx context.Context, conn *sqlite.Conn, s statement) error {
 	for row := true; row && err == nil; rows++ {
 		row, err = st.Step()
 	}
-	s.call.ran(st, rows)
+	s.call.ran(st, s.v, rows, err)
 	if e := st.Release(); err == nil {
 		err = e
 	}

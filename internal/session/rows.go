@@ -101,7 +101,7 @@ func startRows(ctx context.Context, conn *sqlite.Conn, s statement, maxRows, max
 	// anew, so the columns are described after it.
 	row, err := st.Step()
 	if err != nil {
-		s.call.ran(st, 0)
+		s.call.ran(st, s.v, 0, err)
 		_ = st.Release() // repeats err
 		return nil, err
 	}
@@ -121,7 +121,7 @@ func startRows(ctx context.Context, conn *sqlite.Conn, s statement, maxRows, max
 		}
 	}
 	r.done, r.stmt = true, nil
-	s.call.ran(st, int64(n))
+	s.call.ran(st, s.v, int64(n), r.err)
 	if err := st.Release(); err != nil && r.err == nil {
 		r.err = err
 	}
@@ -170,6 +170,7 @@ func (r *Rows) keepReader(ctx context.Context, reader *pool.Reader, c *Conn, s s
 	f := &feed{c: c, ctx: ctx, text: s.text, args: s.args, deaf: s.deaf(), reader: reader, call: s.call.handOver()}
 	f.lease = &locks.Lease{Kind: locks.Rows, Site: locks.Here(3, locks.Deep), Since: time.Now(), SQL: s.text, Last: s.text, Context: ctx, Evict: r.evict}
 	reader.Busy.Arm(ctx, c.budget, &f.stop.told)
+	reader.Conn.Settle()
 	c.e.cfg.Pool.Keep(reader)
 	r.feed = f
 	c.e.cfg.Locks.Add(f.lease)
@@ -329,9 +330,9 @@ func (r *Rows) Close() error {
 // feed's mu is held, or its transaction's.
 func (r *Rows) release() error {
 	f := r.feed
-	f.call.ran(r.stmt, 0)
+	f.call.ran(r.stmt, nil, 0, nil)
 	if f.reader != nil {
-		f.call.leased(f.reader)
+		f.call.met(&f.reader.Busy)
 	}
 	if f.call.end(f.ctx, nil) {
 		f.call.note(f.site(), f.args, f.c.e.cfg.Queries.Values())

@@ -42,6 +42,13 @@ type verdict struct {
 	query *stats.Query // what counts the statement, or nil
 }
 
+// Settle counts executions that were set aside.
+func (v *verdict) Settle(e sqlite.Effort) {
+	c := stats.Call{Rows: int64(e.Rows), Attempts: int64(e.Runs), Effort: effortOf(&e)}
+	c.Untimed, c.Aside = true, int64(e.Runs)-1
+	v.query.Count(&c)
+}
+
 // local tells whether the statement concerns the session's own connection.
 func (v *verdict) local() bool {
 	return v.class == attach || v.class == detach || v.class == temporary || v.class == pragmaSet

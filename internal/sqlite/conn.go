@@ -59,6 +59,7 @@ type Conn struct {
 	closing  func()                        // see OnClose
 	running  uintptr                       // the C statement that is being stepped, or 0
 	pages    *[4]uint32                    // the main pager's hits and misses; see watchPages
+	aside    *Stmt                         // the first of those with executions that were set aside
 
 	cache cache
 	stmts map[*Stmt]struct{}

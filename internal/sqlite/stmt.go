@@ -181,6 +181,7 @@ func (s *Stmt) destroy() {
 	if s.handle == 0 {
 		return
 	}
+	s.settleLast()
 	handle := s.handle
 	if s.entry != nil {
 		s.conn.cache.drop(s)

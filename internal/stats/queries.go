@@ -68,6 +68,7 @@ type Query struct {
 	text   string // without values
 	sql    string // as a program wrote it, to be explained; "" if it can't be
 	writes bool
+	brisk  atomic.Bool                     // see Brisk
 	parts  [mostParts]atomic.Pointer[part] // nil until it is used
 
 	mu     sync.Mutex // guards the following
@@ -82,9 +83,10 @@ const mostParts = 8
 
 // part is what callers on one processor count, mostly.
 type part struct {
-	mu    sync.Mutex // guards the following
-	gone  bool       // as its Query
-	worth float64    // the time it took, halved from time to time
+	mu    sync.Mutex    // guards the following
+	gone  bool          // as its Query
+	worth float64       // the time it took, halved from time to time
+	usual time.Duration // what a call takes, lately
 	counts
 	_ [64]byte // of nobody else's cache line
 }
@@ -97,6 +99,7 @@ type counts struct {
 	duration              queries.Histogram
 	wait                  queries.Histogram
 	changed, busyWaits    int64
+	untimed               int64 // calls that are not in duration
 	errors                [mostCodes]codeCount
 	first                 time.Duration // by Now
 }
@@ -128,6 +131,7 @@ type Call struct {
 	BusyWaits     int64
 	Code          int32 // 0 is none; a result code, or one of those above
 	Again         bool  // a repetition of what was counted as a call before
+	timing
 	queries.Effort
 }
 
@@ -172,6 +176,7 @@ func (t *Queries) replace() {
 		least.worth += p.worth
 		p.worth = 0
 	}
+	least.brisk.Store(false)
 	least.mu.Unlock()
 	delete(t.rows, least.id)
 	t.replaced++
@@ -241,7 +246,7 @@ func (q *Query) part(i int) *part {
 const retryAfter = 64
 
 // Count counts a call. It tells whether Note should be told more: of the first
-// calls, and then of fewer and fewer down to one in 1024.
+// calls, then of fewer and fewer down to one in 1024, and after 65,536 of one in 16,384.
 func (q *Query) Count(c *Call) (curious bool) {
 	hint := q.table.hints.Get().(*int)
 	p := q.part(*hint)
@@ -252,11 +257,18 @@ func (q *Query) Count(c *Call) (curious bool) {
 		q.countGone(c)
 		return false
 	}
-	p.counts.add(c)
-	p.worth += float64(c.Took)
+	before, last := p.calls, p.last
+	p.worth += float64(c.Took) * float64(p.counts.add(c))
 	n := p.calls
+	if c.usual() {
+		p.note(q, c, last)
+	}
 	p.mu.Unlock()
-	return n <= 8 || n&(n-1) == 0 || n&1023 == 0
+	often := 10
+	if n >= 1<<16 {
+		often = 14
+	}
+	return n <= 8 || n&(n-1) == 0 || n>>often != before>>often
 }
 
 // countGone counts a call where it now belongs, and has the row ask for its place from
@@ -311,31 +323,38 @@ func (t *Queries) comeBack(q *Query) {
 	t.rows[q.id] = q
 }
 
-func (s *counts) add(c *Call) {
+// add tells for how many calls the time of c stands.
+func (s *counts) add(c *Call) (stands int64) {
 	s.attempts += c.Attempts
 	s.effort.Add(c.Effort)
 	if c.BusyWaits > 0 {
 		s.busyWaits += c.BusyWaits
 	}
 	if c.Again {
-		return
+		return 0
 	}
-	s.calls++
+	if s.calls == 0 {
+		s.first = c.began()
+	}
+	s.calls += 1 + c.Aside
+	s.untimed += c.Aside
+	if c.Counted {
+		s.calls--
+		s.untimed--
+	}
 	s.rows += c.Rows
 	if c.Changed != 0 {
 		s.changed += c.Changed
 	}
-	s.duration.Add(c.Took)
+	stands = s.time(c)
 	if c.Waited > 0 {
 		s.wait.Add(c.Waited)
 	}
-	if s.calls == 1 {
-		s.first = c.Ended - c.Took
-	}
-	s.last = max(s.last, c.Ended)
+	s.last = max(s.last, c.Ended, s.first)
 	if c.Code != 0 {
 		s.fail(c.Code, 1)
 	}
+	return stands
 }
 
 func (s *counts) fail(code int32, n int64) {
@@ -372,6 +391,7 @@ func (s *counts) absorb(o *counts) {
 	s.rows += o.rows
 	s.changed += o.changed
 	s.busyWaits += o.busyWaits
+	s.untimed += o.untimed
 	s.effort.Add(o.effort)
 	s.duration.Merge(&o.duration)
 	s.wait.Merge(&o.wait)
@@ -416,6 +436,7 @@ func (q *Query) reset() {
 	for p := range q.each() {
 		p.counts = counts{}
 	}
+	q.brisk.Store(false)
 	q.plan.Changes = 0
 }
 

@@ -61,9 +61,7 @@ func (w *Writer) perform(t *task) {
 	start := w.clock.now
 	waited := start.Sub(t.since)
 	w.hasWaited(waited)
-	if t.waited != nil {
-		*t.waited = waited
-	}
+	t.waited = waited
 	w.ctx = t.ctx
 	before := w.conn.TotalChanges()
 	err := w.runIsolated(t)

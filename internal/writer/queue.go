@@ -55,8 +55,8 @@ type task struct {
 	mark   locks.Mark
 	sql    string
 	since  time.Time
-	budget time.Duration  // longest wait; enter replaces 0
-	waited *time.Duration // as of the Unit
+	budget time.Duration // longest wait; enter replaces 0
+	waited time.Duration // before its last run
 
 	// capacity 2: an answer, or the baton when lead is set; and before it, once,
 	// a call to look whom it waits for, when look.due is set.

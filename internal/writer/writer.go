@@ -160,12 +160,23 @@ type Unit struct {
 	Priority Priority
 	SQL      string        // what it does, for reports; literals are removed there
 	Budget   time.Duration // longest wait; 0 is the Config's, negative none
-	// Waited, if it is not nil, is told how long the unit waited for its turn, before
-	// each run.
-	Waited *time.Duration
+	// Times, if it is not nil, is told when the unit came, by stats.Now, and how long it
+	// waited for its turn before its last run, when Do returns.
+	Times *Times
 	// Follow: while the writer is free, it waits for somebody else's unit and shares
 	// its COMMIT, as long as ctx lets it, instead of making one of its own.
 	Follow bool
+}
+
+// Times is what the writer's own looks at the clock tell of a unit.
+type Times struct{ Began, Waited time.Duration }
+
+// wait notes how long a unit waited that has been answered, or has the baton: before
+// that it is in the hands of its group's leader.
+func (at *Times) wait(t *task) {
+	if at != nil {
+		at.Waited = t.waited
+	}
 }
 
 // Do runs a unit and returns when its COMMIT has returned. It blocks behind
@@ -175,11 +186,16 @@ type Unit struct {
 func (w *Writer) Do(ctx context.Context, u Unit) error {
 	t := w.newTask()
 	t.ctx, t.kind, t.run, t.atomic = ctx, statement, u.Run, u.Atomic
-	t.prio, t.sql, t.budget, t.follow, t.waited = u.Priority, u.SQL, u.Budget, u.Follow, u.Waited
+	t.prio, t.sql, t.budget, t.follow = u.Priority, u.SQL, u.Budget, u.Follow
 	defer w.recycle(t)
-	if err := w.enter(t); err != nil {
+	err := w.enter(t)
+	if u.Times != nil && !t.since.IsZero() {
+		u.Times.Began = stats.At(t.since)
+	}
+	if err != nil {
 		return err
 	}
+	u.Times.wait(t)
 	for t.lead { // more than once if its group was lost and it ran again
 		t.lead = false
 		w.self = true
@@ -189,6 +205,7 @@ func (w *Writer) Do(ctx context.Context, u Unit) error {
 		if err := w.await(t); err != nil {
 			return err
 		}
+		u.Times.wait(t)
 	}
 	if t.panicked != nil {
 		panic(t.panicked)

@@ -59,7 +59,20 @@ func (w *Watcher) Report(ctx context.Context) (queries.Report, error) {
 		return queries.Report{}, errOff
 	}
 	w.look(ctx, w.Queries.Bound(), askLimit)
+	w.settle()
 	return w.Queries.Report(), nil
+}
+
+// settle has everything counted that the readers have set aside. One that somebody has
+// at this moment tells of it next time: a few calls of each statement.
+func (w *Watcher) settle() { w.Pool.Idle((*sqlite.Conn).Settle) }
+
+// Reset sets all counts to zero, if there are any.
+func (w *Watcher) Reset() {
+	if w.Queries != nil {
+		w.settle()
+		w.Queries.Reset()
+	}
 }
 
 // Counted is Report without a look: it takes no connection, and new statements have
@@ -68,6 +81,7 @@ func (w *Watcher) Counted() (queries.Report, error) {
 	if w.Queries == nil {
 		return queries.Report{}, errOff
 	}
+	w.settle()
 	return w.Queries.Report(), nil
 }
 
