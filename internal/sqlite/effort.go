@@ -15,18 +15,19 @@ type Effort struct {
 // Account is told of executions that were set aside, by whoever has the connection.
 type Account interface{ Settle(e Effort) }
 
-// effort is where a statement's counters stood.
+// effort is where a statement's counters stood. What SetAside writes comes first, on the
+// cache line that each step uses.
 type effort struct {
-	counters [4]uint32 // as of the last Effort
-	pages    [2]uint32 // as of the first step of this execution
+	pages [2]uint32 // as of the first step of this execution
 	aside
+	counters [4]uint32 // as of the last Effort
 }
 
 // aside is what was set aside since the last Effort.
 type aside struct {
-	account    Account
 	runs, rows uint32
 	pages      [2]uint32
+	account    Account
 	listed     bool  // by the connection,
 	next       *Stmt // before this one
 }
