@@ -71,6 +71,9 @@ func (r *remote) ask(ctx context.Context, method, path string, into any) error {
 	if err != nil {
 		return exitcode.With(exitcode.Usage, err)
 	}
+	if method == http.MethodPost {
+		req.Header.Set("Content-Type", "application/json") // what is posted says what it is
+	}
 	if token := os.Getenv("HOLDFAST_TOKEN"); token != "" {
 		req.Header.Set("Authorization", "Bearer "+token)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/holdfastdb/holdfast/cmd/holdfast/internal/daemon"
 	"github.com/holdfastdb/holdfast/cmd/holdfast/internal/exitcode"
+	"github.com/holdfastdb/holdfast/cmd/holdfast/internal/mail"
 	"github.com/holdfastdb/holdfast/cmd/holdfast/internal/output"
 	"github.com/spf13/cobra"
 )
@@ -73,7 +74,7 @@ func (a *app) serve(ctx context.Context) error {
 			}
 			return settings, nil
 		},
-		Getenv: os.Getenv, Logger: log, Version: "holdfast " + version().Version, Formats: formats,
+		Getenv: os.Getenv, Logger: log, Version: "holdfast " + version().Version, Formats: formats, Receivers: mail.Receivers,
 	})
 	if err != nil {
 		return cannotCreate(err)
