@@ -72,7 +72,7 @@ type LoadThresholds struct {
 	WALShare          int           `json:"wal_share" unit:"percent" default:"25" min:"1" doc:"The part of the database's size."`
 	Checkpoints       int           `json:"checkpoints" default:"5" min:"1" doc:"Rule checkpoint_incomplete: so many checkpoints in a row did not copy the whole log."`
 	Queue             int           `json:"queue" unit:"percent" default:"80" min:"1" max:"100" doc:"Rule write_queue_deep: the queue is fuller than this part of writer.queue_limit; critical, if writes are refused."`
-	ReaderWait        time.Duration `json:"reader_wait" unit:"ms" default:"100ms" min:"1us" doc:"Rule pool_starved: those who wait for a reader wait for longer, on average."`
+	ReaderWait        time.Duration `json:"reader_wait" unit:"ms" default:"100ms" min:"1us" doc:"Rule pool_starved: of those who wait for a reader one in twenty waits for longer (without telemetry.enabled: all of them on average)."`
 	Slowdown          int           `json:"slowdown" unit:"percent" default:"200" min:"101" doc:"Rule slow_query_regression: p95 of a statement in the last hour, as a part of that at the same hour of the last seven days."`
 	SlowdownLeast     time.Duration `json:"slowdown_least" unit:"ms" default:"1ms" min:"1us" doc:"Statements whose p95 now is shorter are not looked at: that of some microseconds doubles with any load."`
 	SlowdownCalls     int           `json:"slowdown_calls" default:"100" min:"1" doc:"Statements with fewer calls, now or then, are not looked at."`

@@ -25,7 +25,7 @@ type observation struct {
 type window struct {
 	length      time.Duration
 	busy, units float64
-	readerWait  float64 // seconds of a wait, 0 if nobody waited
+	readerWait  float64 // p95 in seconds of those who waited for a reader, their mean where telemetry is off, 0 if nobody waited
 	rejectedNow float64 // since the round before
 }
 
@@ -90,11 +90,12 @@ type database struct {
 type counts struct {
 	at                                  time.Time
 	busy, units, waits, waited, refused float64
+	wait                                *queries.Histogram // for a reader; nil where telemetry is off
 }
 
 // mostCounts bounds what a database remembers of its counters, however short the
 // rounds are.
-const mostCounts = 512
+const mostCounts = 128
 
 func (d *database) look(ctx context.Context, now time.Time, c *Config) (*observation, error) {
 	o := &observation{name: d.name, at: now, figure: map[string]float64{}}
@@ -123,7 +124,7 @@ func (d *database) count(now time.Time, length time.Duration, o *observation) wi
 	readers := &o.health.ConnectionStats.Readers
 	n := counts{
 		at: now, busy: o.figure["writer.busy_errors"], units: o.figure["writer.units"], refused: o.figure["writer.rejected"],
-		waits: float64(readers.Waits), waited: readers.WaitSeconds,
+		waits: float64(readers.Waits), waited: readers.WaitSeconds, wait: d.waits(),
 	}
 	if len(d.counts) == 0 {
 		d.counts = append(d.counts, n)
@@ -137,8 +138,21 @@ func (d *database) count(now time.Time, length time.Duration, o *observation) wi
 	w := window{length: now.Sub(first.at), busy: n.busy - first.busy, units: n.units - first.units, rejectedNow: n.refused - last.refused}
 	if waits := n.waits - first.waits; waits > 0 {
 		w.readerWait = (n.waited - first.waited) / waits
+		if n.wait != nil && first.wait != nil {
+			w.readerWait = n.wait.Since(first.wait).Quantile(0.95).Seconds()
+		}
 	}
 	return w
+}
+
+// waits is how long those had to wait who waited for a reader.
+func (d *database) waits() *queries.Histogram {
+	for _, h := range d.db.Histograms() {
+		if h.Name == "connection.wait" && h.Value == "read" {
+			return h.Counts
+		}
+	}
+	return nil
 }
 
 // compareEvery is how often statements are compared with those of other days: it reads

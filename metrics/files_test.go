@@ -143,8 +143,9 @@ var firing = map[string]string{
 	"WriteQueueDeep warning": `holdfast_writer_queued{database="a"} 81x200
  holdfast_writer_queue_limit{database="a"} 100x200`,
 	"WriteQueueDeep critical": `holdfast_writer_rejected_total{database="a"} 0+1x200`,
-	"PoolStarved warning": `holdfast_readers_wait_seconds_total{database="a"} 0+2x200
- holdfast_readers_waits_total{database="a"} 0+10x200`,
+	"PoolStarved warning": `holdfast_connection_wait_seconds_bucket{database="a",pool="read",le="0.1"} 0+8x200
+ holdfast_connection_wait_seconds_bucket{database="a",pool="read",le="1"} 0+10x200
+ holdfast_connection_wait_seconds_bucket{database="a",pool="read",le="+Inf"} 0+10x200`,
 	"SlowQueryRegression warning": `holdfast_statement_duration_seconds_bucket{database="a",query_id="q",operation="SELECT",summary="SELECT t",le="1"} 0+10x10140 101400+0x200
  holdfast_statement_duration_seconds_bucket{database="a",query_id="q",operation="SELECT",summary="SELECT t",le="4"} 0+10x10340
  holdfast_statement_duration_seconds_bucket{database="a",query_id="q",operation="SELECT",summary="SELECT t",le="+Inf"} 0+10x10340
@@ -194,8 +195,8 @@ const quiet = `load 1m
  holdfast_wal_copied_frames{database="a"} 900x10340
  holdfast_wal_file_bytes{database="a"} 60000000x10340
  holdfast_file_bytes{database="a"} 10000000x10340
- holdfast_readers_wait_seconds_total{database="a"} 0+0.1x10340
- holdfast_readers_waits_total{database="a"} 0+10x10340
+ holdfast_connection_wait_seconds_bucket{database="a",pool="read",le="0.1"} 0+10x10340
+ holdfast_connection_wait_seconds_bucket{database="a",pool="read",le="+Inf"} 0+10x10340
  holdfast_statement_duration_seconds_bucket{database="a",query_id="q",operation="SELECT",summary="SELECT t",le="1"} 0+10x10340
  holdfast_statement_duration_seconds_bucket{database="a",query_id="q",operation="SELECT",summary="SELECT t",le="+Inf"} 0+10x10340
  holdfast_statement_calls_total{database="a",query_id="q",operation="SELECT",summary="SELECT t"} 0+10x10340

@@ -27,7 +27,7 @@ var expressions = map[string]map[alerts.Severity]string{
 		alerts.Warning:  `holdfast_writer_queued / (holdfast_writer_queue_limit > 0) > %[1]s`,
 		alerts.Critical: `increase(holdfast_writer_rejected_total[5m]) > 0`,
 	},
-	"pool_starved": {alerts.Warning: `rate(holdfast_readers_wait_seconds_total[5m]) / rate(holdfast_readers_waits_total[5m]) > %[1]s`},
+	"pool_starved": {alerts.Warning: `histogram_quantile(0.95, sum by (database, le) (rate(holdfast_connection_wait_seconds_bucket{pool="read"}[5m]))) > %[1]s`},
 	"slow_query_regression": {
 		alerts.Warning: fmt.Sprintf(slow, "") + ` >= %[1]s * ` + fmt.Sprintf(slow, " offset 1w") + ` and ` + fmt.Sprintf(slow, "") + ` >= %[2]s` +
 			` and on (database, query_id) sum by (database, query_id) (increase(holdfast_statement_calls_total{query_id!=""}[1h])) >= %[3]s`,
