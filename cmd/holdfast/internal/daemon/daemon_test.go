@@ -160,6 +160,10 @@ func TestTokensFromTheEnvironment(t *testing.T) {
 		{"0123456789abcdef-read", "POST", "/db/execute", `["CREATE TABLE t(a)"]`, 403},
 		{"0123456789abcdef-read", "POST", "/db/request", `["SELECT 1"]`, 403},
 		{"0123456789abcdef-read", "DELETE", "/databases/main/queries", "", 403},
+		{"0123456789abcdef-read", "GET", "/d/main/", "", 200},
+		{"0123456789abcdef-read", "POST", "/d/main/", "", 403},
+		{"0123456789abcdef-read", "POST", "/alerts/test", "{}", 403},
+		{"", "GET", "/", "", 401},
 		{"0123456789abcdef-write", "POST", "/db/execute", `["CREATE TABLE t(a)"]`, 200},
 		{"0123456789abcdef-writ", "POST", "/db/execute", `["CREATE TABLE t(a)"]`, 401},
 	} {

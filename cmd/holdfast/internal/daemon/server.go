@@ -60,7 +60,7 @@ func (d *Daemon) routes() http.Handler {
 		mux.Handle(path, d.traffic.count(path, d.guard.Require(access.Public, notAllowed(allowed))))
 	}
 	if d.serve.Load().Dash.Enabled() {
-		mux.Handle("/", d.traffic.count("/", d.guard.Require(access.Read, d.pages())))
+		mux.Handle("/", d.traffic.count("/", d.pages()))
 		return mux
 	}
 	missing := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -70,12 +70,20 @@ func (d *Daemon) routes() http.Handler {
 	return mux
 }
 
-// pages are the dashboard. The guard has decided who may see it.
+// pages are the dashboard. The guard has decided who may see it, and who may use it: what
+// isn't only read takes a token to write with.
 func (d *Daemon) pages() http.Handler {
 	pages := dash.Databases(d.databases.shown, dash.WithTitle("Holdfast"), dash.WithLogger(d.Logger),
 		dash.WithAuth(func(*http.Request) error { return nil }))
 	d.closers = append(d.closers, func() { _ = pages.Close() })
-	return pages
+	seen, used := d.guard.Require(access.Read, pages), d.guard.Require(access.Write, pages)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet || r.Method == http.MethodHead {
+			seen.ServeHTTP(w, r)
+			return
+		}
+		used.ServeHTTP(w, r)
+	})
 }
 
 // notAllowed answers methods that an address does not take.
