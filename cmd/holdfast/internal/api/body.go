@@ -7,6 +7,8 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strings"
+	"unicode/utf8"
 
 	"github.com/holdfastdb/holdfast"
 )
@@ -47,6 +49,9 @@ func (c *call) body() ([]byte, error) {
 	}
 	if err != nil {
 		return nil, badRequest("the body did not arrive whole")
+	}
+	if !utf8.Valid(body) { // JSON's decoder would put U+FFFD in its place, and that into the database
+		return nil, badRequest("the body is not valid UTF-8")
 	}
 	return body, nil
 }
@@ -140,7 +145,7 @@ func parameter(v any) (any, error) {
 			return n, nil
 		}
 		f, err := v.Float64()
-		if err != nil {
+		if err != nil || !strings.ContainsAny(string(v), ".eE") { // as a float it would lose digits
 			return nil, errors.New("has a number that is too large; send it as text")
 		}
 		return f, nil

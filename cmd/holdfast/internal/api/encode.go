@@ -237,6 +237,8 @@ func (c *call) answer(out []outcome) error {
 			b = indented.Bytes()
 		}
 	}
+	c.leave() // who takes his answer slowly is in nobody's way
+	c.leave = func() {}
 	h := c.w.Header()
 	h["Content-Type"] = jsonType
 	h["Content-Length"] = []string{strconv.Itoa(len(b))}

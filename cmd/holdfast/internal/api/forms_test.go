@@ -143,6 +143,8 @@ func TestBadRequests(t *testing.T) {
 		{"/db/execute", `[["SELECT ?", [1, 256]]]`, 400, "not one of bytes"},
 		{"/db/execute", `[["SELECT ?", ["secret"]]]`, 400, "not one of bytes"},
 		{"/db/execute", `[["SELECT ?", 1e999]]`, 400, "too large"},
+		{"/db/execute", `[["SELECT ?", 9223372036854775808]]`, 400, "too large"},
+		{"/db/execute", "[[\"SELECT ?\", \"secret\xe4\"]]", 400, "not valid UTF-8"},
 		{"/db/execute", `["` + strings.Repeat("x", 1000) + `"]`, 413, "serve.max_body"},
 		{"/db/query", "", 400, "q is missing"},
 		{"/db/query?q=", "", 400, "q is empty"},

@@ -69,12 +69,16 @@ func (d *Daemon) Run(ctx context.Context, n Notifier, hangups <-chan struct{}) e
 	tell("READY=1", "STATUS=serving at "+d.URL())
 	d.Logger.Info("holdfast: serving", "url", d.URL())
 	ended := ctx.Done()
+	stopping := []string{"STOPPING=1", "STATUS=finishing what is under way"}
 	for {
 		select {
 		case err := <-served:
+			if ended != nil { // it was quicker than this loop
+				tell(stopping...)
+			}
 			return err
 		case <-ended:
-			tell("STOPPING=1", "STATUS=finishing what is under way")
+			tell(stopping...)
 			ended = nil
 		case <-hangups:
 			tell(append([]string{"RELOADING=1", "STATUS=reading the configuration"}, monotonic()...)...)

@@ -25,13 +25,13 @@ func (s *Settings) loadTokens(getenv func(string) string, log *slog.Logger) (acc
 		if file != "" {
 			text, err := s.readTokens(file, log)
 			if err != nil {
-				errs = append(errs, fmt.Errorf("%s: %w", key, err))
+				errs = append(errs, wrong(key, ": %v", err))
 			}
 			list = text
 		}
 		if token := strings.TrimSpace(getenv(variable)); token != "" {
 			if len(token) < shortestToken {
-				errs = append(errs, fmt.Errorf("the token in %s has fewer than %d characters: make one with openssl rand -hex 32", variable, shortestToken))
+				errs = append(errs, wrong(key, ": the token in %s has fewer than %d characters: make one with openssl rand -hex 32", variable, shortestToken))
 			}
 			list = append(list, token)
 		}
