@@ -157,7 +157,7 @@ func TestHeaderTimeout(t *testing.T) {
 func TestTLS(t *testing.T) {
 	dir := t.TempDir()
 	certificate, pool := selfSigned(t, dir, 1)
-	config := strings.NewReplacer("CERT", dir).Replace(`{"database": {"path": "DIR/app.db"}, "serve": {"listen": "127.0.0.1:0", "tls_cert": "CERT/cert.pem", "tls_key": "CERT/key.pem"}}`)
+	config := strings.NewReplacer("CERT", filepath.ToSlash(dir)).Replace(`{"database": {"path": "DIR/app.db"}, "serve": {"listen": "127.0.0.1:0", "tls_cert": "CERT/cert.pem", "tls_key": "CERT/key.pem"}}`)
 	d := start(t, config, nil)
 	serial := func(pool *x509.CertPool) (int64, error) {
 		conn, err := tls.Dial("tcp", d.Addr().String(), &tls.Config{RootCAs: pool})
