@@ -27,6 +27,7 @@ type httpRequest struct {
 	rounds   int
 	dir      string
 	profile  string
+	slow     int
 }
 
 func (a *app) benchHTTPCommand() *cobra.Command {
@@ -41,6 +42,9 @@ Two daemons take turns, in this process: "shared" puts the writes of several req
 one COMMIT, as "holdfast serve" does; "apart" makes one COMMIT for each request
 (writer.max_group=1). The clients take their part of the same processors. Figures are
 medians of the rounds.
+
+With --slow-clients there is a third, "flooded": the first, while so many others open
+connections and send their requests byte by byte.
 
 Without --dir the files are in the directory for temporary files; where that is memory,
 commits cost nothing. They are removed at the end.
@@ -57,6 +61,8 @@ The exit code is 1 if a write failed, or an acknowledged row is missing.`,
 				return exitcode.Usagef("--rounds %d: choose 1 to 1000", r.rounds)
 			case r.duration <= 0:
 				return exitcode.Usagef("--duration %s: choose a time such as 5s", r.duration)
+			case r.slow < 0 || r.slow > 10_000:
+				return exitcode.Usagef("--slow-clients %d: choose 0 to 10000", r.slow)
 			}
 			ctx, cancel := a.within(cmd.Context())
 			defer cancel()
@@ -69,19 +75,30 @@ The exit code is 1 if a write failed, or an acknowledged row is missing.`,
 	f.IntVar(&r.rounds, "rounds", 3, "rounds, in which the two take turns")
 	f.StringVar(&r.dir, "dir", "", "the `directory` for the files, instead of a temporary one")
 	f.StringVar(&r.profile, "profile", "", "write a profile of the processor, of all daemons that share commits and their clients, to this `file`")
+	f.IntVar(&r.slow, "slow-clients", 0, "slow clients that flood a third daemon; 0 is none")
 	_ = cmd.MarkFlagDirname("dir")
 	return cmd
 }
 
 // httpAnswer is what bench http --json prints.
 type httpAnswer struct {
-	Schema  string        `json:"schema"`
-	Clients int           `json:"clients"`
-	CPUs    int           `json:"cpus"`
-	Rounds  int           `json:"rounds"`
-	Shared  httpContender `json:"shared"`
-	Apart   httpContender `json:"apart"`
-	Ratio   float64       `json:"ratio"` // of the writes per second
+	Schema  string         `json:"schema"`
+	Clients int            `json:"clients"`
+	CPUs    int            `json:"cpus"`
+	Rounds  int            `json:"rounds"`
+	Shared  httpContender  `json:"shared"`
+	Apart   httpContender  `json:"apart"`
+	Ratio   float64        `json:"ratio"` // of the writes per second
+	Flooded *httpContender `json:"flooded,omitempty"`
+}
+
+// contenders take turns in this order.
+func (h *httpAnswer) contenders() []*httpContender {
+	list := []*httpContender{&h.Shared, &h.Apart}
+	if h.Flooded != nil {
+		list = append(list, h.Flooded)
+	}
+	return list
 }
 
 // httpContender are medians of the rounds, and sums of what must be none.
@@ -93,6 +110,10 @@ type httpContender struct {
 	Errors          int64   `json:"errors"`
 	Lost            int64   `json:"lost"` // rows that were acknowledged and aren't there
 
+	SlowConnections int64 `json:"slow_connections,omitempty"` // that were made, and thrown out
+
+	group  string // writer.max_group
+	slow   int
 	rounds []httpRound
 	first  string
 }
@@ -106,21 +127,23 @@ func (a *app) benchHTTP(ctx context.Context, r httpRequest) error {
 	}
 	defer os.RemoveAll(dir)
 	answer := httpAnswer{Schema: "holdfast.bench.http/v1", Clients: r.clients, CPUs: runtime.GOMAXPROCS(0), Rounds: r.rounds}
-	for n := range 2 * r.rounds {
-		c, group := &answer.Shared, "0"
-		if n%2 == 1 {
-			c, group = &answer.Apart, "1"
-		}
+	answer.Shared.group, answer.Apart.group = "0", "1"
+	if r.slow > 0 {
+		answer.Flooded = &httpContender{group: "0", slow: r.slow}
+	}
+	for n := range r.rounds {
 		if a.errColor && !a.format.Structured() {
-			fmt.Fprintf(a.errs, "round %d of %d\n", n/2+1, r.rounds)
+			fmt.Fprintf(a.errs, "round %d of %d\n", n+1, r.rounds)
 		}
-		path := filepath.Join(dir, fmt.Sprintf("%d.db", n))
-		if err := c.measure(ctx, a, r, path, group); err != nil {
-			return err
+		for i, c := range answer.contenders() {
+			if err := c.measure(ctx, a, r, filepath.Join(dir, fmt.Sprintf("%d-%d.db", n, i))); err != nil {
+				return err
+			}
 		}
 	}
-	answer.Shared.settle()
-	answer.Apart.settle()
+	for _, c := range answer.contenders() {
+		c.settle()
+	}
 	if answer.Apart.WritesPerSecond > 0 {
 		answer.Ratio = answer.Shared.WritesPerSecond / answer.Apart.WritesPerSecond
 	}
@@ -128,11 +151,11 @@ func (a *app) benchHTTP(ctx context.Context, r httpRequest) error {
 }
 
 // measure runs a daemon, and one round against it.
-func (c *httpContender) measure(ctx context.Context, a *app, r httpRequest, path, group string) (err error) {
+func (c *httpContender) measure(ctx context.Context, a *app, r httpRequest, path string) (err error) {
 	d, err := daemon.Start(ctx, daemon.Options{
 		Load: func() (*daemon.Settings, error) {
 			s, _, err := daemon.Load(holdfast.ConfigSource{Path: a.config, Env: os.Environ(), Overrides: map[string]string{
-				"database.path": path, "writer.max_group": group, "serve.listen": "127.0.0.1:0", "serve.dash": "off", "alerts.enabled": "off",
+				"database.path": path, "writer.max_group": c.group, "serve.listen": "127.0.0.1:0", "serve.dash": "off", "alerts.enabled": "off",
 			}})
 			return s, err
 		},
@@ -157,7 +180,7 @@ func (c *httpContender) measure(ctx context.Context, a *app, r httpRequest, path
 	if err != nil {
 		return err
 	}
-	if r.profile != "" && group != "1" {
+	if r.profile != "" && c.group != "1" && c.slow == 0 {
 		end, err := profileTo(r.profile)
 		if err != nil {
 			return err
@@ -166,6 +189,10 @@ func (c *httpContender) measure(ctx context.Context, a *app, r httpRequest, path
 	}
 	before := db.Stats().Writer.Groups
 	load.Duration = r.duration
+	if c.slow > 0 {
+		end := httpload.Flood(ctx, load.Address, c.slow)
+		defer func() { c.SlowConnections += end() }()
+	}
 	report, err := httpload.Run(ctx, load)
 	if err != nil {
 		return err
@@ -218,10 +245,12 @@ func (a *app) printBenchHTTP(answer *httpAnswer) error {
 	row := func(name string, c *httpContender, ratio any) []any {
 		return []any{name, int64(c.WritesPerSecond), fmt.Sprintf("%.1f", c.WritesPerCommit), shortTime(c.P50Seconds), shortTime(c.P99Seconds), c.Errors, c.Lost, ratio}
 	}
-	err := a.printer().Document(answer, output.Grid([][]any{
-		row("shared", &answer.Shared, fmt.Sprintf("%.2f", answer.Ratio)), row("apart", &answer.Apart, "1.00"),
-	}, "commits", "writes/s", "per commit", "p50", "p99", "errors", "lost", "ratio"))
-	for _, c := range []*httpContender{&answer.Shared, &answer.Apart} {
+	rows := [][]any{row("shared", &answer.Shared, fmt.Sprintf("%.2f", answer.Ratio)), row("apart", &answer.Apart, "1.00")}
+	if f := answer.Flooded; f != nil {
+		rows = append(rows, row("flooded", f, fmt.Sprintf("%.2f", f.WritesPerSecond/max(answer.Apart.WritesPerSecond, 1))))
+	}
+	err := a.printer().Document(answer, output.Grid(rows, "commits", "writes/s", "per commit", "p50", "p99", "errors", "lost", "ratio"))
+	for _, c := range answer.contenders() {
 		if err == nil && (c.Errors > 0 || c.Lost > 0) {
 			err = exitcode.With(exitcode.Failed, fmt.Errorf("%s, %s; the first error: %s", count(int(c.Errors), "error"), count(int(c.Lost), "lost row"), c.first))
 		}

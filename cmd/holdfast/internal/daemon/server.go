@@ -144,14 +144,17 @@ func (d *Daemon) recovered(next http.Handler) http.Handler {
 // before anybody knows who it is.
 func mostConnections(requests int) int { return max(4*requests, 512) }
 
-// connections bounds how many there are. Who has not sent a request yet makes room first,
-// the oldest of them: slow clients wait there, honest ones pass in no time.
+// connections bounds how many there are. Where no request is under way the oldest makes
+// room: slow clients wait there, honest ones pass in no time. One that has had an answer
+// counts as younger by grace, or it would be taken for one of those that all come at once.
 type connections struct {
 	most int
 
 	mu   sync.Mutex
 	open map[net.Conn]standing
 }
+
+const grace = time.Second
 
 // standing is how a connection stands.
 type standing struct {
@@ -180,7 +183,11 @@ func (c *connections) note(conn net.Conn, state http.ConnState) (victim net.Conn
 	if c.open == nil {
 		c.open = map[net.Conn]standing{}
 	}
-	c.open[conn] = standing{idle: true, since: time.Now()}
+	since := time.Now()
+	if state == http.StateIdle {
+		since = since.Add(grace)
+	}
+	c.open[conn] = standing{idle: true, since: since}
 	if state != http.StateNew || len(c.open) <= c.most {
 		return nil
 	}

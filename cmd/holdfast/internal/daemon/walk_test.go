@@ -204,3 +204,32 @@ func selfSigned(t *testing.T, dir string, serial int64) (int64, *x509.CertPool) 
 	pool.AddCert(must(x509.ParseCertificate(der)))
 	return serial, pool
 }
+
+// Of connections on which nothing is under way the oldest goes; one that has had an answer
+// is spared while newcomers are many.
+func TestWhoMakesRoom(t *testing.T) {
+	pipe := func() net.Conn {
+		a, b := net.Pipe()
+		t.Cleanup(func() { a.Close(); b.Close() })
+		return a
+	}
+	c := &connections{most: 4}
+	working, answered, slow, slower := pipe(), pipe(), pipe(), pipe()
+	for _, conn := range []net.Conn{working, answered, slow, slower} {
+		if victim := c.note(conn, http.StateNew); victim != nil {
+			t.Fatal("somebody had to go although there was room")
+		}
+	}
+	c.note(working, http.StateActive)
+	c.note(answered, http.StateActive)
+	c.note(answered, http.StateIdle)
+	for i, want := range []net.Conn{slow, slower} {
+		if victim := c.note(pipe(), http.StateNew); victim != want {
+			t.Errorf("newcomer %d: somebody else had to go", i)
+		}
+	}
+	c.note(working, http.StateClosed)
+	if victim := c.note(pipe(), http.StateNew); victim != nil {
+		t.Error("somebody had to go although one had left")
+	}
+}
