@@ -73,8 +73,14 @@ func (d *Daemon) routes() http.Handler {
 // pages are the dashboard. The guard has decided who may see it, and who may use it: what
 // isn't only read takes a token to write with.
 func (d *Daemon) pages() http.Handler {
-	pages := dash.Databases(d.databases.shown, dash.WithTitle("Holdfast"), dash.WithLogger(d.Logger),
-		dash.WithAuth(func(*http.Request) error { return nil }))
+	options := []dash.Option{
+		dash.WithTitle("Holdfast"), dash.WithLogger(d.Logger), dash.WithActions(d.serve.Load().Actions),
+		dash.WithAuth(func(*http.Request) error { return nil }),
+	}
+	if d.alerts != nil {
+		options = append(options, dash.WithAlerts(d.alerts))
+	}
+	pages := dash.Databases(d.databases.shown, options...)
 	d.closers = append(d.closers, func() { _ = pages.Close() })
 	seen, used := d.guard.Require(access.Read, pages), d.guard.Require(access.Write, pages)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
