@@ -15,11 +15,19 @@ import (
 	"github.com/holdfastdb/holdfast/cmd/holdfast/internal/exitcode"
 )
 
-// daemonOf runs "holdfast serve" for a database until the end of the test, and returns its URL.
-func daemonOf(t *testing.T, database string, env ...string) (url string, stop func() error) {
+// daemonOf runs "holdfast serve" for a database until the end of the test, and returns its
+// URL. The settings are "key=value", and those in upper case variables of the environment.
+func daemonOf(t *testing.T, database string, settings ...string) (url string, stop func() error) {
 	t.Helper()
 	cmd := exec.Command("holdfast", "serve", "--json", "--set", "database.path="+database, "--set", "serve.listen=127.0.0.1:0")
-	cmd.Env = append(os.Environ(), env...)
+	cmd.Env = os.Environ()
+	for _, s := range settings {
+		if strings.HasPrefix(s, "HOLDFAST_") {
+			cmd.Env = append(cmd.Env, s)
+		} else {
+			cmd.Args = append(cmd.Args, "--set", s)
+		}
+	}
 	log, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -55,7 +63,7 @@ func TestAskADaemon(t *testing.T) {
 		cmd := exec.Command("holdfast", args...)
 		cmd.Env = append(os.Environ(), "HOLDFAST_TOKEN="+token)
 		text, err := cmd.Output()
-		if exit, ok := err.(*exec.ExitError); ok { //nolint:errorlint // Output returns it bare
+		if exit, ok := err.(*exec.ExitError); ok {
 			return string(exit.Stderr), exit.ExitCode()
 		} else if err != nil {
 			t.Fatal(err)
@@ -101,5 +109,40 @@ func TestAskADaemon(t *testing.T) {
 	}
 	if out, code := ask("x", "health", url); code != exitcode.Unavailable {
 		t.Errorf("nobody there: %d %s", code, out)
+	}
+}
+
+// What was acknowledged over HTTP is at the target of the replication when the daemon has
+// ended, and is restored from there.
+func TestADaemonReplicates(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	target, restored := filepath.Join(dir, "replica"), filepath.Join(dir, "restored.db")
+	url, stop := daemonOf(t, filepath.Join(dir, "app.db"), "replication.target="+target)
+	for _, sql := range []string{"CREATE TABLE t(a)", "INSERT INTO t VALUES (41), (42)"} {
+		body, _ := json.Marshal([]string{sql})
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url+"/db/execute", strings.NewReader(string(body)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if err != nil || strings.Contains(string(text), "error") {
+			t.Fatalf("%s: %s, %v", sql, text, err)
+		}
+	}
+	if err := stop(); err != nil {
+		t.Fatalf("stop: %v", err)
+	}
+	if out, err := exec.Command("holdfast", "restore", target, restored).CombinedOutput(); err != nil {
+		t.Fatalf("restore: %v\n%s", err, out)
+	}
+	out, err := exec.Command("holdfast", "query", restored, "SELECT sum(a), (SELECT integrity_check FROM pragma_integrity_check) FROM t", "-o", "csv").CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "83,ok") {
+		t.Errorf("%s, %v", out, err)
 	}
 }

@@ -55,7 +55,7 @@ func Run(ctx context.Context, l Load) (*Report, error) {
 	defer func() {
 		for _, c := range clients {
 			if c != nil {
-				c.conn.Close()
+				_ = c.conn.Close() // all answers are read
 			}
 		}
 	}()
