@@ -133,6 +133,7 @@ cross: ## go vet for every platform, without cgo
 .PHONY: docs
 docs: ## Write docs/reference from the code
 	go test -timeout $(TIMEOUT) -run 'TestConfigReference$$' . -update
+	cd cmd/holdfast && go test -timeout $(TIMEOUT) -run 'TestReference$$' ./internal/daemon -update
 
 # Not "go work sync": it would raise the library's requirements to what the
 # other modules have.
