@@ -138,7 +138,7 @@ func TestLocksPage(t *testing.T) {
 func TestTimelineRemembers(t *testing.T) {
 	t.Parallel()
 	db := open(t)
-	v := &visit{db: db, watch: &watch{db: db}, text: catalogue()["en"], now: time.Now()}
+	v := &visit{db: db, watch: &watch{db: db, source: own{db}}, text: catalogue()["en"], now: time.Now()}
 	leave := crowd(t, db)
 	begun := time.Now()
 	for i := range 5 {

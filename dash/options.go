@@ -17,6 +17,7 @@ type options struct {
 	title     string
 	auth      func(*http.Request) error
 	public    bool
+	others    bool
 	hosts     []string
 	logger    *slog.Logger
 	actions   bool

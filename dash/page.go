@@ -158,6 +158,7 @@ type scene struct {
 	Live         string // where news of the content come from
 	Content      template.HTML
 	At           time.Time
+	Whose        string // figures these are, if not this process\'s
 	Done         *deed  // by the form that this answers
 	Problem      string // why the content is old; "" if it is not
 }
@@ -170,6 +171,7 @@ type item struct {
 
 func (d *Dashboard) scene(v *visit, e *entry) *scene {
 	s := d.bare(v)
+	s.Whose = v.whose()
 	s.Content, s.At = template.HTML(e.content), e.at //nolint:gosec // it was made by a template
 	if e.err != nil {
 		s.Problem = e.err.Error()

@@ -91,14 +91,14 @@ func nodes(steps []planStep) []picture.Node {
 
 // evenly are the values of the first line at even distances, NaN where there is none.
 func evenly(c chart) []float64 {
-	const n = 60
+	length := c.To.Sub(c.From)
+	n := int(min(max(length.Seconds()/max(c.Step, 1), 2), 60))
 	values := make([]float64, n)
 	for i := range values {
 		values[i] = math.NaN()
 	}
-	length := c.To.Sub(c.From)
 	for _, p := range c.Series[0].Points {
-		i := int(float64(p.At.Sub(c.From)) / float64(length) * n)
+		i := int(float64(p.At.Sub(c.From)) / float64(length) * float64(n))
 		if i >= 0 && i < n {
 			values[i] = p.Value // the last of its part
 		}

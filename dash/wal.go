@@ -67,7 +67,7 @@ func (v *visit) wal(ctx context.Context) (*walView, error) {
 	if err != nil {
 		return nil, err
 	}
-	held, err := v.db.Locks(ctx)
+	held, err := v.watch.locks(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -34,14 +34,17 @@ const (
 // watch looks at a database while somebody looks at its pages, and remembers the last five
 // minutes of that. Nothing runs in between: where nobody looked there is a gap.
 type watch struct {
-	db *holdfast.DB
+	db     *holdfast.DB
+	source source
 
 	mu      sync.Mutex
 	ring    []sample
 	held    holdfast.LockReport // of the last sample, whole
 	counted queries.Report      // of the last sample
 	uncount error               // why there is none
-	latency *queries.Histogram  // of all calls, at the last sample
+	who     []string            // whose it is, if not this process\'s
+	silent  []string
+	latency *queries.Histogram // of all calls, at the last sample
 
 	past map[string]remembered // what the history has said lately
 
@@ -70,7 +73,10 @@ func (d *Dashboard) watchOf(at place) *watch {
 				delete(d.watches, name)
 			}
 		}
-		w = &watch{db: at.db}
+		w = &watch{db: at.db, source: own{at.db}}
+		if d.others && at.db.Path() != "" {
+			w.source = others{at.db}
+		}
 		d.watches[at.name] = w
 	}
 	return w
@@ -83,11 +89,13 @@ func (w *watch) sample(ctx context.Context, now time.Time) {
 	if n := len(w.ring); n > 0 && now.Sub(w.ring[n-1].At) < sampleEvery {
 		return
 	}
-	held, err := w.db.Locks(ctx)
+	t, err := w.source.figures(ctx)
 	if err != nil { // the page's own look says why
 		return
 	}
-	s := sample{At: now, Stats: w.db.Stats(), Locks: held, P95: math.NaN()}
+	held := t.locks
+	s := sample{At: now, Stats: t.stats, Locks: held, P95: math.NaN()}
+	w.counted, w.uncount, w.who, w.silent = t.queries, t.uncount, t.who, t.silent
 	s.Stats.Memory.Connections, s.Stats.Memory.Suspects, s.Stats.Backup.Places = nil, nil, nil
 	s.Locks.Holders = s.Locks.Holders[:min(len(held.Holders), mostHolders)]
 	s.Locks.Waiters = s.Locks.Waiters[:min(len(held.Waiters), mostWaiters)]
@@ -102,9 +110,8 @@ func (w *watch) sample(ctx context.Context, now time.Time) {
 
 // count adds what the calls of statements tell.
 func (w *watch) count(s *sample) {
-	r, err := w.db.QueryCounts()
-	w.counted, w.uncount = r, err
-	if err != nil {
+	r := w.counted
+	if w.uncount != nil {
 		return
 	}
 	all := new(queries.Histogram)
@@ -143,7 +150,15 @@ func (w *watch) locks(ctx context.Context) (holdfast.LockReport, error) {
 	if n := len(w.ring); n > 0 && time.Since(w.ring[n-1].At) < fresh {
 		return w.held, nil
 	}
-	return w.db.Locks(ctx)
+	t, err := w.source.figures(ctx)
+	return t.locks, err
+}
+
+// tellers are those whose figures these are, and who has told none.
+func (w *watch) tellers() (who, silent []string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.who, w.silent
 }
 
 // queries returns the counts of the last sample. They are shared: they must not be changed.
@@ -160,7 +175,7 @@ func (w *watch) healthNow(ctx context.Context) (holdfast.Health, error) {
 	if time.Since(w.healthAt) < fresh {
 		return w.health, nil
 	}
-	h, err := w.db.Health(ctx)
+	h, err := w.source.health(ctx)
 	if err == nil {
 		w.health, w.healthAt = h, time.Now()
 	}
