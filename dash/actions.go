@@ -248,5 +248,5 @@ func (v *visit) endHolder(_ context.Context, form url.Values) (string, error) {
 	if !v.db.EndHolder(h) {
 		return "", errNotEnded
 	}
-	return v.text.T("actions.end.done", h.Kind, orUnknown(v.text, h.CallSite)), nil
+	return v.text.T("actions.end.done", v.text.Kind(h.Kind), orUnknown(v.text, h.CallSite)), nil
 }

@@ -57,7 +57,7 @@ func (d *Dashboard) list(ctx context.Context, v *visit) *entry {
 		} else {
 			line.Status, line.Bytes, line.Log, line.Queued = h.Status, h.File.Bytes, h.WAL.Bytes, h.Writer.Queued
 			if len(h.Findings) > 0 {
-				line.Why = h.Findings[0].Summary
+				line.Why = v.text.Summary(h.Findings[0])
 			}
 			if h.Writer.Holder != nil {
 				line.Held = h.Writer.Holder.HeldSeconds

@@ -183,7 +183,7 @@ func (v *visit) queueCard(h holdfast.Health, held holdfast.LockReport, spark cha
 	if len(held.Holders) > 0 && h.Writer.Holder != nil {
 		holder := held.Holders[0]
 		if holder.HeldSeconds >= 0.1 {
-			c.Sentence = v.text.T("overview.queued.held", holder.Kind, orUnknown(v.text, holder.CallSite), v.text.Dur(holder.HeldSeconds))
+			c.Sentence = v.text.T("overview.queued.held", v.text.Kind(holder.Kind), orUnknown(v.text, holder.CallSite), v.text.Dur(holder.HeldSeconds))
 		}
 		switch {
 		case holder.HeldSeconds > 30:

@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/holdfastdb/holdfast"
 )
 
 //go:embed texts/*.json
@@ -76,6 +78,25 @@ func (t *text) T(key string, args ...any) string {
 		return fmt.Sprintf(said, args...)
 	}
 	return said
+}
+
+// Known is the text with a key, and what else stands for it where there is none.
+func (t *text) Known(key, other string) string {
+	if said, ok := t.messages[key]; ok {
+		return said
+	}
+	return other
+}
+
+// Kind is what a holder or waiter is called.
+func (t *text) Kind(kind string) string { return t.Known("kind."+kind, kind) }
+
+// Summary is what a finding says. In English it is the finding's own, which may say more.
+func (t *text) Summary(f holdfast.Finding) string {
+	if t.lang == "en" {
+		return f.Summary
+	}
+	return t.Known("finding."+f.ID, f.Summary)
 }
 
 // N is T for a number: the text KEY.one for 1, else KEY.many, which gets the number.

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/holdfastdb/holdfast"
 )
 
 var verbs = regexp.MustCompile(`%.`)
@@ -105,5 +107,30 @@ func TestNumbers(t *testing.T) {
 		if got := strings.ReplaceAll(got, thin, " "); got != want {
 			t.Errorf("%s, want %s", got, want)
 		}
+	}
+}
+
+// TestFindingsHaveTexts: each finding that health.md lists has one.
+func TestFindingsHaveTexts(t *testing.T) {
+	t.Parallel()
+	content, err := os.ReadFile("../docs/operator/health.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, list, _ := strings.Cut(string(content), "## Findings")
+	de, n := catalogue()["de"], 0
+	for _, row := range regexp.MustCompile("(?m)^\\| `([^|]*)` \\| (?:critical|warning|info)").FindAllStringSubmatch(list, -1) {
+		for _, id := range strings.Split(row[1], "`, `") {
+			n++
+			if f := (holdfast.Finding{ID: id}); de.Summary(f) == "" {
+				t.Errorf("the finding %q has no text", id)
+			}
+		}
+	}
+	if n < 20 {
+		t.Errorf("only %d findings were seen", n)
+	}
+	if got := de.Summary(holdfast.Finding{ID: "newcomer", Summary: "as it is"}); got != "as it is" {
+		t.Error(got)
 	}
 }
