@@ -45,7 +45,7 @@ func run(t *testing.T, db *holdfast.DB, sql string, args ...any) {
 }
 
 // get asks the handler as a browser on this machine does.
-func get(t *testing.T, h http.Handler, target string, change ...func(*http.Request)) *httptest.ResponseRecorder {
+func get(t testing.TB, h http.Handler, target string, change ...func(*http.Request)) *httptest.ResponseRecorder {
 	t.Helper()
 	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "http://localhost"+target, nil)
 	r.RemoteAddr = "127.0.0.1:40000"

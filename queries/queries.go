@@ -188,9 +188,24 @@ func (r *Report) Sort(by Order) {
 	if key == nil {
 		key = keys[ByTime]
 	}
-	slices.SortStableFunc(r.Queries, func(a, b Query) int {
-		return cmp.Or(cmp.Compare(key(&b), key(&a)), cmp.Compare(b.Calls, a.Calls), cmp.Compare(a.ID, b.ID))
+	// A Query is large: its place is sorted, and it is moved once.
+	type ranked struct {
+		key float64
+		at  int
+	}
+	order := make([]ranked, len(r.Queries))
+	for i := range r.Queries {
+		order[i] = ranked{key(&r.Queries[i]), i}
+	}
+	slices.SortStableFunc(order, func(a, b ranked) int {
+		p, q := &r.Queries[a.at], &r.Queries[b.at]
+		return cmp.Or(cmp.Compare(b.key, a.key), cmp.Compare(q.Calls, p.Calls), cmp.Compare(p.ID, q.ID))
 	})
+	sorted := make([]Query, len(order))
+	for i, o := range order {
+		sorted[i] = r.Queries[o.at]
+	}
+	copy(r.Queries, sorted)
 }
 
 // Top returns the first n queries in an order; n <= 0 is all. The report is sorted
