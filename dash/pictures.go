@@ -97,10 +97,15 @@ func evenly(c chart) []float64 {
 	for i := range values {
 		values[i] = math.NaN()
 	}
-	for _, p := range c.Series[0].Points {
-		i := int(float64(p.At.Sub(c.From)) / float64(length) * float64(n))
-		if i >= 0 && i < n {
-			values[i] = p.Value // the last of its part
+	points, next := c.Series[0].Points, 0
+	near := time.Duration(1.5 * max(c.Step, 1) * float64(time.Second))
+	for i := range values { // the last one before the end of each part, unless it is long before
+		end := c.From.Add(length / time.Duration(n) * time.Duration(i+1))
+		for next < len(points) && !points[next].At.After(end) {
+			next++
+		}
+		if next > 0 && end.Sub(points[next-1].At) < near+length/time.Duration(n) {
+			values[i] = points[next-1].Value
 		}
 	}
 	return values

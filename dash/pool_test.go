@@ -3,6 +3,7 @@ package dash
 import (
 	"context"
 	"database/sql"
+	"math"
 	"os"
 	"strings"
 	"testing"
@@ -155,5 +156,30 @@ func TestDiscreet(t *testing.T) {
 		if got := discreet(value); got != want {
 			t.Errorf("%s: %s, want %s", value, got, want)
 		}
+	}
+}
+
+// A sparkline has no gaps where samples come a little later each time.
+func TestEvenly(t *testing.T) {
+	t.Parallel()
+	from := time.Unix(0, 0)
+	c := chart{From: from, To: from.Add(30 * time.Second), Step: 1, Series: []series{{}}}
+	for at := 1.02; at < 30; at += 1.02 {
+		if at > 10 && at < 20 { // nobody looked
+			continue
+		}
+		c.Series[0].Points = append(c.Series[0].Points, point{from.Add(time.Duration(at * float64(time.Second))), at})
+	}
+	gaps := 0
+	for i, v := range evenly(c) {
+		if math.IsNaN(v) {
+			gaps++
+			if i > 1 && (i < 9 || i > 21) {
+				t.Errorf("part %d has no value", i)
+			}
+		}
+	}
+	if gaps < 7 {
+		t.Errorf("%d gaps", gaps)
 	}
 }
