@@ -113,7 +113,7 @@ func (v *visit) locks(ctx context.Context) (*locksView, error) {
 	o.Timeline = v.timeline()
 	o.Range, _ = v.stretch()
 	o.Charts, err = v.charts(ctx, plot{"waits", "lines", []measure{writerWaits, readerWaits}}, plot{"wait_time", "lines", []measure{writerWait, readerWait}},
-		plot{"conflicts", "lines", []measure{conflicts}})
+		plot{"conflicts", "lines", []measure{conflicts, failures}})
 	return o, err
 }
 

@@ -57,8 +57,8 @@ func (v *visit) overview(ctx context.Context) (*overview, error) {
 		return nil, err
 	}
 	var plots []plot
-	for _, m := range []measure{commits, statements, p95, conflicts, logBytes, queued} {
-		plots = append(plots, plot{m.key, "lines", []measure{m}})
+	for _, lines := range [][]measure{{commits, written}, {statements, reads}, {p95}, {conflicts, failures}, {logBytes}, {queued}} {
+		plots = append(plots, plot{lines[0].key, "lines", lines}) // the first has the card
 	}
 	o := &overview{Status: h.Status, Findings: h.Findings, Alerts: v.lastAlerts()}
 	o.Range, _ = v.stretch()

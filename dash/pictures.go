@@ -13,11 +13,7 @@ import (
 func pictures(t *text) template.FuncMap {
 	return template.FuncMap{
 		"spark": func(c chart) template.HTML {
-			var values []float64
-			for _, p := range evenly(c) {
-				values = append(values, p)
-			}
-			return picture.Sparkline(t.frame("spark-"+c.ID, t.T("chart."+c.ID), c.Unit), values)
+			return picture.Sparkline(t.frame("spark-"+c.ID, t.T("chart."+c.ID), c.Unit), evenly(c))
 		},
 		"picture": func(c chart) template.HTML { return t.picture(c) },
 		"rows":    func(c chart) []tableRow { return tableOf(c) },
