@@ -261,8 +261,11 @@ func TestStale(t *testing.T) {
 		s.made = time.Time{}
 	}
 	d.watches[""].healthAt = time.Time{}
-	if text := shown(t, d, "/"); !strings.Contains(text, "No data for ") || !strings.Contains(text, "closed") || !strings.Contains(text, "Commits") {
-		t.Error(text)
+	text := shown(t, d, "/")
+	_, problem, _ := strings.Cut(text, `aria-live="polite">`)
+	problem, _, _ = strings.Cut(problem, "<")
+	if !strings.HasPrefix(problem, "No data for ") || !strings.Contains(problem, "closed") || !strings.Contains(text, "Commits") {
+		t.Errorf("%q in %s", problem, text)
 	}
 	if w := get(t, Handler(db), "/"); w.Code != http.StatusServiceUnavailable || !strings.Contains(w.Body.String(), "closed") {
 		t.Errorf("%d %s", w.Code, w.Body)
@@ -288,6 +291,9 @@ func TestStream(t *testing.T) {
 	defer answer.Body.Close()
 	if kind := answer.Header.Get("Content-Type"); answer.StatusCode != http.StatusOK || kind != "text/event-stream" {
 		t.Fatalf("%d %s", answer.StatusCode, kind)
+	}
+	if head := get(t, d, "/live?page=overview", func(r *http.Request) { r.Method = http.MethodHead }); head.Code != http.StatusOK || head.Body.Len() != 0 {
+		t.Errorf("%d %s", head.Code, head.Body)
 	}
 	events := json.NewDecoder(dataOnly{answer.Body, nil})
 	for i := range 3 {

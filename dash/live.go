@@ -70,6 +70,10 @@ func (d *Dashboard) serveLive(w http.ResponseWriter, r *http.Request, at place) 
 		return
 	}
 	w.Header().Set("Content-Type", "text/event-stream")
+	w.Header().Set("X-Accel-Buffering", "no") // nginx would keep it back
+	if r.Method == http.MethodHead {
+		return
+	}
 	v := d.visit(r, at, p)
 	stream := http.NewResponseController(w)
 	sent := map[string][sha256.Size]byte{}
@@ -110,7 +114,7 @@ func (d *Dashboard) newsOf(r *http.Request, v *visit, sent map[string][sha256.Si
 	e := d.look(r.Context(), &seen)
 	n := news{At: e.at.UTC(), Clock: v.text.Clock(e.at, e.at), Regions: map[string]string{}}
 	if e.err != nil {
-		n.Problem = v.text.T("layout.stale", v.text.Dur(time.Since(e.at).Round(time.Second).Seconds()), e.err.Error())
+		n.Problem = v.stale(e)
 	}
 	for name, inside := range regions(e.content) {
 		if sum := sha256.Sum256(inside); sent[name] != sum {

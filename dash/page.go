@@ -174,7 +174,7 @@ func (d *Dashboard) scene(v *visit, e *entry) *scene {
 	s.Whose = v.whose()
 	s.Content, s.At = template.HTML(e.content), e.at //nolint:gosec // it was made by a template
 	if e.err != nil {
-		s.Problem = e.err.Error()
+		s.Problem = v.stale(e)
 	}
 	s.Title, s.About = v.text.T(v.page.id+".title"), v.text.T(v.page.id+".about")
 	q := url.Values{"page": {v.page.id}}
@@ -183,6 +183,11 @@ func (d *Dashboard) scene(v *visit, e *entry) *scene {
 	}
 	s.Live = v.address("live", q, nil)
 	return s
+}
+
+// stale says since when there are no data, and why.
+func (v *visit) stale(e *entry) string {
+	return v.text.T("layout.stale", v.text.Dur(time.Since(e.at).Round(time.Second).Seconds()), e.err.Error())
 }
 
 // bare is a scene without content.
