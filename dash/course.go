@@ -187,13 +187,13 @@ func (v *visit) past(ctx context.Context, length time.Duration, plots []plot, al
 	if err != nil || r.Step <= 0 { // nothing was recorded
 		return err
 	}
-	by := map[string]map[time.Time]history.Point{}
-	times := map[time.Time]bool{}
+	by := map[string]map[int64]history.Point{} // by series and the beginning of the bucket
+	times := map[int64]bool{}
 	for _, s := range r.Series {
-		by[s.Name] = map[time.Time]history.Point{}
+		by[s.Name] = map[int64]history.Point{}
 		for _, p := range s.Points {
-			by[s.Name][p.At] = p
-			times[p.At] = true
+			by[s.Name][p.At.Unix()] = p
+			times[p.At.Unix()] = true
 		}
 	}
 	for i, p := range plots {
@@ -202,11 +202,11 @@ func (v *visit) past(ctx context.Context, length time.Duration, plots []plot, al
 			if m.then == nil {
 				continue
 			}
-			for at := r.From; at.Before(r.To); at = at.Add(r.Step) {
-				if !times[at] {
+			for _, at := range buckets(r) {
+				if !times[at.Unix()] {
 					continue
 				}
-				value := m.then(func(figure string) (history.Point, bool) { p, ok := by[figure][at]; return p, ok }, r.Step.Seconds())
+				value := m.then(func(figure string) (history.Point, bool) { p, ok := by[figure][at.Unix()]; return p, ok }, r.Step.Seconds())
 				if !math.IsNaN(value) {
 					all[i].Series[k].Points = append(all[i].Series[k].Points, point{at.UTC(), value})
 				}
@@ -215,6 +215,18 @@ func (v *visit) past(ctx context.Context, length time.Duration, plots []plot, al
 		}
 	}
 	return nil
+}
+
+// buckets are the beginnings of all buckets of a report.
+func buckets(r history.Report) []time.Time {
+	var all []time.Time
+	if r.Step <= 0 { // nothing was recorded
+		return nil
+	}
+	for at := r.From.Truncate(r.Step); at.Before(r.To); at = at.Add(r.Step) {
+		all = append(all, at.UTC())
+	}
+	return all
 }
 
 // recent are the points of samples that follow each other.

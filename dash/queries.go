@@ -198,13 +198,12 @@ func (v *visit) loadCourse(ctx context.Context, l *queryList, r queries.Report, 
 		}
 		c.Step = h.Step.Seconds()
 		s := series{Name: excerpt(q.Statement, 48), Key: q.ID, Points: []point{}}
-		at := map[time.Time]float64{}
+		at := map[int64]float64{}
 		for _, m := range h.Course {
-			at[m.At] = m.Query.TotalSeconds / c.Step
+			at[m.At.Unix()] = m.Query.TotalSeconds / c.Step
 		}
-		// A stack wants each line at the same times.
-		for t := h.From; h.Step > 0 && t.Before(h.To); t = t.Add(h.Step) {
-			s.Points = append(s.Points, point{t.UTC(), at[t]})
+		for _, t := range buckets(h) { // a stack wants each line at the same times
+			s.Points = append(s.Points, point{t, at[t.Unix()]})
 		}
 		c.Series = append(c.Series, s)
 	}
