@@ -3,6 +3,7 @@ package dash
 import (
 	"context"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/holdfastdb/holdfast"
@@ -149,6 +150,10 @@ func (v *visit) charts(ctx context.Context, plots ...plot) ([]chart, error) {
 	name, length := v.stretch()
 	all := make([]chart, len(plots))
 	for i, p := range plots {
+		if name != "5m" { // what has no past is left out
+			p.lines = slices.DeleteFunc(slices.Clone(p.lines), func(m measure) bool { return m.then == nil && m.key != p.lines[0].key })
+			plots[i].lines = p.lines
+		}
 		all[i] = chart{ID: p.id, Unit: p.lines[0].unit, From: v.now.Add(-length).UTC(), To: v.now.UTC(), Kind: p.kind}
 		for _, m := range p.lines {
 			all[i].Series = append(all[i].Series, series{Key: m.key, Points: []point{}})

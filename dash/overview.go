@@ -133,7 +133,7 @@ func (v *visit) latencyCard(spark chart) card {
 	case err != nil:
 		c.State, c.Sentence = "unknown", v.text.T("overview.p95.off")
 	case name != "5m":
-		c.State, c.Sentence = "unknown", v.text.T("overview.p95.past")
+		c.State, c.Sentence, c.Chart = "unknown", v.text.T("overview.p95.past"), nil
 	case c.Value == "–":
 		c.Sentence = v.text.T("overview.p95.none")
 	default:

@@ -191,19 +191,31 @@ func (v *visit) loadCourse(ctx context.Context, l *queryList, r queries.Report, 
 		return nil
 	}
 	c := chart{ID: "load", Unit: "%", From: v.now.Add(-length).UTC(), To: v.now.UTC(), Kind: "stack", Series: []series{}}
-	for _, q := range slices.Clone(r.Queries)[:min(topQueries, len(r.Queries))] {
-		h, err := v.db.History(ctx, history.Request{From: c.From, To: c.To, Step: length / 60, Query: q.ID})
+	first, last := int64(math.MaxInt64), int64(0) // of what is recorded; the newest minute is not yet
+	var courses []history.Report
+	r.Queries = slices.Clone(r.Queries) // which the table sorts otherwise
+	top := r.Top(queries.ByTime, topQueries)
+	for i := range top {
+		h, err := v.db.History(ctx, history.Request{From: c.From, To: c.To, Step: length / 60, Query: top[i].ID})
 		if err != nil {
 			return err
 		}
+		courses = append(courses, h)
+		for _, m := range h.Course {
+			first, last = min(first, m.At.Unix()), max(last, m.At.Unix())
+		}
+	}
+	for i, h := range courses {
 		c.Step = h.Step.Seconds()
-		s := series{Name: excerpt(q.Statement, 48), Key: q.ID, Points: []point{}}
+		s := series{Name: excerpt(top[i].Statement, 48), Key: top[i].ID, Points: []point{}}
 		at := map[int64]float64{}
 		for _, m := range h.Course {
 			at[m.At.Unix()] = m.Query.TotalSeconds / c.Step
 		}
 		for _, t := range buckets(h) { // a stack wants each line at the same times
-			s.Points = append(s.Points, point{t, at[t.Unix()]})
+			if t.Unix() >= first && t.Unix() <= last {
+				s.Points = append(s.Points, point{t, at[t.Unix()]})
+			}
 		}
 		c.Series = append(c.Series, s)
 	}
