@@ -318,7 +318,7 @@ func drift(o *observation, _ *Config, _ float64) []verdict {
 	mode := o.health.File.JournalMode
 	return one(Warning, n,
 		fmt.Sprintf("%.0f settings of %s (synchronous, foreign_keys, journal_mode) differ from its configuration; its journal mode is %s", n, o.name, mode),
-		fmt.Sprintf("%.0f Einstellungen von %s (synchronous, foreign_keys, journal_mode) weichen von der Konfiguration ab; der Journalmodus ist %s", n, o.name, mode))
+		fmt.Sprintf("%.0f Einstellungen von %s (synchronous, foreign_keys, journal_mode) weichen von dem ab, was eingestellt ist; der Journalmodus ist %s", n, o.name, mode))
 }
 
 func memoryHigh(o *observation, c *Config, slack float64) []verdict {

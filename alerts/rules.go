@@ -205,7 +205,7 @@ var rules = []rule{
 		levels: map[Severity][]string{Warning: {"alert_load.checkpoints"}},
 		wait:   func(f *ForSettings) *time.Duration { return &f.CheckpointIncomplete },
 		when:   Text{"Checkpoints get nowhere", "Checkpoints kommen nicht voran"},
-		next:   Text{"holdfast locks FILE says who reads in the log; the program's own log has the errors of checkpoints", "holdfast locks DATEI sagt, wer im Log liest; das Protokoll des Programms hat die Fehler der Checkpoints"},
+		next:   Text{"holdfast locks FILE says who reads in the log; the program's own log has the errors of checkpoints", "holdfast locks DATEI sagt, wer im Log liest; das eigene Protokoll hat die Fehler der Checkpoints"},
 	},
 	{
 		id: "write_queue_deep", name: "WriteQueueDeep", check: queueDeep, atOnce: true,
@@ -274,7 +274,7 @@ var rules = []rule{
 		id: "pragma_drift", name: "PragmaDrift", check: drift,
 		levels: map[Severity][]string{Warning: nil},
 		wait:   func(f *ForSettings) *time.Duration { return &f.PragmaDrift },
-		when:   Text{"synchronous, journal_mode or foreign_keys is not what the configuration says", "synchronous, journal_mode oder foreign_keys ist nicht, was die Konfiguration sagt"},
+		when:   Text{"synchronous, journal_mode or foreign_keys is not what the configuration says", "synchronous, journal_mode oder foreign_keys ist nicht, was eingestellt ist"},
 		next:   Text{"Find who sets the PRAGMA (another program, or a connection of this one) and take it out; holdfast doctor FILE", "Finden, wer das PRAGMA setzt (ein anderes Programm oder eine Verbindung von diesem), und es entfernen; holdfast doctor DATEI"},
 	},
 	{
