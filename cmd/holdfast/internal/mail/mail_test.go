@@ -70,7 +70,7 @@ func (p *post) converse(c net.Conn) {
 		return
 	}
 	in := bufio.NewReader(c)
-	say := func(text string) { fmt.Fprintf(c, "%s\r\n", text) }
+	say := func(text string) { _, _ = fmt.Fprintf(c, "%s\r\n", text) } // to nobody, if they have gone
 	say("220 test")
 	for {
 		line, err := in.ReadString('\n')
