@@ -21,6 +21,7 @@ func roles() map[string]role {
 		"hold":            holdRole,
 		"live":            lifeRole,
 		"migrate":         migrateRole,
+		"serve":           serveRole,
 		"soak":            soakRole,
 		"try-open":        tryOpenRole,
 		"volume":          volumeRole,

@@ -67,6 +67,7 @@ func Scenarios() []Scenario {
 		diskFull(),
 		killBackups(),
 		killReplication(),
+		killDaemon(),
 		slowSync(),
 		linearizableRegisters(),
 		clockJumps(),
