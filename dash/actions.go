@@ -110,6 +110,7 @@ type action func(v *visit, ctx context.Context, form url.Values) (string, error)
 func actionOf(id string) action {
 	return map[string]action{
 		"checkpoint": (*visit).checkpoint, "optimize": (*visit).optimize, "backup": (*visit).backUp, "end": (*visit).endHolder,
+		"alert": (*visit).testAlert,
 	}[id]
 }
 

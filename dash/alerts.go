@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"html/template"
 	"math"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -134,6 +135,39 @@ func (v *visit) lastAlerts() []alertRow {
 	}
 	return out
 }
+
+// testAlert sends one through every receiver.
+func (v *visit) testAlert(ctx context.Context, _ url.Values) (string, error) {
+	e := v.options.alerts
+	if e == nil {
+		return "", errNoEngine
+	}
+	results, err := e.Test(ctx)
+	if err != nil {
+		return "", err
+	}
+	var taken []string
+	var failed []error
+	for _, r := range results {
+		if r.Error != "" {
+			failed = append(failed, fmt.Errorf("%s: %s", r.Receiver, r.Error))
+			continue
+		}
+		taken = append(taken, r.Receiver)
+	}
+	switch {
+	case len(failed) > 0:
+		return "", errors.Join(failed...)
+	case len(taken) == 0:
+		return "", errNoReceiver
+	}
+	return v.text.T("actions.alert.done", strings.Join(taken, ", ")), nil
+}
+
+var (
+	errNoEngine   = errors.New("nobody looks at rules here: the program gives dash.WithAlerts an engine")
+	errNoReceiver = errors.New("nobody is told: there is no receiver")
+)
 
 // alertName is what the engine calls the database of the visit.
 func (v *visit) alertName(s alerts.Status) string {

@@ -506,3 +506,52 @@ func TestExact(t *testing.T) {
 		}
 	}
 }
+
+// tray is a receiver that keeps what it gets, or refuses it.
+type tray struct {
+	refuses error
+	got     chan string
+}
+
+func (r *tray) Name() string { return "tray" }
+
+func (r *tray) Deliver(_ context.Context, n *alerts.Notification) error {
+	if r.refuses == nil {
+		r.got <- n.Status
+	}
+	return r.refuses
+}
+
+func TestAlertIsTestedByAButton(t *testing.T) {
+	t.Parallel()
+	db := open(t)
+	c := alerts.Config{}
+	c.Alerts.Log = holdfast.Off
+	r := &tray{got: make(chan string, 1)}
+	e, err := alerts.New(c, r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := e.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	d := Handler(db, signedIn, WithActions(true), WithAlerts(e))
+	press := func(d *Dashboard, want, says string) {
+		t.Helper()
+		w := send(t, d, "/act/alert", forms(t, get(t, d, "/alerts", signIn).Body.String())["alert"])
+		if text := w.Body.String(); !strings.Contains(text, `class="problem done `+want) || !strings.Contains(text, says) {
+			t.Errorf("%d %s", w.Code, text)
+		}
+	}
+	press(d, "done", "delivered to tray")
+	if status := <-r.got; status != "firing" {
+		t.Errorf("it is %s", status)
+	}
+	r.refuses = errors.New("the tray is full")
+	press(d, "failed", "the tray is full")
+	if body := get(t, Handler(db, signedIn, WithAlerts(e)), "/alerts", signIn).Body.String(); strings.Contains(body, "act/alert") {
+		t.Error("there is a button without WithActions")
+	}
+}
