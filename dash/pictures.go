@@ -26,7 +26,7 @@ func pictures(t *text) template.FuncMap {
 // frame is what each picture has: values with their unit, moments in UTC.
 func (t *text) frame(id, title, unit string) picture.Frame {
 	return picture.Frame{
-		ID: id, Title: title, Empty: t.T("chart.empty"),
+		ID: id, Title: title, Empty: t.T("chart.empty"), Binary: unit == "By",
 		Number: func(f float64) string { return t.Unit(unit, f) },
 		Time:   func(at time.Time) string { return at.UTC().Format("2006-01-02 15:04:05") },
 		More:   func(n int) string { return t.T("chart.more", t.Int(int64(n))) },

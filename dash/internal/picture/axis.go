@@ -86,14 +86,14 @@ func thin(list []Sample) []Sample {
 type span struct{ from, to float64 }
 
 // over is a span from 0, or from the least value below it, to a round number.
-func over(values func(yield func(float64))) span {
+func (f Frame) over(values func(yield func(float64))) span {
 	s := span{}
 	values(func(v float64) {
 		if finite(v) {
 			s.from, s.to = min(s.from, v), max(s.to, v)
 		}
 	})
-	s.from, s.to = -roundUp(-s.from), roundUp(s.to)
+	s.from, s.to = -f.roundUp(-s.from), f.roundUp(s.to)
 	if s.from == s.to {
 		s.to = s.from + 1
 	}
@@ -101,9 +101,15 @@ func over(values func(yield func(float64))) span {
 }
 
 // roundUp is the next number that reads well.
-func roundUp(v float64) float64 {
+func (f Frame) roundUp(v float64) float64 {
 	if v <= 0 || !finite(v) {
 		return 0
+	}
+	if f.Binary && v > 1024 {
+		unit := math.Pow(1024, math.Floor(math.Log(v)/math.Log(1024)))
+		if up := (Frame{}).roundUp(v/unit) * unit; up >= v && finite(up) {
+			return up
+		}
 	}
 	step := math.Pow(10, math.Floor(math.Log10(v)))
 	for _, n := range []float64{1, 1.5, 2, 3, 4, 5, 6, 8, 10} {

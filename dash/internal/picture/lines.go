@@ -27,7 +27,7 @@ func Sparkline(f Frame, values []float64) template.HTML {
 	if !anything(list) {
 		return nothing(f)
 	}
-	scale := over(valuesOf(list))
+	scale := f.over(valuesOf(list))
 	return draw(f, "pic-spark", 28, func(c *canvas) {
 		c.chart(2, 26, func() {
 			c.write(`<path d="`, area(thin(list), w, scale), `" class="pic-shade"/><path d="`, path(thin(list), w, scale), `" class="pic-line pic-s1"/>`)
@@ -88,7 +88,7 @@ func lines(f Frame, w Window, g Course, list []Series) template.HTML {
 	if g.Limit > 0 && finite(g.Limit) {
 		keys = append(keys, key{class: "pic-line pic-limit", dash: true, name: g.LimitName})
 	}
-	s := over(func(yield func(float64)) {
+	s := f.over(func(yield func(float64)) {
 		for _, l := range shown {
 			valuesOf(l)(yield)
 		}

@@ -29,6 +29,7 @@ type Frame struct {
 	Empty string // stands in its place if there is nothing to draw
 
 	Number func(float64) string   // writes a value; nil: as few digits as tell it
+	Binary bool                   // round values of an axis are those of 1024, not of 1000: they are bytes
 	Time   func(time.Time) string // writes a moment exactly; nil: 2006-01-02 15:04:05
 	More   func(n int) string     // says that n more are not drawn; nil: "+n"
 }

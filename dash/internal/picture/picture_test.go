@@ -205,6 +205,20 @@ func TestStylesheet(t *testing.T) {
 	}
 }
 
+// The lines of an axis stand at numbers that read well, in the units that they are written in.
+func TestRoundUp(t *testing.T) {
+	for v, want := range map[float64][2]float64{
+		0: {0, 0}, 7: {8, 8}, 999: {1000, 1000}, 5_000_000: {5_000_000, 5 << 20}, 6_900_000: {8_000_000, 8 << 20}, 1 << 30: {1_500_000_000, 1 << 30}, most: {most, most},
+	} {
+		if got := (Frame{}).roundUp(v); got != want[0] && v != most || got < v {
+			t.Errorf("%g is rounded to %g, not %g", v, got, want[0])
+		}
+		if got := (Frame{Binary: true}).roundUp(v); got != want[1] && v != most || got < v {
+			t.Errorf("%g bytes are rounded to %g, not %g", v, got, want[1])
+		}
+	}
+}
+
 // odd are numbers that no picture may stumble over.
 var odd = []float64{0, 1, -1, math.NaN(), math.Inf(1), math.Inf(-1), math.MaxFloat64, -math.MaxFloat64, math.SmallestNonzeroFloat64, 1e18, -1e-300}
 

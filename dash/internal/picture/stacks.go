@@ -11,7 +11,7 @@ import (
 // Stack lays series upon each other, told apart by stripes. The samples of all are
 // taken at the same times; one that is missing or below 0 counts as 0.
 func Stack(f Frame, w Window, list ...Series) template.HTML {
-	l := layers(w, list, points/2)
+	l := layers(f, w, list, points/2)
 	if w.empty() || len(l.times) == 0 {
 		return nothing(f)
 	}
@@ -35,7 +35,7 @@ func Stack(f Frame, w Window, list ...Series) template.HTML {
 // Bars are bars at the times of the samples, of parts that are told apart by stripes.
 func Bars(f Frame, w Window, list ...Series) template.HTML {
 	const columns = 60
-	l := layers(w, list, columns)
+	l := layers(f, w, list, columns)
 	if w.empty() || len(l.times) == 0 {
 		return nothing(f)
 	}
@@ -78,7 +78,7 @@ type layered struct {
 }
 
 // layers brings the first series to at most n common times.
-func layers(w Window, list []Series, n int) layered {
+func layers(f Frame, w Window, list []Series, n int) layered {
 	list = list[:min(len(list), kinds)]
 	known := make([]map[int64]float64, len(list))
 	var l layered
@@ -110,7 +110,7 @@ func layers(w Window, list []Series, n int) layered {
 		}
 	}
 	l.times = times
-	l.scale = over(func(yield func(float64)) {
+	l.scale = f.over(func(yield func(float64)) {
 		for _, v := range sums {
 			yield(v)
 		}
