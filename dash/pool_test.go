@@ -52,7 +52,7 @@ func TestPoolUnderLoad(t *testing.T) {
 	if p.Writing == nil || !strings.Contains(p.Writing.CallSite, "pool_test.go") || len(p.Waiters) != 1 || p.Waiters[0].Place != 1 || p.Readers.InUse < 1 {
 		t.Errorf("%+v", p)
 	}
-	for lang, part := range map[string]string{"en": "It is held by a write transaction", "de": "Wer auf den Schreiber wartet"} {
+	for lang, part := range map[string]string{"en": "It is held (write transaction)", "de": "Wer auf den Schreiber wartet"} {
 		if text := shown(t, d, "/pool?lang="+lang); !strings.Contains(text, part) || !strings.Contains(text, "DELETE FROM customers WHERE city = ?") {
 			t.Error(text)
 		}
