@@ -1,5 +1,6 @@
 # Every target works in a fresh clone with Go alone, but for test/race, which
-# needs a C compiler, and test/windows, which needs wine. CI runs .ci/run.
+# needs a C compiler, test/windows, which needs wine, and dash and test/browser, which
+# need node. CI runs .ci/run.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -91,6 +92,12 @@ test/race: ## The library's tests under the race detector
 .PHONY: test/windows
 test/windows: ## The library's tests for Windows, under wine
 	.ci/wine/test -short -timeout $(TIMEOUT) ./...
+
+# Every page of the dashboard in Chromium: a console without errors, axe, 320 px, 200 %,
+# numbers that move. SHOTS=docs/dashboard makes the pictures there besides.
+.PHONY: test/browser
+test/browser: ## The dashboard's pages in Chromium; wants node and chromium
+	cd dash/browsertest && npm ci --ignore-scripts --no-audit --no-fund && npm run --silent test -- $(if $(SHOTS),--shots $(abspath $(SHOTS)) --warm 90)
 
 # Short minimizing: shrinking one long input would take up the time of a target.
 .PHONY: fuzz
