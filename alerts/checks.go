@@ -37,9 +37,17 @@ func span(s float64) string {
 	case d >= 48*time.Hour:
 		return fmt.Sprintf("%.0f d", d.Hours()/24)
 	case d >= time.Minute:
-		return strings.TrimSuffix(d.Round(time.Second).String(), "0s")
+		text := d.Round(time.Second).String()
+		if short, whole := strings.CutSuffix(text, "m0s"); whole {
+			text = short + "m"
+		}
+		return text
 	}
-	return d.Round(max(d/1000, time.Microsecond)).String()
+	unit := time.Microsecond
+	for d >= 1000*unit { // three digits say enough
+		unit *= 10
+	}
+	return d.Round(unit).String()
 }
 
 // size writes a number of bytes.
