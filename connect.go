@@ -242,10 +242,11 @@ func (d *database) connect(ctx context.Context, r role) (*sqlite.Conn, error) {
 // hand it out if one differs. Its page cache gets the part of the budget that such a
 // connection begins with.
 func (d *database) connectAs(ctx context.Context, r role, as memory.Role) (_ *sqlite.Conn, err error) {
-	// CREATE is for ATTACH, which inherits it; the file itself exists, and if it
-	// has vanished meanwhile the fence tells the new one from it.
-	flags := sqlite.OpenReadWrite | sqlite.OpenCreate
+	flags := sqlite.OpenReadWrite // the file exists, and one that was removed meanwhile stays so
 	path := d.path
+	if d.memory != nil {
+		flags |= sqlite.OpenCreate
+	}
 	if d.cfg.Database.ReadOnly {
 		flags = sqlite.OpenReadOnly
 	}
@@ -254,7 +255,13 @@ func (d *database) connectAs(ctx context.Context, r role, as memory.Role) (_ *sq
 	}
 	c, err := d.profile.probe.Open(path, flags)
 	if err != nil {
+		if gone := d.fence(); errors.Is(gone, errFencedFile) {
+			return nil, gone
+		}
 		return nil, err
+	}
+	if flags == sqlite.OpenReadWrite {
+		c.CreateAttached()
 	}
 	d.counters.ConnectionsCreated.Add(1)
 	defer func() {

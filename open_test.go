@@ -552,3 +552,42 @@ func TestCloseWhileTheFirstReadBegins(t *testing.T) {
 		reads.Wait()
 	}
 }
+
+// A connection that is opened after the file was removed, and before anybody has noticed,
+// leaves nothing in its place; ATTACH still makes files.
+func TestRemovedFileIsNotMadeAgain(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS == "windows" {
+		t.Skip("an open file can't be removed")
+	}
+	path := filepath.Join(t.TempDir(), "app.db")
+	db, err := holdfast.Open(ctx(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	conn, err := db.Conn(ctx())
+	if err != nil {
+		t.Fatal(err)
+	}
+	must(t, conn, "ATTACH '"+filepath.Join(filepath.Dir(path), "other.db")+"' AS other; CREATE TABLE other.t(a)")
+	if err := conn.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	for range 4 { // the first reader is open already
+		rows, err := db.Query("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i < 10000) SELECT i FROM n")
+		if err != nil {
+			if !errors.Is(err, holdfast.ErrFenced) {
+				t.Error(err)
+			}
+			continue
+		}
+		defer rows.Close()
+	}
+	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("there is a file again: %v", err)
+	}
+}

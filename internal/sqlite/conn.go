@@ -118,6 +118,13 @@ func OpenVFS(path string, flags OpenFlags, vfs string) (*Conn, error) {
 	return c, nil
 }
 
+// CreateAttached lets ATTACH create the file that it names, as if the connection had been
+// opened with OpenCreate. ATTACH inherits that flag, and opening with it creates a main
+// file that was removed a moment ago.
+func (c *Conn) CreateAttached() {
+	(*sqlite3.Tsqlite3)(pointer(c.db)).FopenFlags |= sqlite3.SQLITE_OPEN_CREATE
+}
+
 func openDB(tls *libc.TLS, path string, flags OpenFlags, vfs string) (uintptr, error) {
 	zPath, err := mallocString(tls, path)
 	if err != nil {

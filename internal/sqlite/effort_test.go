@@ -6,7 +6,6 @@ import (
 
 // Effort must be what the documented functions say.
 func TestEffortIsWhatTheEngineCounts(t *testing.T) {
-	t.Parallel()
 	c := newConn(t, "CREATE TABLE t(a, b); CREATE TABLE u(a, b);"+rows(500)+"INSERT INTO u SELECT * FROM t;")
 	for _, sql := range []string{
 		"SELECT * FROM t ORDER BY b DESC", "SELECT count(*) FROM t JOIN u ON t.b = u.b", "UPDATE t SET b = b || 1 WHERE a > 10", "SELECT 1",

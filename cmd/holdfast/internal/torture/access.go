@@ -69,9 +69,17 @@ func (a *accessing) run(ctx context.Context) error {
 			Path: a.path, Seed: a.seed, FirstWriter: p * maxGoroutines, Goroutines: 4, Readers: 0, Sabotage: a.t.Sabotage, Budget: 2 * time.Second,
 		}}
 		a.slots = append(a.slots, s)
+		opened := "open"
+		s.want.Store(&opened)
 		if err := s.start(ctx); err != nil {
 			return err
 		}
+		select { // one that opens later finds two names, and is refused
+		case <-s.hit:
+		case <-s.child.Done():
+			return errors.Join(errors.New("a process ended early"), s.child.Kill())
+		}
+		s.want.Store(nil)
 	}
 	if err := errors.Join(a.secondName(ctx), a.noPermission(ctx), a.progress(ctx)); err != nil {
 		return err
