@@ -182,6 +182,12 @@ func failedAt(err error) int {
 	return 0
 }
 
+// constraint tells whether an error is about what a table allows: SQLITE_CONSTRAINT.
+func constraint(err error) bool {
+	e, ok := errors.AsType[*holdfast.Error](err)
+	return ok && e.ExtendedCode&0xff == 19
+}
+
 // together runs statements all or nothing.
 func (c *call) together(ctx context.Context, list []holdfast.Statement, key string) []outcome {
 	out, err := c.batch(ctx, list, key)
@@ -227,9 +233,14 @@ func (c *call) each(ctx context.Context, list []holdfast.Statement) []outcome {
 			out = append(out, done...)
 			continue
 		}
+		deferred := failedAt(err) == 0 && constraint(err) // the COMMIT has found it
+		if deferred && len(rest) > 1 {
+			failures = afterFailures // one by one they show whose it is
+			continue
+		}
 		failures++
 		out = append(out, outcome{err: err})
-		if failedAt(err) == 0 { // not the statement's fault: the rest would fare no better
+		if failedAt(err) == 0 && !deferred { // not the statement's fault: the rest would fare no better
 			for len(out) < len(list) {
 				out = append(out, outcome{err: err})
 			}

@@ -148,6 +148,16 @@ func TestRefusedSQL(t *testing.T) {
 	}
 }
 
+// A constraint that is looked at by the COMMIT fails the statement that breaks it.
+func TestDeferredConstraintFailsOneStatement(t *testing.T) {
+	s := serve(t)
+	s.write("CREATE TABLE p(id INTEGER PRIMARY KEY)", "CREATE TABLE c(x REFERENCES p(id) DEFERRABLE INITIALLY DEFERRED)")
+	got := s.results("/db/execute", `["INSERT INTO p VALUES(1)","INSERT INTO c VALUES(99)","INSERT INTO p VALUES(2)","INSERT INTO c VALUES(2)"]`)
+	if errorsOf(got) != "-E--" || s.count("SELECT count(*) FROM p") != 2 || s.count("SELECT count(*) FROM c") != 1 {
+		t.Errorf("%+v", got)
+	}
+}
+
 func TestResultsHaveBounds(t *testing.T) {
 	s := serve(t)
 	s.limits.Store(&Limits{Body: 1 << 20, Rows: 10, Response: 2000, Time: time.Minute})
