@@ -291,19 +291,34 @@ func (c *call) either(ctx context.Context, s holdfast.Statement, room *int64) ou
 	return c.each(ctx, []holdfast.Statement{s})[0]
 }
 
-// returned runs one statement that writes and may return rows.
-func (c *call) returned(ctx context.Context, s holdfast.Statement, room *int64) outcome {
+// returned runs one statement that writes and may return rows. It is committed when they
+// have been read: rows that can't be answered with are a write that wasn't made.
+func (c *call) returned(ctx context.Context, s holdfast.Statement, room *int64) (o outcome) {
 	if err := refusedOutside(s.SQL); err != nil {
 		return outcome{err: err}
 	}
-	conn, err := c.db.DB.Conn(ctx)
+	left := *room
+	err := c.db.DB.Update(ctx, func(tx *sql.Tx) error {
+		left = *room // it may be run again
+		o = c.counted(ctx, tx, s, &left)
+		return o.err
+	})
 	if err != nil {
 		return outcome{err: err}
 	}
-	defer conn.Close()
-	o := c.read(ctx, conn, s, room)
+	*room = left
+	return o
+}
+
+// counted runs one statement of either kind on the writer. A query is one statement, always:
+// what stands behind the first would come past every check, and an Exec runs it.
+func (c *call) counted(ctx context.Context, tx *sql.Tx, s holdfast.Statement, room *int64) outcome {
+	o := c.read(ctx, tx, s, room)
 	if o.err == nil && o.rows == nil {
-		o.result = figures(ctx, conn)
+		o.result = figures(ctx, tx)
+		if defines(s.SQL) {
+			o.result.RowsAffected = 0 // what changes() tells is of the statement before
+		}
 	}
 	return o
 }
@@ -356,25 +371,33 @@ func (c *call) mixed(ctx context.Context, list []holdfast.Statement, key string,
 
 // inside runs one statement in a transaction.
 func (c *call) inside(ctx context.Context, tx *sql.Tx, s holdfast.Statement, room *int64) outcome {
-	if writes(s.SQL) && !returning(s.SQL) {
-		start := time.Now()
-		done, err := tx.ExecContext(ctx, s.SQL, s.Args...)
-		o := outcome{err: err, took: time.Since(start)}
-		if err == nil {
-			o.result.LastInsertID, _ = done.LastInsertId() // SQLite has both, always
-			o.result.RowsAffected, _ = done.RowsAffected()
+	if !writes(s.SQL) || returning(s.SQL) {
+		if err := c.listed(ctx, s.SQL); err != nil {
+			return outcome{err: err}
 		}
-		return o
 	}
-	if err := c.listed(ctx, s.SQL); err != nil {
-		return outcome{err: err}
-	}
-	o := c.read(ctx, tx, s, room)
-	if o.err == nil && o.rows == nil {
-		o.result = figures(ctx, tx)
+	o := c.counted(ctx, tx, s, room)
+	if o.err == nil && keyword(s.SQL) == "CREATE" {
+		o.err = nothingTemporary(ctx, tx)
 	}
 	return o
 }
+
+// nothingTemporary fails if a transaction has made something in the schema temp, which
+// would hide tables of the file from requests that come later. The engine is asked: the
+// name can be written in many ways.
+func nothingTemporary(ctx context.Context, tx *sql.Tx) error {
+	var n int
+	if err := tx.QueryRowContext(ctx, "SELECT count(*) FROM temp.sqlite_schema").Scan(&n); err != nil {
+		return err
+	}
+	if n > 0 {
+		return errTemporary
+	}
+	return nil
+}
+
+var errTemporary = errors.New("what is temporary can't be made over HTTP: no request has a connection of its own")
 
 // listed asks the reader, which has the list of what SQL from outside may ask for, whether
 // a statement is on it. What shows pages or files only when it runs, or is asked of a table
@@ -416,7 +439,16 @@ func onlyWrites(list []holdfast.Statement) bool {
 // writes tells whether a statement begins as only those do that write. WITH may be either.
 func writes(sql string) bool {
 	switch keyword(sql) {
-	case "INSERT", "UPDATE", "DELETE", "REPLACE", "CREATE", "DROP", "ALTER", "REINDEX", "ANALYZE":
+	case "INSERT", "UPDATE", "DELETE", "REPLACE":
+		return true
+	}
+	return defines(sql)
+}
+
+// defines tells whether a statement is about what a database consists of, and not about rows.
+func defines(sql string) bool {
+	switch keyword(sql) {
+	case "CREATE", "DROP", "ALTER", "REINDEX", "ANALYZE":
 		return true
 	}
 	return false
@@ -424,7 +456,7 @@ func writes(sql string) bool {
 
 // returning tells whether a statement may return rows although it writes.
 func returning(sql string) bool {
-	return keyword(sql) == "WITH" || strings.Contains(strings.ToUpper(sql), "RETURNING")
+	return keyword(sql) == "WITH" || !defines(sql) && strings.Contains(strings.ToUpper(sql), "RETURNING")
 }
 
 // refusedOutside is why a statement may not come from outside, where no list of the engine's

@@ -2,8 +2,12 @@ package api
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -145,6 +149,80 @@ func TestRefusedSQL(t *testing.T) {
 	}
 	if n := s.count("SELECT count(*) FROM t"); n != 1 {
 		t.Errorf("%d rows", n)
+	}
+}
+
+// What stands behind the first statement of a text is not run, on any way.
+func TestATextIsOneStatement(t *testing.T) {
+	s := serve(t)
+	s.write("CREATE TABLE t(a)")
+	other := filepath.Join(t.TempDir(), "other.db")
+	for _, path := range []string{"/db/execute", "/db/execute?transaction", "/db/request", "/db/request?transaction"} {
+		for _, more := range []string{"ATTACH '" + other + "' AS o", "PRAGMA foreign_keys = off", "COMMIT", "COMMIT; BEGIN IMMEDIATE", "INSERT INTO t VALUES(2)"} {
+			for _, first := range []string{"INSERT INTO t VALUES(1)", "INSERT INTO t VALUES(1) RETURNING a", "WITH x AS (SELECT 1) INSERT INTO t SELECT 1", "CREATE TABLE u(a)"} {
+				body, _ := json.Marshal([]string{"SELECT 1", first + "; " + more})
+				if got := s.results(path, string(body)); got[len(got)-1].Error == "" {
+					t.Errorf("%s %s: %+v", path, body, got)
+				}
+			}
+		}
+	}
+	if _, err := os.Stat(other); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("another file was made: %v", err)
+	}
+	if n := s.count("SELECT count(*) FROM t"); n != 0 {
+		t.Errorf("%d rows", n)
+	}
+	if n := s.count("PRAGMA foreign_keys"); n != 1 {
+		t.Error("foreign keys are off")
+	}
+	s.write("INSERT INTO t VALUES(1)") // the writer is free
+}
+
+// Whatever its name is written like, nothing temporary stands before a table of the file.
+func TestNothingTemporaryIsMade(t *testing.T) {
+	s := serve(t)
+	s.write("CREATE TABLE t(a)")
+	for _, path := range []string{"/db/execute", "/db/execute?transaction", "/db/request", "/db/request?transaction"} {
+		for _, sql := range []string{
+			"CREATE TABLE temp/**/.t(a)", "CREATE TABLE 'temp'.t(a)", "CREATE TABLE temp--\n.t(a)", "CREATE TABLE temp/**/.t(returning)", "CREATE VIEW temp/**/.t AS SELECT 1",
+			"CREATE TRIGGER temp/**/.x AFTER INSERT ON t BEGIN DELETE FROM t; END", "CREATE/**/TEMP TABLE t(a)",
+		} {
+			for _, before := range []string{"SELECT 1", "INSERT INTO t VALUES(0)"} {
+				body, _ := json.Marshal([]string{before, sql})
+				if got := s.results(path, string(body)); got[len(got)-1].Error == "" {
+					t.Errorf("%s %s: %+v", path, body, got)
+				}
+			}
+		}
+	}
+	s.write("DELETE FROM t")
+	if got := s.results("/db/request?transaction", `["INSERT INTO t VALUES(1)","SELECT a FROM t","CREATE VIEW v AS SELECT a FROM t"]`); errorsOf(got) != "---" || got[2].RowsAffected != 0 {
+		t.Errorf("%+v", got)
+	}
+	if n := s.count("SELECT count(*) FROM main.t"); n != 1 {
+		t.Errorf("%d rows: a write that was acknowledged is not in the file", n)
+	}
+}
+
+// Rows that are too many for an answer are a write that was not made.
+func TestReturningTooMuchWritesNothing(t *testing.T) {
+	s := serve(t)
+	s.write("CREATE TABLE t(a)")
+	s.limits.Store(&Limits{Body: 1 << 20, Rows: 10, Response: 2000, Time: time.Minute})
+	const numbers = "WITH RECURSIVE n(x) AS (VALUES (1) UNION ALL SELECT x + 1 FROM n WHERE x < %d) INSERT INTO t SELECT x FROM n RETURNING a"
+	for _, path := range []string{"/db/request", "/db/request?transaction"} {
+		body, _ := json.Marshal([]string{fmt.Sprintf(numbers, 11)})
+		if got := s.results(path, string(body)); !strings.Contains(got[0].Error, "serve.max_rows") {
+			t.Errorf("%s: %+v", path, got)
+		}
+		if n := s.count("SELECT count(*) FROM t"); n != 0 {
+			t.Errorf("%s: %d rows of a write that is answered with an error", path, n)
+		}
+	}
+	body, _ := json.Marshal([]string{fmt.Sprintf(numbers, 10)})
+	if got := s.results("/db/request", string(body)); len(got[0].Values) != 10 || s.count("SELECT count(*) FROM t") != 10 {
+		t.Errorf("%+v", got)
 	}
 }
 
