@@ -331,6 +331,40 @@ func TestSilences(t *testing.T) {
 	})
 }
 
+// What is accepted can be listed, and read by the next start.
+func TestSilencesThatCouldNotBeTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "silences.json")
+		west, east := time.FixedZone("", -23*3600), time.FixedZone("", 23*3600)
+		for _, file := range []string{"", path} {
+			b := newBench(t, Config{Alerts: Settings{SilencesFile: file}})
+			for _, wrong := range []Silence{
+				{Reason: "r", Until: time.Date(9999, 12, 31, 23, 0, 0, 0, west)},
+				{Reason: "r", From: time.Date(0, 1, 1, 1, 0, 0, 0, east), Until: time.Now().Add(time.Hour)},
+			} {
+				if _, err := b.Silence(wrong); err == nil {
+					t.Errorf("%+v was taken", wrong)
+				}
+			}
+			var list Answer
+			if code := ask(t, Handler(b.Engine), "GET", "/alerts", "", &list); code != 200 || len(list.Silences) != 0 {
+				t.Errorf("%d, %+v", code, list)
+			}
+		}
+		b := newBench(t, Config{Alerts: Settings{SilencesFile: path}})
+		taken := 0
+		for range 40 {
+			if _, err := b.Silence(Silence{Reason: strings.Repeat("x", 60_000), Until: time.Now().Add(time.Hour)}); err == nil {
+				taken++
+			}
+		}
+		again, err := loadSilences(path)
+		if err != nil || len(again.list) != taken || taken == 0 || taken == 40 || len(b.Silences()) != taken {
+			t.Errorf("%d of 40 were taken, %d are there, %d in the file: %v", taken, len(b.Silences()), len(again.list), err)
+		}
+	})
+}
+
 func TestSilencesFileThatIsNone(t *testing.T) {
 	for name, text := range map[string]string{"a.json": "{", "b.db": "[]"} {
 		path := filepath.Join(t.TempDir(), name)

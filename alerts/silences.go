@@ -77,6 +77,9 @@ func (s *silences) save() error {
 	if err != nil {
 		return err
 	}
+	if len(text) >= mostFile { // the next start would refuse it
+		return errors.New("the silences are too many, or their reasons too long, for their file: it has room for 1 MiB")
+	}
 	part := filepath.Join(filepath.Dir(s.path), "."+filepath.Base(s.path)+".part")
 	if err = os.WriteFile(part, append(text, '\n'), 0o600); err == nil {
 		err = os.Rename(part, s.path)
@@ -109,6 +112,8 @@ func (e *Engine) Silence(s Silence) (Silence, error) {
 		return s, errors.New("a silence needs a reason: whoever finds it wants to know")
 	case !s.Until.After(now) || !s.Until.After(s.From):
 		return s, errors.New("a silence needs an end that is yet to come")
+	case s.From.UTC().Year() < 0 || s.Until.UTC().Year() > 9999: // JSON has no such time, so nobody could list it
+		return s, errors.New("a silence needs times in the years 0 to 9999")
 	case s.Rule != "" && !slices.ContainsFunc(rules, func(r rule) bool { return r.id == s.Rule }):
 		return s, fmt.Errorf("there is no rule %q: holdfast alerts rules lists them", s.Rule)
 	}
