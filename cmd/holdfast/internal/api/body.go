@@ -15,7 +15,7 @@ import (
 
 // statements are what a request asks to run.
 func (c *call) statements() ([]holdfast.Statement, error) {
-	if c.r.Method == http.MethodGet {
+	if c.r.Method != http.MethodPost { // HEAD is a GET
 		if c.params.q == "" {
 			return nil, badRequest("q is missing: GET takes the SQL text in ?q=")
 		}

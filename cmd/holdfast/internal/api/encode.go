@@ -46,13 +46,21 @@ func (c *call) encode(rows *sql.Rows, room int64) ([]byte, error) {
 		}
 		t.row(values)
 		if int64(len(t.out)) > room {
-			return nil, fmt.Errorf("the answer is larger than %d bytes (serve.max_response): ask for less", c.limits.Response)
+			return nil, c.tooLarge()
 		}
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err
 	}
-	return t.members(n), nil
+	out := t.members(n)
+	if int64(len(out)) > room { // names alone are much, where many statements have no rows
+		return nil, c.tooLarge()
+	}
+	return out, nil
+}
+
+func (c *call) tooLarge() error {
+	return fmt.Errorf("the answer is larger than %d bytes (serve.max_response): ask for less", c.limits.Response)
 }
 
 // table is a result on its way into JSON.

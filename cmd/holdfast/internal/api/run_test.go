@@ -257,6 +257,11 @@ func TestResultsHaveBounds(t *testing.T) {
 	if got := s.results("/db/query", `["SELECT hex(zeroblob(800))","SELECT hex(zeroblob(800))"]`); errorsOf(got) != "-E" {
 		t.Errorf("two: %s", errorsOf(got))
 	}
+	// Names of columns are part of it.
+	none := `"SELECT 1 AS ` + strings.Repeat("a", 700) + ` WHERE 0"`
+	if got := s.results("/db/query", "["+none+","+none+","+none+"]"); errorsOf(got) != "--E" {
+		t.Errorf("three without rows: %s", errorsOf(got))
+	}
 }
 
 func TestStatementsHaveADeadline(t *testing.T) {
