@@ -79,9 +79,11 @@ func Start(ctx context.Context, o Options) (_ *Daemon, err error) {
 			err = errors.Join(err, d.close(context.WithoutCancel(ctx), 0))
 		}
 	}()
-	if err := d.loadCertificate(&settings.Serve); err != nil {
+	certificate, err := loadCertificate(&settings.Serve)
+	if err != nil {
 		return nil, err
 	}
+	d.certificate.Store(certificate)
 	if err := d.startAlerts(settings.Alerts); err != nil {
 		return nil, err
 	}
@@ -228,7 +230,8 @@ func (d *Daemon) Reload(ctx context.Context) error {
 	if err := errors.Join(err, next.runnable(tokens), d.unchangeable(next)); err != nil {
 		return err
 	}
-	if err := d.loadCertificate(&next.Serve); err != nil {
+	certificate, err := loadCertificate(&next.Serve)
+	if err != nil {
 		return err
 	}
 	var added []string
@@ -244,6 +247,7 @@ func (d *Daemon) Reload(ctx context.Context) error {
 		}
 		added = append(added, c.Name)
 	}
+	d.certificate.Store(certificate)
 	d.databases.choose(next.first())
 	d.guard.Set(access.Rules{Tokens: tokens, Hosts: next.Serve.hosts()})
 	d.serve.Store(&next.Serve)
@@ -291,16 +295,16 @@ func (d *Daemon) unchangeable(next *Settings) error {
 	return nil
 }
 
-func (d *Daemon) loadCertificate(c *Config) error {
+// loadCertificate is nil without TLS.
+func loadCertificate(c *Config) (*tls.Certificate, error) {
 	if c.TLSCert == "" {
-		return nil
+		return nil, nil
 	}
 	pair, err := tls.LoadX509KeyPair(c.TLSCert, c.TLSKey)
 	if err != nil {
-		return fmt.Errorf("serve.tls_cert and serve.tls_key: %w", err)
+		return nil, fmt.Errorf("serve.tls_cert and serve.tls_key: %w", err)
 	}
-	d.certificate.Store(&pair)
-	return nil
+	return &pair, nil
 }
 
 func (d *Daemon) find(name string) (*api.Database, func(), bool) {

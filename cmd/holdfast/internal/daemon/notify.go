@@ -7,6 +7,7 @@ import (
 	"net"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -64,32 +65,41 @@ func (d *Daemon) Run(ctx context.Context, n Notifier, hangups <-chan struct{}) e
 		defer ticker.Stop()
 		beat = ticker.C
 	}
-	served := make(chan error, 1)
+	served, reloaded := make(chan error, 1), make(chan error, 1)
 	go func() { served <- d.Serve(ctx) }()
 	tell("READY=1", "STATUS=serving at "+d.URL())
 	d.Logger.Info("holdfast: serving", "url", d.URL())
-	ended := ctx.Done()
 	stopping := []string{"STOPPING=1", "STATUS=finishing what is under way"}
+	var reloads sync.WaitGroup // one at a time
+	defer reloads.Wait()
+	ended, next := ctx.Done(), hangups
 	for {
 		select {
 		case err := <-served:
-			if ended != nil { // it was quicker than this loop
+			if ended != nil && ctx.Err() != nil { // it was quicker than this loop
 				tell(stopping...)
 			}
 			return err
 		case <-ended:
 			tell(stopping...)
-			ended = nil
-		case <-hangups:
+			ended, next = nil, nil
+		case <-next:
 			tell(append([]string{"RELOADING=1", "STATUS=reading the configuration"}, monotonic()...)...)
+			// It may wait as long as a request for a database that is removed, and the watchdog doesn't.
+			next = nil
+			reloads.Go(func() { reloaded <- d.Reload(ctx) })
+		case err := <-reloaded:
 			status := "STATUS=serving at " + d.URL()
-			if err := d.Reload(ctx); err != nil {
+			if err != nil {
 				d.Logger.Error("holdfast: the configuration was not reloaded", "error", err)
 				status = "STATUS=the new configuration is wrong, the old one holds; see the log"
 			} else {
 				d.Logger.Info("holdfast: the configuration was reloaded")
 			}
-			tell("READY=1", status)
+			if ended != nil {
+				tell("READY=1", status)
+				next = hangups
+			}
 		case <-beat:
 			if d.answers(ctx, n.watchdog/3) {
 				tell("WATCHDOG=1")

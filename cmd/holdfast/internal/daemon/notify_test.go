@@ -87,6 +87,44 @@ func TestSystemdIsTold(t *testing.T) {
 	whole(t, dir)
 }
 
+// A reload that waits for a request leaves the watchdog fed.
+func TestReloadLeavesTheWatchdogAlone(t *testing.T) {
+	s := newSystemd(t)
+	dir := t.TempDir()
+	const serve = `"serve": {"listen": "127.0.0.1:0", "request_timeout": "1h"}`
+	path := configure(t, dir, `{"databases": {"a": {"database": {"path": "DIR/a.db"}}, "b": {"database": {"path": "DIR/b.db"}}}, `+serve+`}`)
+	d, err := Start(t.Context(), options(path, nil, &logged{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	env := map[string]string{"NOTIFY_SOCKET": s.path, "WATCHDOG_USEC": "60000"}
+	ctx, cancel := context.WithCancel(t.Context())
+	hangups, ended := make(chan struct{}), make(chan error, 1)
+	go func() { ended <- d.Run(ctx, NewNotifier(func(name string) string { return env[name] }, 42), hangups) }()
+	s.hears("READY=1")
+	_, release, ok := d.find("b") // a request is under way
+	if !ok {
+		t.Fatal("there is no b")
+	}
+	configure(t, dir, `{"databases": {"a": {"database": {"path": "DIR/a.db"}}}, `+serve+`}`)
+	hangups <- struct{}{}
+	s.hears("RELOADING=1")
+	for range 3 {
+		s.hears("WATCHDOG=1")
+	}
+	release()
+	s.hears("READY=1\nSTATUS=serving")
+	if d.DB("b") != nil {
+		t.Error("b is still served")
+	}
+	cancel()
+	s.hears("STOPPING=1")
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	whole(t, dir)
+}
+
 func TestNotifierReadsItsEnvironment(t *testing.T) {
 	for _, c := range []struct {
 		env  map[string]string

@@ -183,6 +183,16 @@ func TestTLS(t *testing.T) {
 	if n, err := serial(pool); n != renewed || err != nil {
 		t.Errorf("after its renewal: certificate %d, %v", n, err)
 	}
+	// A reload that fails changes nothing.
+	selfSigned(t, dir, 3)
+	bad := `"databases": {"main": {"database": {"path": "DIR/app.db"}}, "other": {"database": {"path": "DIR/nowhere/other.db"}}}`
+	configure(t, d.dir, strings.Replace(config, `"database": {"path": "DIR/app.db"}`, bad, 1))
+	if err := d.Reload(t.Context()); err == nil {
+		t.Error("a database was opened in a directory that is not there")
+	}
+	if n, err := serial(pool); n != renewed || err != nil {
+		t.Errorf("after a reload that failed: certificate %d, %v", n, err)
+	}
 }
 
 func selfSigned(t *testing.T, dir string, serial int64) (int64, *x509.CertPool) {
