@@ -183,6 +183,7 @@ func TestWithoutDashboardAndAlerts(t *testing.T) {
 	d.want(404, "nothing at this address", "GET", "/", "")
 	d.want(404, "alerts are off", "GET", "/alerts", "")
 	d.write("/db/execute", "CREATE TABLE t(a)")
+	d.want(200, "", "HEAD", "/db/query?q=SELECT%201", "")
 }
 
 // Backups of the configuration are scheduled, and Health has nothing to say against it.
@@ -222,7 +223,7 @@ func TestConfigurationIsTheSpecs(t *testing.T) {
 // A panic is one request's business.
 func TestPanicIsAnswered(t *testing.T) {
 	d := start(t, one, nil)
-	handler := d.recovered(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("for the test") }))
+	handler := d.recovered(d.traffic.count("/x", http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("for the test") })))
 	w := &recorder{header: http.Header{}}
 	r := must(http.NewRequestWithContext(context.Background(), "GET", "/x", nil))
 	handler.ServeHTTP(w, r)
@@ -233,6 +234,7 @@ func TestPanicIsAnswered(t *testing.T) {
 	if !strings.Contains(d.log.String(), "for the test") {
 		t.Error("the log does not tell it")
 	}
+	d.want(200, `holdfast_http_requests_total{code="500",route="/x"} 1`, "GET", "/metrics", "")
 }
 
 type recorder struct {

@@ -58,8 +58,12 @@ func (t *traffic) count(route string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
 		s := &status{ResponseWriter: w, code: http.StatusOK}
+		ended := false
 		defer func() {
 			seconds.Observe(time.Since(start).Seconds())
+			if !ended { // it panics, and is answered further out
+				s.code = http.StatusInternalServerError
+			}
 			if s.code == http.StatusOK {
 				fine.Inc()
 			} else {
@@ -67,6 +71,7 @@ func (t *traffic) count(route string, next http.Handler) http.Handler {
 			}
 		}()
 		next.ServeHTTP(s, r)
+		ended = true
 	})
 }
 
