@@ -48,6 +48,9 @@ func (c *call) begin() ([]holdfast.Statement, error) {
 	return list, nil
 }
 
+// aroundOutcome is what an answer has for a statement beside its result: {"error":""},
+const aroundOutcome = 13
+
 // query runs statements that read.
 func (c *call) query() error {
 	c.reading = true
@@ -63,18 +66,21 @@ func (c *call) query() error {
 		for _, s := range list {
 			o := c.read(ctx, from, s, &room)
 			out = append(out, o)
-			if o.err != nil && c.params.transaction {
+			if o.err != nil {
+				room -= int64(len(c.message(o.err)))
+			}
+			if room -= aroundOutcome; room < 0 || o.err != nil && c.params.transaction {
 				return
 			}
 		}
 	}
 	if !c.params.transaction {
 		each(c.db.Reader)
-		return c.answer(out)
-	}
-	err = c.db.Reader.View(ctx, func(tx *sql.Tx) error { each(tx); return nil })
-	if err != nil && len(out) == 0 {
+	} else if err = c.db.Reader.View(ctx, func(tx *sql.Tx) error { each(tx); return nil }); err != nil && len(out) == 0 {
 		out = append(out, outcome{err: err})
+	}
+	if room < 0 { // by errors, as results are measured before: 16 MiB of "" were 242 MB of them
+		return &httpError{http.StatusBadRequest, c.tooLarge()}
 	}
 	return c.answer(out)
 }

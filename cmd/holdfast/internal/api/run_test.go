@@ -257,6 +257,10 @@ func TestResultsHaveBounds(t *testing.T) {
 	if got := s.results("/db/query", `["SELECT hex(zeroblob(800))","SELECT hex(zeroblob(800))"]`); errorsOf(got) != "-E" {
 		t.Errorf("two: %s", errorsOf(got))
 	}
+	// So are errors.
+	if w := s.send("/db/query", `["`+strings.Repeat(`","`, 200)+`"]`); w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), "serve.max_response") {
+		t.Errorf("200 errors: %d %.100s", w.Code, w.Body)
+	}
 	// Names of columns are part of it.
 	none := `"SELECT 1 AS ` + strings.Repeat("a", 700) + ` WHERE 0"`
 	if got := s.results("/db/query", "["+none+","+none+","+none+"]"); errorsOf(got) != "--E" {
