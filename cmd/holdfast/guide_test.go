@@ -59,31 +59,40 @@ func runGuide(t *testing.T, name string, least int, wants map[string]string) {
 	}
 	server := bucket(t, "backups")
 	var script strings.Builder
-	commands, inside := 0, false
-	for line := range strings.Lines(string(text)) {
-		line = strings.TrimSpace(line)
-		switch {
-		case strings.HasPrefix(line, "```"):
-			inside = line == "```sh"
-		case inside:
-			commands++
-			line = strings.ReplaceAll(line, "https://s3.example.com", server)
-			script.WriteString("exec sh -ec '" + strings.ReplaceAll(line, "'", "''") + "'\n")
-			for command, want := range wants {
-				if strings.HasPrefix(line, command) {
-					script.WriteString("stdout '" + want + "'\n")
-				}
+	lines := commandsOf(string(text))
+	for _, line := range lines {
+		line = strings.ReplaceAll(line, "https://s3.example.com", server)
+		script.WriteString("exec sh -ec '" + strings.ReplaceAll(line, "'", "''") + "'\n")
+		for command, want := range wants {
+			if strings.HasPrefix(line, command) {
+				script.WriteString("stdout '" + want + "'\n")
 			}
 		}
 	}
-	if commands < least {
-		t.Fatalf("the guide has %d commands: this test looks at nothing", commands)
+	if len(lines) < least {
+		t.Fatalf("the guide has %d commands: this test looks at nothing", len(lines))
 	}
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "guide.txtar"), []byte(script.String()), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	testscript.Run(t, testscript.Params{Dir: dir, RequireExplicitExec: true, Setup: func(env *testscript.Env) error { credentials(env); return nil }})
+}
+
+// commandsOf are the lines of a page's blocks of shell commands.
+func commandsOf(page string) []string {
+	var commands []string
+	inside := false
+	for line := range strings.Lines(page) {
+		line = strings.TrimSpace(line)
+		switch {
+		case strings.HasPrefix(line, "```"):
+			inside = line == "```sh"
+		case inside && line != "":
+			commands = append(commands, line)
+		}
+	}
+	return commands
 }
 
 // bucket is the URL of a server of S3 that has one, and no other.
