@@ -16,6 +16,7 @@ SBOM     := go run github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.1
 RELEASE  := CGO_ENABLED=0 go build -trimpath -buildvcs=true
 VULNDB   ?= https://vuln.go.dev
 TARGETS  := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
+RELEASETARGETS ?= $(TARGETS)
 TIMEOUT  ?= 10m
 FUZZTIME ?= 10s
 
@@ -50,6 +51,18 @@ reproducible: ## Build the committed state twice and compare
 .PHONY: sbom
 sbom: release ## What is compiled into the command, as CycloneDX: bin/holdfast.cdx.json
 	$(SBOM) bin -json -output bin/holdfast.cdx.json bin/holdfast
+
+# With the module cache filled it needs no network. The packages' module is outside of the
+# workspace. RELEASETARGETS="linux/amd64" is enough to try it; all take minutes.
+.PHONY: release-check
+release-check: ## Build archives, packages, bills of materials; check them
+	@scratch=$$(mktemp -d); trap 'rm -rf "$$scratch"' EXIT; \
+	cd packaging && GOWORK=off go run . -out "$$scratch" -targets "$(RELEASETARGETS)" -sbom "$(SBOM)" && ls -l "$$scratch"
+
+# The same, kept, for who publishes it.
+.PHONY: dist
+dist: ## The files of a release, in dist/
+	cd packaging && GOWORK=off go run . -out ../dist -targets "$(RELEASETARGETS)" -sbom "$(SBOM)"
 
 # The database is on the network; VULNDB=file:///DIRECTORY takes a copy.
 .PHONY: vuln
