@@ -160,6 +160,41 @@ func TestBothHandbooksTellTheSame(t *testing.T) {
 	}
 }
 
+// The two READMEs have the same parts, commands, tables and links.
+func TestBothReadmesTellTheSame(t *testing.T) {
+	t.Parallel()
+	english, german := operatorPage(t, "../../README.md"), operatorPage(t, "../../README.de.md")
+	for _, part := range []string{"\n## ", "\n- **", "\n|", "\n```go\n"} {
+		if in, de := strings.Count(english, part), strings.Count(german, part); in != de || in == 0 {
+			t.Errorf("%d times %q, in German %d times", in, part, de)
+		}
+	}
+	if in, de := withoutComments(commandsOf(english)), withoutComments(commandsOf(german)); !slices.Equal(in, de) {
+		t.Errorf("the commands differ:\n%q\n%q", in, de)
+	}
+	links := func(page string) []string {
+		var to []string
+		for _, found := range link.FindAllStringSubmatch(page, -1) {
+			if name := strings.ReplaceAll(found[1], ".de.md", ".md"); name != "README.md" {
+				to = append(to, name)
+			}
+		}
+		slices.Sort(to)
+		return slices.Compact(to)
+	}
+	if in, de := links(english), links(german); !slices.Equal(in, de) {
+		t.Errorf("they lead elsewhere:\n%q\n%q", in, de)
+	}
+}
+
+func withoutComments(commands []string) []string {
+	for i, command := range commands {
+		command, _, _ = strings.Cut(command, " #")
+		commands[i] = strings.TrimSpace(command)
+	}
+	return commands
+}
+
 var (
 	block  = regexp.MustCompile("(?s)```.*?```")
 	inline = regexp.MustCompile("`[^`]+`")
