@@ -24,8 +24,8 @@ type reads struct {
 
 const (
 	readsBefore = 100
-	bigPages    = 3000 // of the table big, six times what a connection keeps in memory
-	readsAfter  = bigPages / 2
+	bigPages    = 9000 // of the table big, many times what a connection keeps in memory
+	readsAfter  = bigPages / 2 // a third of it was too few beside a load of 20
 )
 
 func (r *reads) hook(call *sqlite.FileCall) sqlite.ResultCode {

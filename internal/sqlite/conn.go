@@ -122,6 +122,9 @@ func OpenVFS(path string, flags OpenFlags, vfs string) (*Conn, error) {
 // opened with OpenCreate. ATTACH inherits that flag, and opening with it creates a main
 // file that was removed a moment ago.
 func (c *Conn) CreateAttached() {
+	if !c.open {
+		return
+	}
 	(*sqlite3.Tsqlite3)(pointer(c.db)).FopenFlags |= sqlite3.SQLITE_OPEN_CREATE
 }
 
