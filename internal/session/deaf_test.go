@@ -24,7 +24,7 @@ type reads struct {
 
 const (
 	readsBefore = 100
-	bigPages    = 9000 // of the table big, many times what a connection keeps in memory
+	bigPages    = 9000         // of the table big, many times what a connection keeps in memory
 	readsAfter  = bigPages / 2 // a third of it was too few beside a load of 20
 )
 
