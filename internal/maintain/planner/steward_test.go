@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"reflect"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -338,6 +339,9 @@ func TestWhatIsLeftAlone(t *testing.T) {
 	}
 	if len(r.Tables) != 2 || r.Tables[1].Name != "gone" {
 		t.Errorf("report %+v", r)
+	}
+	if runtime.GOOS == "windows" {
+		return // its clock may stand still for as long as it takes to count
 	}
 	b.do("UPDATE sqlite_stat1 SET stat = '9 9'")
 	if r := b.run(Options{ScanTime: time.Nanosecond}); len(r.Tables) != 0 || len(r.Left) != 2 || !strings.Contains(r.Left[0], "1ns") {
