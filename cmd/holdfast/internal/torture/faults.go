@@ -408,9 +408,9 @@ func (v *victim) check(path string, known int) error {
 		case w.fate == acked && n == 0:
 			return fmt.Errorf("%s was acknowledged and is not there", w.name)
 		case w.fate == rolledBack && n > 0 && path != v.path && v.kind == holdfasttest.ShortWrite && errors.Is(w.err, holdfast.ErrDiskFull):
-			// Half of the last frame was written over the frame of an earlier log whose
-			// other half was the same, so the power cut left a whole one; while anybody
-			// has the database open SQLite knows better. docs/reliability.md says so.
+			// Probably half of the last frame was written over the frame of an earlier log
+			// whose other half was the same, so the power cut left a whole one. It is not
+			// promised, and docs/reliability.md says so.
 			v.reappeared++
 		case w.fate == rolledBack && n > 0:
 			return fmt.Errorf("%s is there, and its error said that it was not: %w", w.name, w.err)
