@@ -10,8 +10,6 @@ import (
 	"os"
 	"reflect"
 	"regexp"
-	"slices"
-	"sort"
 	"strings"
 	"sync"
 	"time"
@@ -81,6 +79,13 @@ var (
 	// not be at replication.target, and then the error says so of which writes. The
 	// error of the replicator is there to unwrap.
 	ErrNotReplicated = errors.New("not replicated")
+	// ErrGuardFailed: a statement of a Batch affected another number of rows than it
+	// was expected to, and all of the batch was rolled back. errors.As with a
+	// *GuardError tells the numbers.
+	ErrGuardFailed = errors.New("guard failed")
+	// ErrUnsupported: the back end can't do this; the error says how to do it there.
+	// Nothing was sent or changed. DB.Capabilities tells it beforehand.
+	ErrUnsupported = errors.New("not supported by this back end")
 	// ErrClosed: the database was closed.
 	ErrClosed = errors.New("closed")
 )
@@ -226,7 +231,7 @@ func translate(op, text string, site locks.Site, args []driver.NamedValue, err e
 	if errors.As(err, &engine) {
 		e.setCode(engine.Code)
 		e.engineMeaning(engine.Code)
-		e.text = redactLiterals(redact(e.text, args), text)
+		e.text = stats.RedactLiterals(stats.Redact(e.text, args), text)
 	} else {
 		e.setCode(sqlite.ResultError)
 	}
@@ -366,6 +371,7 @@ func (e *Error) classify(err error) {
 	var config *ConfigError
 	var evicted *session.EvictedError
 	var upload *writer.UploadError
+	var guard *session.GuardError
 	switch {
 	case errors.As(err, &upload):
 		e.kind, e.err = ErrOutcomeUnknown, fmt.Errorf("%w: %w", ErrNotReplicated, upload.Cause)
@@ -390,6 +396,11 @@ func (e *Error) classify(err error) {
 		e.Holder = publicHolder(wait.Holder)
 		e.text = "database is locked (5) (SQLITE_BUSY): " + wait.Error()
 		e.next = "shorten that transaction, or raise busy_timeout"
+		return
+	case errors.As(err, &guard):
+		e.kind, e.err = ErrGuardFailed, &GuardError{Statement: e.Statement, Expected: guard.Expected, Affected: guard.Affected}
+		e.setCode(sqlite.ResultAbort)
+		e.next = "all of the batch was rolled back: read again what it decides by"
 		return
 	case errors.As(err, &argument):
 		e.kind = ErrInvalid
@@ -471,81 +482,65 @@ func publicHolder(h writer.Holder) *Holder {
 	return p
 }
 
-// redact takes the values of text parameters out of a message of the engine:
-// full-text search, JSON paths and ATTACH quote them. A short value is taken
-// out only between quotes, where it can't be a part of something else.
-func redact(msg string, args []driver.NamedValue) string {
-	var values []string
-	for _, a := range args {
-		switch v := a.Value.(type) {
-		case string:
-			values = append(values, v)
-		case []byte:
-			values = append(values, string(v))
-		}
-	}
-	sort.Slice(values, func(i, j int) bool { return len(values[i]) > len(values[j]) })
-	for _, v := range values {
-		switch {
-		case v == "":
-		case len(v) >= 4:
-			msg = strings.ReplaceAll(msg, v, "?")
-		default:
-			for _, q := range []string{`"`, "'", "`"} {
-				msg = strings.ReplaceAll(msg, q+v+q, "?")
-			}
-		}
-	}
-	// The engine itself cuts what it quotes; a long value can show in part.
-	for _, v := range values {
-		msg = redactPart(msg, v)
-	}
-	return msg
+// Failure is what a Backend makes an *Error of.
+type Failure struct {
+	Kind      error  // one of the Err variables, or nil
+	Code      int    // SQLite's extended result code; 1 where it has none
+	Op        string // as in Error
+	SQL       string // as it was sent: literals are taken out here
+	Args      []any  // of SQL; what Text quotes of them is taken out
+	Statement int    // of a Batch, counted from 1
+	Attempts  int    // 0 is 1
+	Waited    time.Duration
+	Text      string // what happened
+	Next      string // and what to do about it
+	Cause     error  // what errors.Is and errors.As find besides: a context's error, a *GuardError, one of the Err variables
 }
 
-// redactLiterals takes out what an engine's message quotes, or ends with, if it
-// stands in a literal of the statement and nowhere else in it: names stay.
-func redactLiterals(msg, sql string) string {
-	literals, rest := stats.Literals(sql)
-	secret := func(s string) bool {
-		return s != "" && !strings.Contains(rest, s) &&
-			slices.ContainsFunc(literals, func(l string) bool { return strings.Contains(l, s) })
+// NewError makes the *Error of a back end that is no file; see Backend.
+func NewError(f Failure) *Error {
+	e := newError(f.Op, f.Kind, sqlite.ResultCode(max(f.Code, int(sqlite.ResultError))), f.Text, f.Next)
+	args := make([]driver.NamedValue, len(f.Args))
+	for i, a := range f.Args {
+		args[i].Value = a
 	}
-	if len(literals) == 0 {
-		return msg
-	}
-	end := len(msg)
-	if k := strings.LastIndex(msg, " ("); k > 0 { // the code
-		end = k
-	}
-	if k := strings.LastIndex(msg[:end], ": "); k > 0 && secret(msg[k+2:end]) {
-		msg = msg[:k+2] + "?" + msg[end:]
-	}
-	for _, q := range []string{`"`, "'"} {
-		from := strings.Index(msg, q)
-		to := strings.LastIndex(msg, q)
-		if from >= 0 && to > from && secret(strings.TrimPrefix(msg[from+1:to], "x")) {
-			msg = msg[:from+1] + "?" + msg[to:]
-		}
-	}
-	return msg
+	e.SQL, e.text = stats.Fingerprint(f.SQL), stats.RedactLiterals(stats.Redact(f.Text, args), f.SQL)
+	e.Statement, e.Attempts, e.Waited, e.err = f.Statement, max(f.Attempts, 1), f.Waited, f.Cause
+	return e
 }
 
-// redactPart takes out what an engine's message quotes of a long value.
-func redactPart(msg, value string) string {
-	const part = 8
-	for i := 0; i+part <= len(value) && i < 4096; i++ {
-		k := strings.Index(msg, value[i:i+part])
-		if k < 0 {
-			continue
-		}
-		n := part
-		for i+n < len(value) && k+n < len(msg) && msg[k+n] == value[i+n] {
-			n++
-		}
-		msg = msg[:k] + "?" + msg[k+n:]
+// GuardError is the cause of ErrGuardFailed.
+type GuardError struct {
+	Statement          int // counted from 1
+	Expected, Affected int64
+}
+
+// Error says which statement it was.
+func (e *GuardError) Error() string {
+	return fmt.Sprintf("statement %d of the batch affected %d rows where %d were expected", e.Statement, e.Affected, e.Expected)
+}
+
+// Outcome is what became of a write.
+type Outcome string
+
+// The outcomes.
+const (
+	Committed  Outcome = "committed"
+	RolledBack Outcome = "rolled_back" // nothing of it is in the database, nor will be
+	Unknown    Outcome = "unknown"     // ErrOutcomeUnknown: ask the database, or repeat the write with its IdempotencyKey
+)
+
+// OutcomeOf tells what became of a write by the error of its Exec, Batch, Update or
+// Commit, on every back end. Of text with several statements for one Exec it is the
+// outcome of the statement that failed: those before it are committed.
+func OutcomeOf(err error) Outcome {
+	switch {
+	case err == nil:
+		return Committed
+	case errors.Is(err, ErrOutcomeUnknown):
+		return Unknown
 	}
-	return msg
+	return RolledBack
 }
 
 func newError(op string, kind error, code sqlite.ResultCode, text, next string) *Error {

@@ -39,8 +39,7 @@ type Health struct {
 	IntegrityCheck     string     `json:"integrity_check"` // "ok" or "failed", by the last Verify of this process; "unknown" without one
 	ThreadingInfo      EngineInfo `json:"threading_info"`
 	ConnectionStats    Stats      `json:"connection_stats"`
-	LastCheck          time.Time  `json:"last_check"` // when the file was looked at
-	TookSeconds        float64    `json:"took_seconds"`
+	Look
 
 	Findings     []Finding     `json:"findings"` // the worst first
 	File         FileHealth    `json:"file"`
@@ -51,6 +50,14 @@ type Health struct {
 	Reliability  Reliability   `json:"reliability"`
 	LastVerified *VerifyReport `json:"last_verified"` // nil if this process has not verified it
 	Backup       BackupStatus  `json:"backup"`
+
+	Cluster *ClusterHealth `json:"cluster,omitempty"` // nil of a file
+}
+
+// Look is when a database was looked at.
+type Look struct {
+	LastCheck   time.Time `json:"last_check"`
+	TookSeconds float64   `json:"took_seconds"`
 }
 
 // BackupStatus is what is on record about the backups of a database, those of other
@@ -437,7 +444,10 @@ const (
 //
 // It reads nothing of the content: IntegrityCheck is what the last Verify has found.
 func (db *DB) Health(ctx context.Context) (Health, error) {
-	if db.h.closed.Load() {
+	switch {
+	case db.remote != nil && !db.remote.closed.Load():
+		return db.remote.Health(ctx)
+	case db.remote != nil || db.h.closed.Load():
 		return Health{}, errHandleClosed("health")
 	}
 	return db.h.d.examine(ctx)
@@ -462,7 +472,7 @@ func (d *database) examine(ctx context.Context) (Health, error) {
 	h := Health{
 		Status: "ok", DatabaseAccessible: v.NotSeen == nil && v.Fenced == nil, WALModeEnabled: v.Seen.JournalMode == "wal",
 		PageCount: v.Seen.Pages, PageSize: v.Seen.PageSize, IntegrityCheck: "unknown", ThreadingInfo: d.health.engine(),
-		ConnectionStats: d.allStats(), LastCheck: start.UTC(), Findings: []Finding{}, LastVerified: verifyReport(v.Verified),
+		ConnectionStats: d.allStats(), Look: Look{LastCheck: start.UTC()}, Findings: []Finding{}, LastVerified: verifyReport(v.Verified),
 		File: FileHealth{
 			Path: v.Path, Fenced: v.Fenced != nil || d.isDamaged() && !v.WriteOn, JournalMode: v.Seen.JournalMode, FreePages: v.Seen.FreePages,
 			SchemaVersion: v.Seen.SchemaVersion, UserVersion: v.Seen.UserVersion, ApplicationID: v.Seen.ApplicationID, Statistics: v.Seen.Statistics,

@@ -51,7 +51,8 @@ import (
 // to any library.
 type DB struct {
 	*sql.DB
-	h *handle
+	h      *handle // of a file
+	remote *remote // of a Backend, and then h is nil
 }
 
 // handle is one Open. It is the driver.Connector behind the *sql.DB, whose
@@ -110,6 +111,9 @@ func OpenConfig(ctx context.Context, cfg Config) (*DB, error) {
 	if err != nil {
 		return nil, translate("open", "", locks.Site{}, nil, err)
 	}
+	if scheme := schemeOf(full.Database.Path); scheme != "" {
+		return openRemote(ctx, scheme, full)
+	}
 	d, readOnly, err := acquire(ctx, full)
 	switch {
 	case err != nil && d != nil:
@@ -129,12 +133,17 @@ func OpenConfig(ctx context.Context, cfg Config) (*DB, error) {
 
 // Connector returns the driver.Connector behind the handle, for sql.OpenDB. It
 // shares the handle's life: closing either ends both.
-func (db *DB) Connector() driver.Connector { return db.h }
+func (db *DB) Connector() driver.Connector {
+	if db.remote != nil {
+		return db.remote
+	}
+	return db.h
+}
 
 // Path is the absolute path of the database file, links resolved. For a
-// database in memory it is "".
+// database in memory, or at an address, it is "".
 func (db *DB) Path() string {
-	if db.h.d.memory != nil {
+	if db.remote != nil || db.h.d.memory != nil {
 		return ""
 	}
 	return db.h.d.path

@@ -633,3 +633,23 @@ func (d *database) volumeStats() *VolumeStats {
 	}
 	return s
 }
+
+// pauseFor is how long the writer is waited for between two of its groups.
+const pauseFor = 100 * time.Millisecond
+
+// pause holds the writer, and readers for at most that long.
+func (d *database) pause(ctx context.Context, readers time.Duration) (resume func()) {
+	limited, cancel := context.WithTimeout(ctx, pauseFor)
+	defer cancel()
+	held, _ := d.writer.Hold(limited, writer.Request{Priority: writer.High, SQL: "PRAGMA wal_checkpoint", Budget: time.Minute})
+	letGo := func() {}
+	if readers > 0 {
+		letGo, _ = d.pool.Hold(ctx, readers)
+	}
+	return func() {
+		letGo()
+		if held != nil {
+			held.Release(nil)
+		}
+	}
+}

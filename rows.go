@@ -17,6 +17,68 @@ import (
 	"github.com/holdfastdb/holdfast/internal/sqlite"
 )
 
+// ReadLevel is how much a read may miss of what others have committed. On a file
+// each is honoured trivially: every read there sees all that was committed before it.
+type ReadLevel string
+
+// The read levels, as rqlite has them. The empty one is that of the back end: ReadWeak,
+// unless the address says otherwise.
+const (
+	ReadNone         ReadLevel = "none"         // whatever the node has that is asked; see WithFreshness
+	ReadWeak         ReadLevel = "weak"         // what a node has that takes itself for the leader: wrong for a moment after it was deposed
+	ReadLinearizable ReadLevel = "linearizable" // all that was committed when the read began
+)
+
+type readWish struct {
+	level ReadLevel
+	fresh time.Duration
+}
+
+type readWishKey struct{}
+
+// WithReadLevel returns a context whose queries read at level. Writes don't mind it.
+func WithReadLevel(ctx context.Context, level ReadLevel) context.Context {
+	r, _ := ctx.Value(readWishKey{}).(readWish)
+	r.level = level
+	return context.WithValue(ctx, readWishKey{}, r)
+}
+
+// WithFreshness returns a context whose queries at ReadNone fail if the node that is
+// asked has heard nothing of the leader for longer than d. Other levels don't mind it;
+// 0 or less is any age.
+func WithFreshness(ctx context.Context, d time.Duration) context.Context {
+	r, _ := ctx.Value(readWishKey{}).(readWish)
+	r.fresh = max(d, 0)
+	return context.WithValue(ctx, readWishKey{}, r)
+}
+
+// ReadLevelOf tells a Backend what WithReadLevel and WithFreshness have asked for.
+func ReadLevelOf(ctx context.Context) (level ReadLevel, freshness time.Duration) {
+	r, _ := ctx.Value(readWishKey{}).(readWish)
+	return r.level, r.fresh
+}
+
+// ClusterHealth is how the machines of a cluster are, in Health.Cluster.
+type ClusterHealth struct {
+	Leader string        `json:"leader"` // the ID of the node that leads; "" if nobody is known to
+	Ready  bool          `json:"ready"`  // a leader is known, and a majority of those that vote can be reached
+	Nodes  []ClusterNode `json:"nodes"`
+}
+
+// ClusterNode is one machine of a cluster.
+type ClusterNode struct {
+	ID        string  `json:"id"`
+	Address   string  `json:"address"` // of its HTTP interface, without user and password
+	Leader    bool    `json:"leader"`
+	Voter     bool    `json:"voter"`
+	Reachable bool    `json:"reachable"`
+	Version   string  `json:"version"`
+	Applied   uint64  `json:"applied_index"` // the last entry of the log that its database has; 0 if it didn't say
+	Lag       uint64  `json:"lag_entries"`   // behind the leader's
+	Seconds   float64 `json:"round_trip_seconds"`
+	Error     string  `json:"error"` // why it can't be reached
+}
+
 // Type is the type of a value in the database, which belongs to the value and
 // not to its column. See https://www.sqlite.org/datatype3.html.
 type Type int

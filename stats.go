@@ -155,6 +155,9 @@ type WriterStats struct {
 // Stats returns the database's counters. It hides the *sql.DB's own, which
 // are about database/sql's sessions and remain reachable as db.DB.Stats().
 func (db *DB) Stats() Stats {
+	if db.remote != nil {
+		return db.remote.Stats()
+	}
 	s := db.h.d.stats()
 	s.Sessions = db.h.Sessions()
 	return s
@@ -164,19 +167,6 @@ func (db *DB) Stats() Stats {
 // the history records and what metrics are made of.
 func (s Stats) Figures() []history.Figure { return stats.Figures(s) }
 
-// QueryCounts is Queries for who asks often: no plan is looked for and no connection
-// taken, and it waits for nobody.
-func (db *DB) QueryCounts() (queries.Report, error) { return refused(db.h.d.plans.Counted()) }
-
-// refused gives the error of a process that counts no statements its kind.
-func refused(r queries.Report, err error) (queries.Report, error) {
-	if err != nil {
-		err = newError("queries", ErrRefused, sqlite.ResultMisuse, err.Error(), "set telemetry.enabled to true")
-	}
-	return r, err
-}
-
-// stats has no sessions: they are a handle's.
 func (d *database) stats() Stats {
 	c, p := &d.counters, d.pool.Stats()
 	s := Stats{

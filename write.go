@@ -4,11 +4,17 @@ import (
 	"context"
 	"crypto/sha256"
 	"database/sql"
+	"database/sql/driver"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"log/slog"
 	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/holdfastdb/holdfast/internal/busy"
@@ -19,6 +25,7 @@ import (
 	"github.com/holdfastdb/holdfast/internal/session"
 	"github.com/holdfastdb/holdfast/internal/sqlite"
 	"github.com/holdfastdb/holdfast/internal/writer"
+	"github.com/holdfastdb/holdfast/internal/writer/keys"
 )
 
 // Priority orders waiting writes. Within one priority it is first come, first
@@ -200,7 +207,7 @@ func (db *DB) updateOnce(ctx *updating, fn func(tx *sql.Tx) error) (err error) {
 		}
 	}()
 	if o.key != "" {
-		done, err := keyUsed(ctx, tx, o.key)
+		done, err := keys.UsedIn(ctx, tx, o.key)
 		if done && err == nil {
 			committed = true
 			return tx.Commit()
@@ -213,7 +220,7 @@ func (db *DB) updateOnce(ctx *updating, fn func(tx *sql.Tx) error) (err error) {
 		return err
 	}
 	if o.key != "" {
-		if err := db.recordKey(ctx, tx, o.key); err != nil {
+		if err := keys.RecordIn(ctx, tx, o.key, db.h.d.cfg.Writer.IdempotencyRetention); err != nil {
 			return err
 		}
 	}
@@ -237,6 +244,30 @@ func (db *DB) View(ctx context.Context, fn func(tx *sql.Tx) error) error {
 type Statement struct {
 	SQL  string
 	Args []any // as for ExecContext; sql.Named works
+
+	// Expect is how many rows it must affect: Exactly(1). If it affects another number
+	// the whole batch is rolled back with ErrGuardFailed. The zero value expects
+	// nothing. So a batch decides by what it finds where there are no interactive
+	// transactions: UPDATE ... WHERE balance >= ?, expecting one row.
+	Expect Expectation
+}
+
+// Expectation is the number of rows that a statement must affect; see Exactly.
+type Expectation struct {
+	rows int64
+	set  bool
+}
+
+// Exactly expects n rows to be affected, of which there may be none.
+func Exactly(n int64) Expectation { return Expectation{n, true} }
+
+// Rows returns the number, and whether any is expected.
+func (e Expectation) Rows() (n int64, set bool) { return e.rows, e.set }
+
+// BatchSettings are the options of a Batch as a Backend gets them.
+type BatchSettings struct {
+	IdempotencyKey string   // "" is none
+	Priority       Priority // of what waits
 }
 
 // Result is what one statement of a Batch did.
@@ -259,6 +290,9 @@ type BatchResult struct {
 // write queue until ctx ends or busy_timeout is over (ErrBusy).
 func (db *DB) Batch(ctx context.Context, stmts []Statement, opts ...BatchOption) (BatchResult, error) {
 	o := batchOptions(opts)
+	if db.remote != nil {
+		return db.remote.batch(ctx, stmts, o)
+	}
 	ctx = o.context(ctx)
 	b, err := db.newBatch(stmts)
 	if err != nil {
@@ -319,6 +353,9 @@ func (db *DB) newBatch(stmts []Statement) (*session.Batch, error) {
 				return nil, &session.ArgumentError{Reason: fmt.Sprintf("argument %d of statement %d has type %T, which SQLite can't store", j+1, i+1, args[j].Value)}
 			}
 		}
+		if n, guarded := s.Expect.Rows(); guarded {
+			b.Guard(n)
+		}
 	}
 	return b, nil
 }
@@ -337,6 +374,9 @@ func digest(stmts []session.Statement) []byte {
 		part(s.SQL)
 		for _, a := range s.Args {
 			part(fmt.Sprintf("%s %T %v", a.Name, a.Value, a.Value))
+		}
+		if s.Guarded { // else the digest is that of earlier releases
+			part(fmt.Sprintf("expect %d", s.Expect))
 		}
 	}
 	return h.Sum(nil)
@@ -381,22 +421,19 @@ func publicResults(in []session.Result) []Result {
 }
 
 func (b *keyedBatch) lookUp(c *sqlite.Conn) (done bool, err error) {
-	if err := c.Exec(createKeys); err != nil {
-		return false, err
-	}
-	row, found, err := readKey(c, b.key)
+	row, found, err := keys.Find(c, b.key)
 	if err != nil || !found {
 		return false, err
 	}
-	if string(row.digest) != string(b.digest) {
+	if string(row.Digest) != string(b.digest) {
 		return false, newError("batch", ErrKeyReused, sqlite.ResultMisuse,
 			"this idempotency key was used before, for other statements", "use a new key for a new write")
 	}
-	if err := json.Unmarshal(row.results, &b.stored); err != nil {
+	if err := json.Unmarshal(row.Results, &b.stored); err != nil {
 		return false, err
 	}
 	b.repeated = true
-	return true, exec(c, touchKey, func(s *sqlite.Stmt) error { return s.BindText(1, b.key) })
+	return true, keys.Touch(c, b.key)
 }
 
 func (b *keyedBatch) record(c *sqlite.Conn, results []session.Result) error {
@@ -404,97 +441,7 @@ func (b *keyedBatch) record(c *sqlite.Conn, results []session.Result) error {
 	if err != nil {
 		return err
 	}
-	return writeKey(c, b.key, b.digest, text, b.d.cfg.Writer.IdempotencyRetention)
-}
-
-// The keys live in the database itself: only what is in the same transaction
-// as the write shares its fate.
-const (
-	createKeys = `CREATE TABLE IF NOT EXISTS holdfast_idempotency(
-	key TEXT PRIMARY KEY, digest BLOB, results TEXT, created_at INTEGER NOT NULL) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS holdfast_idempotency_created_at ON holdfast_idempotency(created_at)`
-	// A key that is found may stand in a log that was recovered after a crash and
-	// was never flushed. Without a change the COMMIT would flush nothing, and the
-	// write would be acknowledged a second time and lost when the power fails. The
-	// value must be another one: SQLite writes no page that stays as it was.
-	touchKey  = `UPDATE holdfast_idempotency SET created_at = created_at + 1 WHERE key = ?1`
-	selectKey = `SELECT digest, results FROM holdfast_idempotency WHERE key = ?1`
-	insertKey = `INSERT INTO holdfast_idempotency(key, digest, results, created_at) VALUES (?1, ?2, ?3, ?4)`
-	// Each write takes a few expired keys with it, so that the table stays
-	// bounded without a sweep.
-	expireKeys = `DELETE FROM holdfast_idempotency WHERE key IN (
-	SELECT key FROM holdfast_idempotency WHERE created_at < ?1 ORDER BY created_at LIMIT 4)`
-)
-
-type keyRow struct{ digest, results []byte }
-
-func readKey(c *sqlite.Conn, key string) (row keyRow, found bool, err error) {
-	s, _, err := c.PrepareCached(selectKey)
-	if err != nil {
-		return row, false, err
-	}
-	if err = s.BindText(1, key); err == nil {
-		if found, err = s.Step(); found {
-			row = keyRow{digest: s.ColumnBlob(0), results: []byte(s.ColumnText(1))}
-		}
-	}
-	if e := s.Release(); err == nil {
-		err = e
-	}
-	return row, found, err
-}
-
-func writeKey(c *sqlite.Conn, key string, digest, results []byte, keep time.Duration) error {
-	now := time.Now()
-	if keep > 0 {
-		err := exec(c, expireKeys, func(s *sqlite.Stmt) error { return s.BindInt64(1, now.Add(-keep).UnixNano()) })
-		if err != nil {
-			return err
-		}
-	}
-	return exec(c, insertKey, func(s *sqlite.Stmt) error {
-		return errors.Join(s.BindText(1, key), s.BindBlob(2, digest), s.BindText(3, string(results)), s.BindInt64(4, now.UnixNano()))
-	})
-}
-
-func exec(c *sqlite.Conn, sql string, bind func(*sqlite.Stmt) error) error {
-	s, _, err := c.PrepareCached(sql)
-	if err != nil {
-		return err
-	}
-	if err = bind(s); err == nil {
-		_, err = s.Step()
-	}
-	if e := s.Release(); err == nil {
-		err = e
-	}
-	return err
-}
-
-func keyUsed(ctx context.Context, tx *sql.Tx, key string) (bool, error) {
-	if _, err := tx.ExecContext(ctx, createKeys); err != nil {
-		return false, err
-	}
-	var one int
-	err := tx.QueryRowContext(ctx, "SELECT 1 FROM holdfast_idempotency WHERE key = ?1", key).Scan(&one)
-	if errors.Is(err, sql.ErrNoRows) {
-		return false, nil
-	}
-	if err == nil {
-		_, err = tx.ExecContext(ctx, touchKey, key)
-	}
-	return err == nil, err
-}
-
-func (db *DB) recordKey(ctx context.Context, tx *sql.Tx, key string) error {
-	now := time.Now()
-	if keep := db.h.d.cfg.Writer.IdempotencyRetention; keep > 0 {
-		if _, err := tx.ExecContext(ctx, expireKeys, now.Add(-keep).UnixNano()); err != nil {
-			return err
-		}
-	}
-	_, err := tx.ExecContext(ctx, insertKey, key, nil, nil, now.UnixNano())
-	return err
+	return keys.Record(c, b.key, b.digest, text, b.d.cfg.Writer.IdempotencyRetention)
 }
 
 // guardAgainstDamage sets up what stops the writes of a damaged database.
@@ -568,26 +515,6 @@ func (d *database) condemn(op string, problems []string) {
 	}
 }
 
-// pauseFor is how long the writer is waited for between two of its groups.
-const pauseFor = 100 * time.Millisecond
-
-// pause holds the writer, and readers for at most that long.
-func (d *database) pause(ctx context.Context, readers time.Duration) (resume func()) {
-	limited, cancel := context.WithTimeout(ctx, pauseFor)
-	defer cancel()
-	held, _ := d.writer.Hold(limited, writer.Request{Priority: writer.High, SQL: "PRAGMA wal_checkpoint", Budget: time.Minute})
-	letGo := func() {}
-	if readers > 0 {
-		letGo, _ = d.pool.Hold(ctx, readers)
-	}
-	return func() {
-		letGo()
-		if held != nil {
-			held.Release(nil)
-		}
-	}
-}
-
 // EndHolder ends what Locks shows: a transaction is rolled back, a result closed, and who
 // has it gets ErrEvicted at the next use, as for max_lease_age. It reports whether anything
 // was ended: nothing is that has ended by itself, is in the middle of a statement that can't
@@ -630,4 +557,126 @@ func (d *database) transactionOf(h LockHolder) time.Time {
 		}
 	}
 	return time.Time{}
+}
+
+// Backend is a database that is no file. Open gets one from the package that has
+// registered its scheme, and DB passes on to it what it is asked. The embedded
+// Connector makes the sessions of the *sql.DB that DB embeds: its connections run Exec
+// and Query, refuse BeginTx with ErrUnsupported where there are no interactive
+// transactions, and read at ReadLevelOf(ctx).
+//
+// Its methods are called by several goroutines at once. Their errors are made by
+// NewError, or are that of a context that ended before anything was sent. An error that
+// isn't ErrOutcomeUnknown says for certain that nothing was written: in doubt it is
+// ErrOutcomeUnknown, also when a context has ended. None holds a secret or the value of
+// a parameter.
+type Backend interface {
+	driver.Connector
+
+	// Capabilities is asked often, and sends nothing.
+	Capabilities() Capabilities
+	// Batch is DB.Batch. Statements that control transactions or change the connection
+	// are ErrRefused before anything is sent.
+	Batch(ctx context.Context, stmts []Statement, o BatchSettings) (BatchResult, error)
+	// Health is DB.Health. An error is only for what keeps it from looking at all; that
+	// nobody answers is a finding of a Health that isn't accessible.
+	Health(ctx context.Context) (Health, error)
+	// Stats is asked often, sends nothing and waits for nobody.
+	Stats() Stats
+	// Backup writes a copy of the database, as one SQLite file, to w. DB.Backup checks
+	// it and gives it its name.
+	Backup(ctx context.Context, w io.Writer) error
+	// Restore replaces all that is in the database by the SQLite file of size bytes that
+	// r yields, whose journal mode is DELETE. DB.Restore has checked it, and counts the
+	// rows afterwards, linearizably.
+	Restore(ctx context.Context, r io.Reader, size int64) error
+	// Close is called once, with the last use of the *sql.DB, and leaves no goroutine.
+	Close() error
+}
+
+// backends are the openers by their schemes. It is package-level because it is the
+// program, by what it imports, that has them: as with database/sql's drivers.
+var backends sync.Map
+
+type opener func(ctx context.Context, address string, cfg Config) (Backend, error)
+
+// RegisterBackend makes Open take addresses that begin with scheme and "://". A
+// program imports it with the package that calls this, in its init. open gets the
+// whole address and the complete Config, of which it honours what has a meaning for it:
+// the logger, database.read_only, busy_timeout and connection_timeout at least. It may
+// look at the network, within ctx. A second one of a scheme panics, and so does nil.
+func RegisterBackend(scheme string, open func(ctx context.Context, address string, cfg Config) (Backend, error)) {
+	if open == nil || schemeOf(scheme+"://") != scheme {
+		panic("holdfast: RegisterBackend was called with nil, or a scheme that is none")
+	}
+	if _, taken := backends.LoadOrStore(scheme, opener(open)); taken {
+		panic("holdfast: RegisterBackend was called twice for " + scheme)
+	}
+}
+
+// schemeOf is the scheme of an address, or "" of the name of a file. One letter is a
+// volume of Windows.
+func schemeOf(path string) string {
+	scheme, _, found := strings.Cut(path, "://")
+	if !found || len(scheme) < 2 || scheme == "file" {
+		return ""
+	}
+	for _, c := range scheme {
+		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '+' {
+			return ""
+		}
+	}
+	return scheme
+}
+
+// remote is one Open of a Backend.
+type remote struct {
+	Backend
+	log    *slog.Logger
+	closed atomic.Bool
+}
+
+// Close is called by the *sql.DB, once.
+func (r *remote) Close() error {
+	r.closed.Store(true)
+	return r.Backend.Close()
+}
+
+func openRemote(ctx context.Context, scheme string, cfg Config) (*DB, error) {
+	refuse := func(text, next string) (*DB, error) {
+		return nil, newError("open", ErrRefused, sqlite.ResultMisuse, text, next)
+	}
+	open, ok := backends.Load(scheme)
+	switch {
+	case !ok && scheme == "rqlite":
+		return refuse("nothing in this program opens rqlite:// addresses", `import _ "github.com/holdfastdb/holdfast/cluster"`)
+	case !ok:
+		return refuse(fmt.Sprintf("nothing in this program opens %s:// addresses", scheme), "import the package that does; a file of that name is ./"+scheme+"://...")
+	case cfg.Limits.UntrustedSQL || cfg.Limits.UntrustedFile:
+		return refuse("the limits for SQL or files from outside hold on a file only", "leave limits.untrusted_sql and limits.untrusted_file off, and give the program a user that may only read")
+	case cfg.Replication.Target != "":
+		return refuse("replication ships a file", "leave replication.target empty: a cluster replicates itself")
+	}
+	b, err := open.(opener)(ctx, cfg.Database.Path, cfg)
+	if err != nil {
+		return nil, err
+	}
+	r := &remote{Backend: b, log: cfg.Logger}
+	if r.log == nil {
+		r.log = slog.New(slog.DiscardHandler)
+	}
+	pool := sql.OpenDB(r)
+	pool.SetMaxIdleConns(idleSessions)
+	return &DB{DB: pool, remote: r}, nil
+}
+
+func (r *remote) batch(ctx context.Context, stmts []Statement, o writeOptions) (BatchResult, error) {
+	if r.closed.Load() {
+		return BatchResult{}, errHandleClosed("batch")
+	}
+	set := BatchSettings{IdempotencyKey: o.key}
+	if o.priority != nil {
+		set.Priority = *o.priority
+	}
+	return r.Backend.Batch(ctx, stmts, set)
 }

@@ -91,7 +91,7 @@ func (a *app) health(ctx context.Context, path string, deep, full bool) (*health
 		return nil, err
 	}
 	defer p.close()
-	answer.Health = holdfast.Health{Status: "unknown", IntegrityCheck: "unknown", ThreadingInfo: holdfast.Engine(), LastCheck: time.Now().UTC(), Findings: []holdfast.Finding{}}
+	answer.Health = holdfast.Health{Status: "unknown", IntegrityCheck: "unknown", ThreadingInfo: holdfast.Engine(), Look: holdfast.Look{LastCheck: time.Now().UTC()}, Findings: []holdfast.Finding{}}
 	answer.File.Path, answer.File.Bytes, answer.File.JournalMode = p.seen.Path, p.seen.Size, p.seen.JournalMode
 	answer.FileSizeMB = math.Round(float64(p.seen.Size)/(1<<20)*100) / 100
 	answer.WALModeEnabled, answer.PageSize = p.seen.JournalMode == "wal", int64(p.seen.PageSize)

@@ -17,6 +17,16 @@ import (
 type Statement struct {
 	SQL  string
 	Args []driver.NamedValue
+	// Expect is how many rows it must affect, where Guarded.
+	Expect  int64
+	Guarded bool
+}
+
+// GuardError is a statement of a batch that affected another number of rows than it had to.
+type GuardError struct{ Expected, Affected int64 }
+
+func (e *GuardError) Error() string {
+	return fmt.Sprintf("%d rows were affected where %d were expected", e.Affected, e.Expected)
 }
 
 // Result is what one statement of a batch did.
@@ -48,11 +58,12 @@ type Hooks struct {
 // Batch is a list of statements that run as one unit of the writer: all or
 // nothing. It is for one goroutine, and for one run at a time.
 type Batch struct {
-	e     *Engine
-	ctx   context.Context // of Run
-	stmts []Statement
-	args  []driver.NamedValue // of all statements, one after the other
-	hooks Hooks
+	e       *Engine
+	ctx     context.Context // of Run
+	stmts   []Statement
+	args    []driver.NamedValue // of all statements, one after the other
+	hooks   Hooks
+	guarded bool // a statement can succeed, and what it did be rolled back
 
 	results []Result
 	tally   tally
@@ -86,6 +97,13 @@ func (b *Batch) Add(sql string, n int) []driver.NamedValue {
 	return args
 }
 
+// Guard has the last statement that was added affect n rows, or the batch fail.
+func (b *Batch) Guard(n int64) {
+	s := &b.stmts[len(b.stmts)-1]
+	s.Expect, s.Guarded = n, true
+	b.guarded = true
+}
+
 // Statements returns those that were added.
 func (b *Batch) Statements() []Statement { return b.stmts }
 
@@ -111,7 +129,7 @@ func (b *Batch) Run(ctx context.Context, hooks Hooks) ([]Result, error) {
 		b.tally = tally{first: call{figures: figures{Times: writer.Times{Began: stats.Now()}}}}
 	}
 	err := w.Do(ctx, writer.Unit{
-		Atomic:   len(b.stmts) == 1 && hooks.Before == nil && hooks.After == nil,
+		Atomic:   len(b.stmts) == 1 && hooks.Before == nil && hooks.After == nil && !b.guarded,
 		Priority: priority(ctx), SQL: label, Run: b.work, Times: &b.tally.times,
 	})
 	b.count(label, err)
@@ -152,7 +170,7 @@ func (b *Batch) Release() {
 	}
 	clear(b.stmts)
 	clear(b.args)
-	b.stmts, b.args, b.ctx, b.hooks = b.stmts[:0], b.args[:0], nil, Hooks{}
+	b.stmts, b.args, b.ctx, b.hooks, b.guarded = b.stmts[:0], b.args[:0], nil, Hooks{}, false
 	b.e.batches.Put(b)
 }
 
@@ -190,6 +208,9 @@ func (b *Batch) runStatements(conn *sqlite.Conn) error {
 					last.changes = a.affected
 				}
 				b.results[i] = Result{LastInsertID: a.lastRowID, RowsAffected: a.affected}
+				if s.Guarded && a.affected != s.Expect {
+					err = &GuardError{Expected: s.Expect, Affected: a.affected}
+				}
 			}
 		}
 		if err != nil {
