@@ -39,8 +39,10 @@ var (
 	// Nothing of it is in the database. Running it again is safe; Update does.
 	ErrRolledBack = errors.New("rolled back")
 	// ErrOutcomeUnknown: COMMIT was under way and nobody can tell whether it
-	// survives. Ask the database, or repeat the write with the IdempotencyKey
-	// that it had. With ErrNotReplicated it survives here, and perhaps nowhere else.
+	// survives. Repeat the write with the IdempotencyKey that it had, or ask the
+	// database: what isn't there may still come back, but only by a crash before the
+	// next write that succeeds. With ErrNotReplicated it survives here, and perhaps
+	// nowhere else. With ErrDiskFull it is not there now.
 	ErrOutcomeUnknown = errors.New("outcome unknown")
 	// ErrSelfDeadlock: a function given to Update wrote through the database
 	// handle, and waited for its own transaction; or two took two databases in
@@ -67,7 +69,8 @@ var (
 	ErrInvalid = errors.New("invalid statement")
 	// ErrKeyReused: an IdempotencyKey was used before for other statements.
 	ErrKeyReused = errors.New("idempotency key reused")
-	// ErrDiskFull: no space was left.
+	// ErrDiskFull: no space was left. Nothing was written, unless it is also
+	// ErrOutcomeUnknown.
 	ErrDiskFull = errors.New("disk full")
 	// ErrCorrupt: the file is damaged, or not a database.
 	ErrCorrupt = errors.New("corrupt")
@@ -422,6 +425,10 @@ func (e *Error) classify(err error) {
 	}
 	if errors.Is(err, integrity.ErrDamaged) {
 		e.err = ErrCorrupt
+	}
+	if e.kind == ErrOutcomeUnknown && e.Code == int(sqlite.ResultFull) {
+		e.err = ErrDiskFull
+		e.next = "free space on the volume of the database, then repeat the write with the IdempotencyKey it had: it isn't there, but a crash before the next write could bring it back"
 	}
 	for _, cause := range []error{context.Canceled, context.DeadlineExceeded, fs.ErrNotExist, fs.ErrPermission} {
 		if errors.Is(err, cause) {

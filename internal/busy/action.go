@@ -47,12 +47,19 @@ func Classify(code sqlite.ResultCode) Action {
 	return Report
 }
 
-// CommitOutcomeUnknown tells whether a COMMIT that failed with code may still
-// have reached the disk. A failed write or fsync leaves that open, and so does
-// memory that ran out, perhaps for the index of what was written: the commit
-// frame can be complete in the WAL, and recovery after a crash would then
-// honour it. Every other code means that SQLite rolled back.
-func CommitOutcomeUnknown(code sqlite.ResultCode) bool {
-	p := code.Primary()
-	return p == sqlite.ResultIOErr || p == sqlite.ResultNoMem
+// CommitOutcomeUnknown tells whether a COMMIT that has just failed with err on c
+// may still have reached the disk. A failed write or fsync leaves that open, and so
+// does memory that ran out, perhaps for the index of what was written: the commit
+// frame can be complete in the WAL, and recovery after a crash would then honour
+// it. Where the disk was full the log is looked at, as nothing else has gone wrong
+// with it: mostly that proves that nothing can come back. Every other code means
+// that SQLite rolled back.
+func CommitOutcomeUnknown(c *sqlite.Conn, err error) bool {
+	switch sqlite.Code(err).Primary() {
+	case sqlite.ResultIOErr, sqlite.ResultNoMem:
+		return true
+	case sqlite.ResultFull:
+		return !c.RolledBack()
+	}
+	return false
 }

@@ -3,6 +3,8 @@ package busy
 import (
 	"context"
 	"errors"
+	"fmt"
+	"path/filepath"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -35,14 +37,35 @@ func TestClassify(t *testing.T) {
 
 func TestCommitOutcomeUnknown(t *testing.T) {
 	t.Parallel()
-	for code, want := range map[sqlite.ResultCode]bool{
-		sqlite.ResultIOErr: true, sqlite.ResultIOErrFsync: true, sqlite.ResultIOErrWrite: true, sqlite.ResultNoMem: true,
-		sqlite.ResultFull: false, sqlite.ResultBusy: false, sqlite.ResultConstraint: false, sqlite.ResultInterrupt: false,
-	} {
-		if got := CommitOutcomeUnknown(code); got != want {
+	c, err := sqlite.Open(filepath.Join(t.TempDir(), "app.db"), sqlite.OpenReadWrite|sqlite.OpenCreate)
+	if err == nil {
+		err = c.Exec("PRAGMA journal_mode=WAL; CREATE TABLE t(a)")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	want := func(code sqlite.ResultCode, want bool) {
+		t.Helper()
+		if got := CommitOutcomeUnknown(c, fmt.Errorf("commit: %w", &sqlite.Error{Code: code})); got != want {
 			t.Errorf("%v (%d): %v", code, code, got)
 		}
 	}
+	for code, unknown := range map[sqlite.ResultCode]bool{
+		sqlite.ResultIOErr: true, sqlite.ResultIOErrFsync: true, sqlite.ResultIOErrWrite: true, sqlite.ResultNoMem: true,
+		sqlite.ResultBusy: false, sqlite.ResultConstraint: false, sqlite.ResultInterrupt: false,
+	} {
+		want(code, unknown)
+	}
+	want(sqlite.ResultFull, false) // the log ends where it did
+	if err := c.Exec("BEGIN; INSERT INTO t VALUES (1)"); err != nil {
+		t.Fatal(err)
+	}
+	want(sqlite.ResultFull, true) // nobody knows what becomes of it
 }
 
 func TestBackoff(t *testing.T) {

@@ -109,7 +109,7 @@ func (c *Conn) runPinned(ctx context.Context, s statement) (answer, error) {
 	before := c.present(p.conn, s.v)
 	var a answer
 	a.rows, err = collect(ctx, p.conn, s)
-	if err != nil && busy.CommitOutcomeUnknown(sqlite.Code(err)) {
+	if err != nil && busy.CommitOutcomeUnknown(p.conn, err) {
 		err = errors.Join(writer.ErrOutcomeUnknown, err)
 	}
 	if err == nil {

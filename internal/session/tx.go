@@ -380,7 +380,7 @@ func (t *transaction) endWith(ctx context.Context, commit bool) error {
 	t.arm(ctx, t.c.budget, "") // without a log COMMIT waits for those who read
 	err := control(t.conn, "COMMIT")
 	t.disarm()
-	if err != nil && busy.CommitOutcomeUnknown(sqlite.Code(err)) {
+	if err != nil && busy.CommitOutcomeUnknown(t.conn, err) {
 		err = fmt.Errorf("%w: %w", writer.ErrOutcomeUnknown, err)
 	}
 	if err == nil {

@@ -383,16 +383,23 @@ func (w *Writer) commitEngine() error {
 			err = errors.Join(err, e)
 		}
 	}
+	return w.outcome(err)
+}
+
+// outcome marks the error of a COMMIT that may have reached the disk. It comes right
+// after the COMMIT, before anybody else may write.
+func (w *Writer) outcome(err error) error {
+	if err != nil && busy.CommitOutcomeUnknown(w.conn, err) {
+		return fmt.Errorf("%w: %w", ErrOutcomeUnknown, err)
+	}
 	return err
 }
 
 func (w *Writer) commitFailed(g *group, err error) {
-	code := sqlite.Code(err)
 	switch {
-	case busy.CommitOutcomeUnknown(code):
+	case errors.Is(err, ErrOutcomeUnknown):
 		w.cfg.Counters.UnknownOutcomes.Add(int64(len(g.tasks)))
-		err = fmt.Errorf("%w: %w", ErrOutcomeUnknown, err)
-	case code.Primary() == sqlite.ResultConstraint && len(g.tasks) > 1:
+	case sqlite.Code(err).Primary() == sqlite.ResultConstraint && len(g.tasks) > 1:
 		w.commitApart(g, err)
 		return
 	}

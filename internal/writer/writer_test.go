@@ -418,7 +418,8 @@ func TestCommitFailuresAreToldApart(t *testing.T) {
 	} {
 		d := newDesk(t)
 		x := &task{kind: statement, state: executed, ready: make(chan struct{}, 1)}
-		d.commitFailed(&group{tasks: []*task{x}}, &sqlite.Error{Code: code, Offset: -1})
+		d.commit(d.open()) // opens the connection, and its log has nothing to hide
+		d.commitFailed(&group{tasks: []*task{x}}, d.outcome(&sqlite.Error{Code: code, Offset: -1}))
 		if got := errors.Is(x.err, ErrOutcomeUnknown); got != unknown {
 			t.Errorf("%v: %v", code, x.err)
 		}

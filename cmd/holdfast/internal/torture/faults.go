@@ -253,6 +253,12 @@ func (f *faulting) one(ctx context.Context, p plan, n int) (met int64, err error
 	}
 	for _, w := range v.writes {
 		f.t.Count(fateNames[w.fate], 1)
+		if errors.Is(w.err, holdfast.ErrDiskFull) {
+			f.t.Count("full", 1)
+			if w.fate == unknown {
+				f.t.Count("full_and_unknown", 1)
+			}
+		}
 	}
 	if err := v.check(v.path, len(v.writes)); err != nil {
 		return met, err
@@ -279,7 +285,6 @@ func (f *faulting) powerCuts(v *victim, seed uint64) error {
 		}
 		f.t.Count("power_cuts", 1)
 	}
-	f.t.Count("reappeared", v.reappeared)
 	return nil
 }
 
@@ -293,8 +298,7 @@ type victim struct {
 	db       *holdfast.DB // nil if it is not open
 	sabotage string
 
-	recording  *holdfasttest.Recording
-	reappeared int64 // writes that only a power cut brought back; see check
+	recording *holdfasttest.Recording
 
 	mu     sync.Mutex // guards writes
 	writes []attempt  // their marks in the recording are their indexes
@@ -407,11 +411,6 @@ func (v *victim) check(path string, known int) error {
 			return fmt.Errorf("%d of %d rows of %s are there, and it was %s", n, w.rows, w.name, fateNames[w.fate])
 		case w.fate == acked && n == 0:
 			return fmt.Errorf("%s was acknowledged and is not there", w.name)
-		case w.fate == rolledBack && n > 0 && path != v.path && v.kind == holdfasttest.ShortWrite && errors.Is(w.err, holdfast.ErrDiskFull):
-			// Probably half of the last frame was written over the frame of an earlier log
-			// whose other half was the same, so the power cut left a whole one. It is not
-			// promised, and docs/reliability.md says so.
-			v.reappeared++
 		case w.fate == rolledBack && n > 0:
 			return fmt.Errorf("%s is there, and its error said that it was not: %w", w.name, w.err)
 		}
