@@ -190,8 +190,8 @@ func (c *httpContender) measure(ctx context.Context, a *app, r httpRequest, path
 	before := db.Stats().Writer.Groups
 	load.Duration = r.duration
 	if c.slow > 0 {
-		end := httpload.Flood(ctx, load.Address, c.slow)
-		defer func() { c.SlowConnections += end() }()
+		flood := httpload.BeginFlood(ctx, load.Address, c.slow, time.Second, "")
+		defer func() { c.SlowConnections += flood.End() }()
 	}
 	report, err := httpload.Run(ctx, load)
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"os"
 	"strings"
 	"unicode/utf8"
 
@@ -34,18 +35,27 @@ func (c *call) statements() ([]holdfast.Statement, error) {
 	return parseBody(body)
 }
 
+// firstBytes is how much memory a body may have before it has arrived.
+const firstBytes = 64 << 10
+
 func (c *call) body() ([]byte, error) {
 	in := http.MaxBytesReader(c.w, c.r.Body, c.limits.Body)
 	var body []byte
 	var err error
-	if n := c.r.ContentLength; n > 0 && n <= min(c.limits.Body, 1<<20) {
+	if n := c.r.ContentLength; n > 0 && n <= min(c.limits.Body, firstBytes) {
 		body = make([]byte, n) // the most frequent: no growing
 		_, err = io.ReadFull(in, body)
 	} else {
-		body, err = io.ReadAll(in)
+		// What was announced is not made room for before it comes: a client could announce much and send nothing.
+		var grown bytes.Buffer
+		_, err = grown.ReadFrom(in)
+		body = grown.Bytes()
 	}
 	if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return nil, &httpError{http.StatusRequestEntityTooLarge, badRequest("the body is larger than %d bytes (serve.max_body)", tooLarge.Limit)}
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return nil, &httpError{http.StatusRequestTimeout, errors.New("the body did not arrive within serve.read_timeout, or others had to have its place (serve.max_requests): try again")}
 	}
 	if err != nil {
 		return nil, badRequest("the body did not arrive whole")

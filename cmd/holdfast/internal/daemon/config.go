@@ -31,7 +31,7 @@ type Config struct {
 	MaxBody        int64           `json:"max_body" unit:"bytes" default:"16MiB" min:"1KiB" max:"1GiB" doc:"The most that a request may send."`
 	MaxRows        int             `json:"max_rows" default:"100000" min:"1" doc:"The most rows of a result. One with more is an error, as half a result would be taken for the whole."`
 	MaxResponse    int64           `json:"max_response" unit:"bytes" default:"16MiB" min:"1KiB" max:"1GiB" doc:"The most that an answer may be, likewise."`
-	MaxRequests    int             `json:"max_requests" default:"256" min:"1" doc:"How many requests to databases are worked on at once. One more is answered 503 at once."`
+	MaxRequests    int             `json:"max_requests" default:"256" min:"1" doc:"How many requests to databases are worked on at once. One more is answered 503 at once. As many bodies of requests may be on their way: for one more the one that has taken longest is ended."`
 	RequestTimeout time.Duration   `json:"request_timeout" unit:"s" default:"30s" min:"10ms" max:"1h" doc:"How long the statements of a request may take together, with their waits."`
 	HeaderTimeout  time.Duration   `json:"header_timeout" unit:"s" default:"5s" min:"10ms" max:"10m" doc:"How long the header of a request may take to arrive."`
 	ReadTimeout    time.Duration   `json:"read_timeout" unit:"s" default:"30s" min:"10ms" max:"1h" doc:"How long a whole request may take to arrive, and an answer to be taken."`

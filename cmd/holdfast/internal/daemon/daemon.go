@@ -70,7 +70,7 @@ func Start(ctx context.Context, o Options) (_ *Daemon, err error) {
 		return nil, err
 	}
 	registry := prometheus.NewRegistry()
-	d.traffic = newTraffic(registry)
+	d.traffic = newTraffic(registry, func() int { return d.serve.Load().MaxRequests })
 	d.databases = &databases{log: o.Logger, registry: registry, formats: o.Formats}
 	d.guard = access.New(access.Rules{Tokens: tokens, Hosts: settings.Serve.hosts()})
 	d.serve.Store(&settings.Serve)
@@ -100,6 +100,7 @@ func Start(ctx context.Context, o Options) (_ *Daemon, err error) {
 		d.abandon()
 		return nil, fmt.Errorf("listen at serve.listen: %w", err)
 	}
+	d.listener = listener{d.listener}
 	d.server = d.newServer()
 	if !tokens.None() && settings.Serve.TLSCert == "" && !access.IsLoopback(settings.Serve.Listen) {
 		o.Logger.Warn("holdfast: tokens travel unencrypted: set serve.tls_cert, or let a proxy on this machine speak TLS", "listen", settings.Serve.Listen)

@@ -28,9 +28,12 @@ type traffic struct {
 	seconds  *prometheus.HistogramVec
 	under    prometheus.Gauge
 	refused  prometheus.Counter
+	ended    prometheus.Counter
+
+	arrivals arrivals
 }
 
-func newTraffic(r *prometheus.Registry) *traffic {
+func newTraffic(r *prometheus.Registry, most func() int) *traffic {
 	t := &traffic{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "holdfast_http_requests_total", Help: "Requests that were answered, by route and status.",
@@ -45,8 +48,12 @@ func newTraffic(r *prometheus.Registry) *traffic {
 		refused: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "holdfast_http_requests_refused_total", Help: "Requests that were answered 503 because serve.max_requests were under way.",
 		}),
+		ended: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "holdfast_http_slow_clients_ended_total", Help: "Connections that kept the daemon waiting, and were ended to make room for others.",
+		}),
 	}
-	r.MustRegister(t.requests, t.seconds, t.under, t.refused, collectors.NewGoCollector(),
+	t.arrivals.most, t.arrivals.ended = most, t.ended.Inc
+	r.MustRegister(t.requests, t.seconds, t.under, t.refused, t.ended, collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return t
 }
@@ -58,8 +65,15 @@ func (t *traffic) count(route string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
 		s := &status{ResponseWriter: w, code: http.StatusOK}
+		if r.ContentLength != 0 {
+			s.arrival = t.arrivals.of(w, r.Body)
+			r.Body = s.arrival
+		}
 		ended := false
 		defer func() {
+			if s.arrival != nil && !s.written {
+				s.arrival.answered(s.Header())
+			}
 			seconds.Observe(time.Since(start).Seconds())
 			if !ended { // it panics, and is answered further out
 				s.code = http.StatusInternalServerError
@@ -78,12 +92,27 @@ func (t *traffic) count(route string, next http.Handler) http.Handler {
 // status notes the status of an answer.
 type status struct {
 	http.ResponseWriter
-	code int
+	code    int
+	written bool     // the header is
+	arrival *arrival // of the request's body; nil if it has none
 }
 
 func (s *status) WriteHeader(code int) {
+	if code >= 200 && !s.written { // others say that more is to come
+		s.written = true
+		if s.arrival != nil {
+			s.arrival.answered(s.Header())
+		}
+	}
 	s.code = code
 	s.ResponseWriter.WriteHeader(code)
+}
+
+func (s *status) Write(p []byte) (int, error) {
+	if !s.written {
+		s.WriteHeader(http.StatusOK)
+	}
+	return s.ResponseWriter.Write(p)
 }
 
 // Unwrap is for http.ResponseController.

@@ -10,8 +10,6 @@ import (
 	"net/http"
 	"runtime/debug"
 	"strings"
-	"sync"
-	"time"
 
 	"github.com/holdfastdb/holdfast/cmd/holdfast/internal/access"
 	"github.com/holdfastdb/holdfast/cmd/holdfast/internal/api"
@@ -33,7 +31,7 @@ func (d *Daemon) newServer() *http.Server {
 		MaxHeaderBytes:    headerBytes,
 		BaseContext:       func(net.Listener) context.Context { return d.requests },
 		ErrorLog:          slog.NewLogLogger(d.Logger.Handler(), slog.LevelDebug), // handshakes that failed, headers that were none
-		ConnState:         (&connections{most: mostConnections(c.MaxRequests)}).changed,
+		ConnState:         (&connections{most: mostConnections(c.MaxRequests), ended: d.traffic.ended.Inc}).changed,
 	}
 	for _, end := range d.closers {
 		s.RegisterOnShutdown(end)
@@ -144,65 +142,4 @@ func (d *Daemon) recovered(next http.Handler) http.Handler {
 		}()
 		next.ServeHTTP(w, r)
 	})
-}
-
-// mostConnections is how many connections there may be: each costs memory and a descriptor
-// before anybody knows who it is.
-func mostConnections(requests int) int { return max(4*requests, 512) }
-
-// connections bounds how many there are. Where no request is under way the oldest makes
-// room: slow clients wait there, honest ones pass in no time. One that has had an answer
-// counts as younger by grace, or it would be taken for one of those that all come at once.
-type connections struct {
-	most int
-
-	mu   sync.Mutex
-	open map[net.Conn]standing
-}
-
-const grace = time.Second
-
-// standing is how a connection stands.
-type standing struct {
-	idle  bool // no request is under way
-	since time.Time
-}
-
-func (c *connections) changed(conn net.Conn, state http.ConnState) {
-	if victim := c.note(conn, state); victim != nil {
-		_ = victim.Close() // nobody is told
-	}
-}
-
-// note returns the connection that has to go, or nil.
-func (c *connections) note(conn net.Conn, state http.ConnState) (victim net.Conn) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	switch state {
-	case http.StateClosed, http.StateHijacked:
-		delete(c.open, conn)
-		return nil
-	case http.StateActive:
-		c.open[conn] = standing{}
-		return nil
-	}
-	if c.open == nil {
-		c.open = map[net.Conn]standing{}
-	}
-	since := time.Now()
-	if state == http.StateIdle {
-		since = since.Add(grace)
-	}
-	c.open[conn] = standing{idle: true, since: since}
-	if state != http.StateNew || len(c.open) <= c.most {
-		return nil
-	}
-	var oldest time.Time
-	for other, s := range c.open {
-		if s.idle && (victim == nil || s.since.Before(oldest)) {
-			victim, oldest = other, s.since
-		}
-	}
-	delete(c.open, victim)
-	return victim
 }

@@ -8,7 +8,9 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"fmt"
+	"io"
 	"math/big"
 	"net"
 	"net/http"
@@ -16,6 +18,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -97,7 +100,7 @@ func TestMalformedRequests(t *testing.T) {
 	d.want(200, "ok", "GET", "/healthz", "")
 }
 
-// Slow clients take each other's places, and those of nobody else.
+// Slow clients take each other's places, and those of nobody else. TestSlowClientFlood has all kinds of them.
 func TestSlowClients(t *testing.T) {
 	d := start(t, `{"database": {"path": "DIR/app.db"}, "serve": {"listen": "127.0.0.1:0", "max_requests": 4, "header_timeout": "1m"}}`, nil)
 	d.write("/db/execute", "CREATE TABLE t(a)")
@@ -106,9 +109,6 @@ func TestSlowClients(t *testing.T) {
 	for i := range slow {
 		slow[i] = must(net.Dial("tcp", d.Addr().String()))
 		text := "POST /db/execute HTTP/1.1\r\nHost: 127.0.0.1\r\n" // the header does not end
-		if i%4 == 0 {
-			text += "Content-Length: 1000\r\n\r\n[" // nor does the body
-		}
 		if _, err := slow[i].Write([]byte(text)); err != nil && i < most {
 			t.Fatal(err)
 		}
@@ -215,31 +215,82 @@ func selfSigned(t *testing.T, dir string, serial int64) (int64, *x509.CertPool) 
 	return serial, pool
 }
 
-// Of connections on which nothing is under way the oldest goes; one that has had an answer
-// is spared while newcomers are many.
+// Of connections on which nothing is under way the oldest goes, but none at once; one that
+// has had an answer is spared while newcomers are many.
 func TestWhoMakesRoom(t *testing.T) {
-	pipe := func() net.Conn {
-		a, b := net.Pipe()
-		t.Cleanup(func() { a.Close(); b.Close() })
-		return a
-	}
-	c := &connections{most: 4}
-	working, answered, slow, slower := pipe(), pipe(), pipe(), pipe()
-	for _, conn := range []net.Conn{working, answered, slow, slower} {
-		if victim := c.note(conn, http.StateNew); victim != nil {
+	synctest.Test(t, func(t *testing.T) {
+		ended := 0
+		c := &connections{most: 4, ended: func() { ended++ }}
+		comes := func() net.Conn {
+			a, b := net.Pipe()
+			t.Cleanup(func() { a.Close(); b.Close() })
+			c.changed(a, http.StateNew)
+			time.Sleep(time.Millisecond)
+			return a
+		}
+		gone := func(conn net.Conn) bool {
+			_ = conn.SetReadDeadline(time.Now().Add(-1))
+			_, err := conn.Read(make([]byte, 1))
+			return errors.Is(err, io.ErrClosedPipe)
+		}
+		working, answered, slow, slower := comes(), comes(), comes(), comes()
+		if ended > 0 {
 			t.Fatal("somebody had to go although there was room")
 		}
-	}
-	c.note(working, http.StateActive)
-	c.note(answered, http.StateActive)
-	c.note(answered, http.StateIdle)
-	for i, want := range []net.Conn{slow, slower} {
-		if victim := c.note(pipe(), http.StateNew); victim != want {
-			t.Errorf("newcomer %d: somebody else had to go", i)
+		c.changed(working, http.StateActive)
+		c.changed(answered, http.StateActive)
+		c.changed(answered, http.StateIdle)
+		for i, want := range []net.Conn{slow, slower} {
+			comes()
+			if !gone(want) || ended != i+1 {
+				t.Errorf("newcomer %d: somebody else had to go", i)
+			}
 		}
-	}
-	c.note(working, http.StateClosed)
-	if victim := c.note(pipe(), http.StateNew); victim != nil {
-		t.Error("somebody had to go although one had left")
-	}
+		if gone(working) || gone(answered) {
+			t.Error("somebody had to go who was not in the way")
+		}
+		c.changed(working, http.StateClosed)
+		if comes(); ended != 2 {
+			t.Error("somebody had to go although one had left")
+		}
+		begin := time.Now()
+		for range 2 * c.most {
+			comes()
+		}
+		if took := time.Since(begin); took < least || took > 2*time.Duration(c.most)*least {
+			t.Errorf("connections that are new had to go within %v", took)
+		}
+	})
+}
+
+// Who takes no answer makes room as well, if others have to; who is worked for does not.
+func TestWhoTakesNoAnswerMakesRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &connections{most: 2, ended: func() {}}
+		comes := func() (*watched, net.Conn) {
+			a, b := net.Pipe()
+			t.Cleanup(func() { a.Close(); b.Close() })
+			w := &watched{Conn: a}
+			c.changed(w, http.StateNew)
+			return w, b
+		}
+		working, _ := comes()
+		lazy, _ := comes()
+		c.changed(working, http.StateActive)
+		c.changed(lazy, http.StateActive)
+		written := make(chan error)
+		go func() {
+			_, err := lazy.Write([]byte("an answer"))
+			written <- err
+		}()
+		time.Sleep(grace + least)
+		comes()
+		if err := <-written; !errors.Is(err, io.ErrClosedPipe) {
+			t.Errorf("the answer that nobody took: %v", err)
+		}
+		newest, _ := comes() // nobody else is in the way
+		if _, err := newest.Write(nil); err == nil && len(c.open) > 2 {
+			t.Error("there are more than there may be")
+		}
+	})
 }

@@ -2,68 +2,102 @@ package httpload
 
 import (
 	"context"
+	"math/rand/v2"
 	"net"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
-// Flood has many clients begin requests that never end: each sends its header, and some
-// their body, byte by byte. Who is thrown out comes again. They stop when end is called,
-// which returns how many connections they made.
-func Flood(ctx context.Context, address string, clients int) (end func() int64) {
+// Flood is many clients that keep a daemon waiting, each in one of the ways there are: they
+// say nothing; their header, or their body, comes byte by byte, with a token and without;
+// they take no answer. Who is thrown out comes again. End must be called.
+type Flood struct {
+	Full <-chan struct{} // closed when the first has come again: there is no more room
+
+	address, token string
+	pause          time.Duration
+	cancel         context.CancelFunc
+	all            sync.WaitGroup
+	clients        int64
+	full           chan struct{}
+	made           atomic.Int64
+}
+
+// BeginFlood sends clients to a daemon. Each sends a byte after each pause, and notices then
+// that it was thrown out. A token, which may be one to read with, lets some of them further in.
+func BeginFlood(ctx context.Context, address string, clients int, pause time.Duration, token string) *Flood {
 	ctx, cancel := context.WithCancel(ctx)
-	f := &flood{address: address}
+	full := make(chan struct{})
+	f := &Flood{Full: full, full: full, address: address, token: token, pause: pause, cancel: cancel, clients: int64(clients)}
 	for n := range clients {
 		f.all.Go(func() { f.client(ctx, n) })
 	}
-	return func() int64 {
-		cancel()
-		f.all.Wait()
-		return f.made
-	}
+	return f
 }
 
-type flood struct {
-	address string
-	all     sync.WaitGroup
-
-	mu   sync.Mutex
-	made int64
+// End stops them, and returns how many connections they made.
+func (f *Flood) End() int64 {
+	f.cancel()
+	f.all.Wait()
+	return f.made.Load()
 }
 
 const (
-	slowBegin = "POST /db/execute HTTP/1.1\r\nHost: 127.0.0.1\r\n"
-	slowBody  = "Content-Length: 100000\r\n\r\n["
-	slowPause = time.Second // between two bytes
+	// lazy is one client in so many that takes no answer, and untaken the number of
+	// requests whose answers are more than the buffers of a connection hold. More of
+	// these would not be slow: their answers are gigabytes a second.
+	lazy    = 32
+	untaken = 150
 )
 
-func (f *flood) client(ctx context.Context, n int) {
+// text is what a client sends at first. None of it is a whole request that may do something.
+func (f *Flood) text(n int) string {
+	const host, body = "Host: 127.0.0.1\r\n", "Content-Length: 100000\r\n\r\n[["
+	token := ""
+	if f.token != "" {
+		token = "Authorization: Bearer " + f.token + "\r\n"
+	}
+	if n%lazy == 0 {
+		return strings.Repeat("GET /openapi.json HTTP/1.1\r\n"+host+"\r\n", untaken)
+	}
+	switch n % 4 {
+	case 0:
+		return ""
+	case 1:
+		return "POST /db/execute HTTP/1.1\r\n" + host
+	case 2:
+		return "POST /db/execute HTTP/1.1\r\n" + host + body
+	}
+	return "POST /db/query HTTP/1.1\r\n" + host + token + body
+}
+
+func (f *Flood) client(ctx context.Context, n int) {
 	var dialer net.Dialer
 	for ctx.Err() == nil {
 		conn, err := dialer.DialContext(ctx, "tcp", f.address)
 		if err != nil {
-			if !pause(ctx) {
-				return
-			}
+			f.wait(ctx)
 			continue
 		}
-		f.mu.Lock()
-		f.made++
-		f.mu.Unlock()
-		text := slowBegin
-		if n%2 == 0 {
-			text += slowBody
+		if tcp, ok := conn.(*net.TCPConn); ok && n%lazy == 0 {
+			_ = tcp.SetReadBuffer(4 << 10) // what it does not take stays with the daemon
 		}
-		_, err = conn.Write([]byte(text))
-		for err == nil && pause(ctx) {
+		if f.made.Add(1) == f.clients+1 {
+			close(f.full)
+		}
+		_, err = conn.Write([]byte(f.text(n)))
+		for err == nil && f.wait(ctx) {
 			_, err = conn.Write([]byte("x"))
 		}
-		_ = conn.Close() // it never had an answer
+		_ = conn.Close() // it wanted no answer
 	}
 }
 
-func pause(ctx context.Context) bool {
-	timer := time.NewTimer(slowPause)
+// wait is for a pause, and not for the same in all, or they would all come at once.
+func (f *Flood) wait(ctx context.Context) bool {
+	timer := time.NewTimer(f.pause/2 + rand.N(f.pause))
 	defer timer.Stop()
 	select {
 	case <-timer.C:

@@ -17,11 +17,13 @@ import (
 	"time"
 )
 
-// Load is what is done. All fields must be set.
+// Load is what is done. Address, Clients, and Duration or Writes must be set.
 type Load struct {
 	Address  string // host:port
 	Clients  int    // each has a connection of its own, and waits for each answer
 	Duration time.Duration
+	Writes   int    // of each client, however long they take; 0: as many as Duration allows
+	Token    string // that lets them write, if one is needed
 }
 
 // Report is what came of it.
@@ -65,13 +67,15 @@ func Run(ctx context.Context, l Load) (*Report, error) {
 		if err != nil {
 			return nil, err
 		}
-		clients[i] = &client{number: i, conn: conn, in: bufio.NewReader(conn)}
+		clients[i] = &client{number: i, conn: conn, in: bufio.NewReader(conn), most: l.Writes, header: writeHeader(l.Token)}
 	}
 	var over atomic.Bool
 	defer context.AfterFunc(ctx, func() { over.Store(true) })()
 	begin := time.Now()
-	timer := time.AfterFunc(l.Duration, func() { over.Store(true) })
-	defer timer.Stop()
+	if l.Writes == 0 {
+		timer := time.AfterFunc(l.Duration, func() { over.Store(true) })
+		defer timer.Stop()
+	}
 	var all sync.WaitGroup
 	for _, c := range clients {
 		all.Go(func() { c.run(&over) })
@@ -94,6 +98,8 @@ func Run(ctx context.Context, l Load) (*Report, error) {
 // takes more of the processor than the daemon does.
 type client struct {
 	number int
+	most   int    // writes; 0: until it is over
+	header string // of each request, but its length
 	conn   net.Conn
 	in     *bufio.Reader
 	out    []byte
@@ -103,7 +109,7 @@ type client struct {
 }
 
 func (c *client) run(over *atomic.Bool) {
-	for n := 0; !over.Load(); n++ {
+	for n := 0; !over.Load() && (c.most == 0 || n < c.most); n++ {
 		begin := time.Now()
 		if c.err = c.write(n); c.err != nil {
 			return
@@ -112,9 +118,17 @@ func (c *client) run(over *atomic.Bool) {
 	}
 }
 
+func writeHeader(token string) string {
+	header := "POST /db/execute HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+	if token != "" {
+		header += "Authorization: Bearer " + token + "\r\n"
+	}
+	return header
+}
+
 func (c *client) write(n int) error {
 	c.body = fmt.Appendf(c.body[:0], `[["INSERT INTO bench_http(client, n, note) VALUES(?, ?, ?)", %d, %d, "a note of some length, as rows have"]]`, c.number, n)
-	c.out = fmt.Appendf(c.out[:0], "POST /db/execute HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n", len(c.body))
+	c.out = fmt.Appendf(append(c.out[:0], c.header...), "Content-Length: %d\r\n\r\n", len(c.body))
 	if _, err := c.conn.Write(append(c.out, c.body...)); err != nil {
 		return err
 	}
