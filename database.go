@@ -658,32 +658,3 @@ func refused(r queries.Report, err error) (queries.Report, error) {
 }
 
 // stats has no sessions: they are a handle's.
-
-// Capabilities is what a back end can do. What it can't is ErrUnsupported.
-type Capabilities struct {
-	Backend string `json:"backend"` // "file", or the scheme: "rqlite"
-	// InteractiveTransactions: BeginTx, Update and View, Migrate. Without them several
-	// statements go into one Batch, guarded by Statement.Expect.
-	InteractiveTransactions bool `json:"interactive_transactions"`
-	// ReadLevels are those that mean something here; the others do no harm.
-	ReadLevels  []ReadLevel `json:"read_levels"`
-	Replicated  bool        `json:"replicated"`   // a write is acknowledged when a majority of machines has it
-	Locks       bool        `json:"locks"`        // Locks, EndHolder
-	Optimize    bool        `json:"optimize"`     // Optimize, and Maintenance
-	Checkpoint  bool        `json:"checkpoint"`   // Checkpoint
-	Verify      bool        `json:"verify"`       // Verify
-	Explain     bool        `json:"explain"`      // Explain, Measure
-	QueryCounts bool        `json:"query_counts"` // Queries, QueryCounts, Histograms, History
-	Restore     bool        `json:"restore"`      // Restore, while it is open
-}
-
-// Capabilities tells what the database can do where it is. It asks nobody.
-func (db *DB) Capabilities() Capabilities {
-	if db.remote != nil {
-		return db.remote.Capabilities()
-	}
-	return Capabilities{
-		Backend: "file", InteractiveTransactions: true, ReadLevels: []ReadLevel{ReadLinearizable},
-		Locks: true, Optimize: true, Checkpoint: true, Verify: true, Explain: true, QueryCounts: true,
-	}
-}

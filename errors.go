@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"os"
 	"reflect"
-	"regexp"
 	"strings"
 	"sync"
 	"time"
@@ -198,6 +197,7 @@ var failures = []failure{
 	{session.ErrEvicted, ErrEvicted, sqlite.ResultAbort, "hold it for less time, or raise connection_pool.max_lease_age"},
 	{session.ErrConflict, ErrConflict, sqlite.ResultBusySnapshot, "run the transaction again"},
 	{session.ErrRefused, ErrRefused, sqlite.ResultAuth, ""},
+	{session.ErrKeyReused, ErrKeyReused, sqlite.ResultMisuse, "use a new key for a new write"},
 	{session.ErrTxLost, ErrRolledBack, sqlite.ResultAbortRollback, "run the transaction again"},
 	{errFencedFile, ErrFenced, sqlite.ResultReadOnlyDBMoved, "close this handle; before anybody opens a file that took the name, move the old -wal and -shm away, for they belong to the old file"},
 	{errFencedLog, ErrFenced, sqlite.ResultReadOnlyDBMoved, "close this handle before anybody else opens the database: if nobody else has it, what the log holds goes into the file with it"},
@@ -567,19 +567,3 @@ var (
 	errFencedFile = errors.New("the path no longer names the file that was opened")
 	errFencedLog  = errors.New("the log was taken from under the database")
 )
-
-// label names a column for an error. The name that SQLite makes up for an
-// expression is its text, literals and all.
-func (r *Row) label(i int) string {
-	if isName.MatchString(r.names[i]) {
-		return fmt.Sprintf("column %d (%s)", i, r.names[i])
-	}
-	return fmt.Sprintf("column %d", i)
-}
-
-var isName = regexp.MustCompile(`^[\pL_][\pL\d_]*$`)
-
-// misfit says what a row and a variable for it don't have in common.
-func misfit(format string, args ...any) error {
-	return newError("scan", ErrInvalid, sqlite.ResultMismatch, fmt.Sprintf(format, args...), "")
-}

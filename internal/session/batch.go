@@ -30,7 +30,10 @@ func (e *GuardError) Error() string {
 }
 
 // Result is what one statement of a batch did.
-type Result struct{ LastInsertID, RowsAffected int64 }
+type Result struct {
+	LastInsertID int64 `json:"last_insert_id"`
+	RowsAffected int64 `json:"rows_affected"`
+}
 
 // BatchError says which statement of a batch failed.
 type BatchError struct {

@@ -76,7 +76,7 @@ func bindValue(s *sqlite.Stmt, i int, v driver.Value) error {
 	case []byte:
 		return s.BindBlob(i, x)
 	case time.Time:
-		return s.BindText(i, x.Format(timeFormat))
+		return s.BindText(i, FormatTime(x))
 	}
 	return &ArgumentError{fmt.Sprintf("argument %d has type %T, which SQLite can't store", i, v)}
 }

@@ -46,6 +46,9 @@ var timeFormats = [...]string{
 	"2006-01-02",
 }
 
+// FormatTime is the text that a time is stored as.
+func FormatTime(t time.Time) string { return t.Format(timeFormat) }
+
 // ParseTime reads a text that programs have left in a time column; one without a
 // zone is UTC.
 func ParseTime(s string) (time.Time, bool) {
