@@ -31,7 +31,7 @@ type BackupInfo struct {
 	Source          string           `json:"source"`    // the path of the database; "" if it was in memory
 	SourceID        string           `json:"source_id"` // its device and inode
 	TakenAt         time.Time        `json:"taken_at"`  // the state is that of a moment shortly after
-	Method          string           `json:"method"`    // "pages" or "vacuum"
+	Method          string           `json:"method"`    // "pages" or "vacuum"; "stream" of what is no file
 	Bytes           int64            `json:"bytes"`
 	Pages           int64            `json:"pages"`
 	PageSize        int64            `json:"page_size_bytes"`
@@ -102,6 +102,9 @@ func (db *DB) Backup(ctx context.Context, dst string, opts ...BackupOption) (Bac
 	for _, opt := range opts {
 		opt(&o)
 	}
+	if db.remote != nil {
+		return db.remote.backup(ctx, dst, o)
+	}
 	info, err := db.h.d.backup(ctx, dst, o)
 	switch {
 	case err == nil:
@@ -137,28 +140,39 @@ func (d *database) backup(ctx context.Context, dst string, o backupOptions) (inf
 	if d.cfg.Limits.UntrustedSQL {
 		return info, newError("backup", ErrRefused, sqlite.ResultAuth, "a handle for untrusted SQL reads its own file alone", "open the database without limits.untrusted_sql")
 	}
-	dst, err = d.backupName(dst, time.Now())
-	if err != nil {
-		return info, err
-	}
-	dir := filepath.Dir(dst)
-	work, err := sidelock.NewDir(dir, manifest.PartialDirs, manifest.Undo)
-	if err != nil {
-		return info, err
-	}
-	defer func() { err = errors.Join(err, work.Remove()); err = single(err) }()
+	return publish(dst, d.path, func(path string) (manifest.Manifest, error) {
+		m, err := d.takeCopy(ctx, path, o.config())
+		if d.memory == nil {
+			m.Source, m.SourceID = d.path, d.id.String()
+		}
+		return m, err
+	})
+}
+
+func (o backupOptions) config() manifest.Config {
 	cfg := manifest.Config{Config: copy.Config{SyncDir: dbfile.SyncDir, Free: freeBytes}, Vacuum: o.vacuum, References: o.references}
 	if o.progress != nil {
 		cfg.Phase = func(phase string, done, total int64) { o.progress(BackupProgress{phase, done, total}) }
 	}
-	m, err := d.takeCopy(ctx, work.Path(manifest.CopyName), cfg)
+	return cfg
+}
+
+// publish has take make and prove a copy, and gives it the name dst, or one in dst that
+// is made of the database's.
+func publish(dst, database string, take func(path string) (manifest.Manifest, error)) (info BackupInfo, err error) {
+	if dst, err = backupName(dst, database, time.Now()); err != nil {
+		return info, err
+	}
+	work, err := sidelock.NewDir(filepath.Dir(dst), manifest.PartialDirs, manifest.Undo)
+	if err != nil {
+		return info, err
+	}
+	defer func() { err = errors.Join(err, work.Remove()); err = single(err) }()
+	m, err := take(work.Path(manifest.CopyName))
 	if err != nil {
 		return info, err
 	}
 	m.Destination = dst
-	if d.memory == nil {
-		m.Source, m.SourceID = d.path, d.id.String()
-	}
 	if err := manifest.Publish(work.Path(""), m, dbfile.SyncDir); err != nil {
 		return info, err
 	}
@@ -166,13 +180,13 @@ func (d *database) backup(ctx context.Context, dst string, o backupOptions) (inf
 }
 
 // backupName makes dst the absolute name of a file that isn't there.
-func (d *database) backupName(dst string, now time.Time) (string, error) {
+func backupName(dst, database string, now time.Time) (string, error) {
 	dst, err := filepath.Abs(dst)
 	if err != nil {
 		return "", err
 	}
 	if fi, err := os.Stat(dst); err == nil && fi.IsDir() {
-		dst = filepath.Join(dst, BackupName(d.path, now))
+		dst = filepath.Join(dst, BackupName(database, now))
 	}
 	for _, name := range []string{dst, dst + "-wal", dst + "-journal"} { // of a database that was here: they would be read with the copy
 		if _, err := os.Lstat(name); err == nil {
@@ -198,8 +212,11 @@ func notSidecar(dst string) error {
 }
 
 // BackupName is how Backup names the copy of a database in a directory:
-// "app-20261127T172548.123Z.db" of "app.db".
+// "app-20261127T172548.123Z.db" of "app.db". Without a name, as in memory, it is "database".
 func BackupName(database string, taken time.Time) string {
+	if database == "" {
+		database = "database"
+	}
 	base := filepath.Base(database)
 	ext := filepath.Ext(base)
 	if ext == base { // ".app"
@@ -364,6 +381,9 @@ func MigrateUnchecked() MigrateOption {
 //
 // Statistics of the planner are left as fn leaves them; see DB.Optimize.
 func Migrate(ctx context.Context, db *DB, fn func(db *sql.DB) error, opts ...MigrateOption) (MigrateReport, error) {
+	if err := db.needsFile("migrate"); err != nil {
+		return MigrateReport{}, err
+	}
 	m := &migration{
 		d: db.h.d, site: locks.Here(1, locks.Deep), start: time.Now(),
 		migrateOptions: migrateOptions{keep: 3, wait: 10 * time.Minute, countFor: 5 * time.Second},

@@ -610,6 +610,14 @@ func (d *database) evict(now time.Time, age time.Duration, kinds ...locks.Kind) 
 	}
 }
 
+// ProcessMemory is the bound on the process's memory that it is nearest to, of those of its
+// control groups and GOMEMLIMIT.
+type ProcessMemory struct {
+	Bound string `json:"bound" figure:"-"` // "cgroup memory.max", "cgroup memory.high", "GOMEMLIMIT"
+	Limit int64  `json:"limit" figure:"gauge,By" doc:"the bound on the process's memory that it is nearest to"`
+	Used  int64  `json:"used" figure:"gauge,By" doc:"memory of the process that counts for that bound and can't be given up at once"`
+}
+
 // WatchStats is what is found by looking every so often.
 type WatchStats struct {
 	IdleTransactionSeconds float64 `json:"idle_transaction_seconds" figure:"gauge,s" doc:"for how long the open transaction that has been left alone longest has begun no statement, to a second; 0 if none is open"`
@@ -622,6 +630,9 @@ type WatchStats struct {
 // was opened; none if telemetry.enabled is false. It takes no connection and waits for
 // nobody. What statements cost is in QueryCounts.
 func (db *DB) Histograms() []history.Histogram {
+	if db.remote != nil {
+		return nil
+	}
 	if t := db.h.d.seen.times; t != nil {
 		return t.List()
 	}
@@ -647,7 +658,12 @@ func (d *database) watchStats() WatchStats {
 
 // QueryCounts is Queries for who asks often: no plan is looked for and no connection
 // taken, and it waits for nobody.
-func (db *DB) QueryCounts() (queries.Report, error) { return refused(db.h.d.plans.Counted()) }
+func (db *DB) QueryCounts() (queries.Report, error) {
+	if err := db.needsFile("queries"); err != nil {
+		return queries.Report{}, err
+	}
+	return refused(db.h.d.plans.Counted())
+}
 
 // refused gives the error of a process that counts no statements its kind.
 func refused(r queries.Report, err error) (queries.Report, error) {

@@ -556,6 +556,10 @@ func newError(op string, kind error, code sqlite.ResultCode, text, next string) 
 	return e
 }
 
+func errHandleClosed(op string) error {
+	return newError(op, ErrClosed, sqlite.ResultMisuse, "the database is closed", "")
+}
+
 // notReplicated is an error that err of the replicator is the reason for.
 func notReplicated(op string, kind error, text, next string, err error) *Error {
 	e := newError(op, kind, sqlite.ResultIOErr, text+": "+err.Error(), next)

@@ -252,6 +252,9 @@ func VerifyProgress(f func(stage string, done, total int)) VerifyOption {
 // The report stays with the process: Health tells it until the next, and is critical
 // after damage was found.
 func (db *DB) Verify(ctx context.Context, level VerifyLevel, opts ...VerifyOption) (VerifyReport, error) {
+	if err := db.needsFile("verify"); err != nil {
+		return VerifyReport{}, err
+	}
 	if db.h.closed.Load() {
 		return VerifyReport{}, errHandleClosed("verify")
 	}
@@ -451,10 +454,6 @@ func (db *DB) Health(ctx context.Context) (Health, error) {
 		return Health{}, errHandleClosed("health")
 	}
 	return db.h.d.examine(ctx)
-}
-
-func errHandleClosed(op string) error {
-	return newError(op, ErrClosed, sqlite.ResultMisuse, "the database is closed", "")
 }
 
 func (d *database) examine(ctx context.Context) (Health, error) {
@@ -662,10 +661,19 @@ func rate(bad, all int64) float64 {
 // because nobody knows what it is; BEGIN and COMMIT are where a program writes
 // them as SQL. Statements that Update runs again are calls of their own; what is
 // repeated out of sight is one call.
-func (db *DB) Queries(ctx context.Context) (queries.Report, error) { return db.h.d.reportQueries(ctx) }
+func (db *DB) Queries(ctx context.Context) (queries.Report, error) {
+	if err := db.needsFile("queries"); err != nil {
+		return queries.Report{}, err
+	}
+	return db.h.d.reportQueries(ctx)
+}
 
 // ResetQueries sets what Queries counts to zero.
-func (db *DB) ResetQueries() { db.h.d.plans.Reset() }
+func (db *DB) ResetQueries() {
+	if db.remote == nil {
+		db.h.d.plans.Reset()
+	}
+}
 
 func (d *database) countQueries() {
 	d.plans = plans.Watcher{

@@ -344,6 +344,9 @@ type Explanation struct {
 // It uses a reader, so it waits as a query does; text with several statements is
 // ErrInvalid. Arguments beyond the last parameter are ignored.
 func (db *DB) Explain(ctx context.Context, query string, args ...any) (Explanation, error) {
+	if err := db.needsFile("explain"); err != nil {
+		return Explanation{}, err
+	}
 	x, err := db.h.Explain(ctx, query, args)
 	if err != nil {
 		return Explanation{}, err
@@ -384,6 +387,9 @@ type Measurement struct {
 // each parameter needs an argument. It keeps a reader, and its snapshot, until the end
 // of the query or of ctx; with an error it returns what was counted until then.
 func (db *DB) Measure(ctx context.Context, query string, args ...any) (Measurement, error) {
+	if err := db.needsFile("measure"); err != nil {
+		return Measurement{}, err
+	}
 	m, err := db.h.Measure(ctx, query, args)
 	return Measurement{
 		Rows: m.Rows, Steps: m.Steps, FullScanSteps: m.FullScan, Sorts: m.Sorts, AutoIndexRows: m.AutoIndex, FilterSkipped: m.FilterSkipped,

@@ -32,10 +32,17 @@ import (
 // least an hour, runs under load. The lock file carries the times of the last
 // runs from one process to the next; a process that lives for less than half a
 // minute leaves all to others.
+//
+// That of a back end that is no file has no tasks, and can be given none.
 type Maintenance struct{ d *database }
 
 // Maintenance returns the background work of the database.
-func (db *DB) Maintenance() Maintenance { return Maintenance{db.h.d} }
+func (db *DB) Maintenance() Maintenance {
+	if db.remote != nil {
+		return Maintenance{}
+	}
+	return Maintenance{db.h.d}
+}
 
 // MaintenanceRun is one run of a task, or why there was none.
 type MaintenanceRun struct {
@@ -60,6 +67,9 @@ type MaintenanceNext struct {
 
 // Runs returns the last runs, up to 16 of each task, the newest first.
 func (m Maintenance) Runs() []MaintenanceRun {
+	if m.d == nil {
+		return []MaintenanceRun{}
+	}
 	runs := m.d.care.Runs()
 	list := make([]MaintenanceRun, 0, len(runs))
 	for _, r := range runs {
@@ -70,6 +80,9 @@ func (m Maintenance) Runs() []MaintenanceRun {
 
 // Next returns when each task runs.
 func (m Maintenance) Next() []MaintenanceNext {
+	if m.d == nil {
+		return []MaintenanceNext{}
+	}
 	tasks := m.d.care.Next()
 	list := make([]MaintenanceNext, 0, len(tasks))
 	for _, n := range tasks {
@@ -83,12 +96,18 @@ func (m Maintenance) Next() []MaintenanceNext {
 // none runs in this process; an end of ctx ends the wait for that, not the pause.
 // The reason is for people.
 func (m Maintenance) Pause(ctx context.Context, reason string) error {
+	if m.d == nil {
+		return unsupported("maintain")
+	}
 	m.d.log.Info("holdfast: maintenance is paused", "path", m.d.path, "reason", reason)
 	return m.d.care.Pause(ctx, reason)
 }
 
 // Resume ends a pause. Without one it does nothing.
 func (m Maintenance) Resume() {
+	if m.d == nil {
+		return
+	}
 	if m.d.care.Paused() != "" {
 		m.d.log.Info("holdfast: maintenance goes on", "path", m.d.path)
 	}
@@ -111,7 +130,7 @@ type CheckpointRun struct {
 // Checkpoints returns the last checkpoints, up to 64, the newest first.
 func (m Maintenance) Checkpoints() []CheckpointRun {
 	list := []CheckpointRun{}
-	if m.d.checkpoints == nil {
+	if m.d == nil || m.d.checkpoints == nil {
 		return list
 	}
 	for _, e := range m.d.checkpoints.Log() {
@@ -125,13 +144,21 @@ func (m Maintenance) Checkpoints() []CheckpointRun {
 }
 
 // Paused returns the reason of a pause, or "".
-func (m Maintenance) Paused() string { return m.d.care.Paused() }
+func (m Maintenance) Paused() string {
+	if m.d == nil {
+		return ""
+	}
+	return m.d.care.Paused()
+}
 
 // Run runs a task now, at any hour, under load and in a pause. It waits for a
 // task that this process is running, until ctx ends. What another process is
 // doing is skipped: the outcome says so, and the error is nil. A name that is no
 // task is ErrRefused.
 func (m Maintenance) Run(ctx context.Context, task string) (MaintenanceRun, error) {
+	if m.d == nil {
+		return MaintenanceRun{}, unsupported("maintain")
+	}
 	r, err := m.d.care.Run(ctx, task)
 	if errors.Is(err, schedule.ErrNoTask) {
 		return MaintenanceRun{}, newError("maintain", ErrRefused, sqlite.ResultMisuse,
@@ -162,6 +189,9 @@ type MaintenanceTask struct {
 // ends; a task must not remove itself. Close of the database ends all tasks. A name
 // that is taken is ErrRefused, a database that is closed ErrClosed.
 func (m Maintenance) Add(t MaintenanceTask) (remove func(ctx context.Context) error, err error) {
+	if m.d == nil {
+		return nil, unsupported("maintain")
+	}
 	if t.Last == nil {
 		t.Last = func() time.Time { return time.Time{} }
 	}
@@ -346,9 +376,12 @@ type CheckpointResult struct {
 // ErrReadOnly. A database without a log has nothing to do. It is safe for concurrent
 // use: checkpoints take turns.
 func (db *DB) Checkpoint(ctx context.Context, mode CheckpointMode) (CheckpointResult, error) {
+	out := CheckpointResult{Mode: mode}
+	if err := db.needsFile("checkpoint"); err != nil {
+		return out, err
+	}
 	d := db.h.d
 	site := locks.Here(1, locks.Deep)
-	out := CheckpointResult{Mode: mode}
 	engine, err := mode.engine()
 	switch {
 	case err != nil:
@@ -657,12 +690,4 @@ func (d *database) reportPin(r *WALReport, now time.Time) {
 	if r.PinnedBy == "" {
 		r.PinnedSeconds = now.Sub(c.Pin.Since).Seconds()
 	}
-}
-
-// ProcessMemory is the bound on the process's memory that it is nearest to, of those of its
-// control groups and GOMEMLIMIT.
-type ProcessMemory struct {
-	Bound string `json:"bound" figure:"-"` // "cgroup memory.max", "cgroup memory.high", "GOMEMLIMIT"
-	Limit int64  `json:"limit" figure:"gauge,By" doc:"the bound on the process's memory that it is nearest to"`
-	Used  int64  `json:"used" figure:"gauge,By" doc:"memory of the process that counts for that bound and can't be given up at once"`
 }

@@ -80,6 +80,8 @@ var openings = []opening{
 		"backup/salvage/salvage.go into os.Rename",
 		"the new database, which this call has made and closed, to a name that is free",
 	},
+	{"remote.go take os.OpenFile", "O_EXCL, in a new directory: the descriptor exists only if the file did not"},
+	{"remote.go restore os.Open", "a backup that is to be sent: it has looked before that this process doesn't have it open, and that no log lies beside it"},
 	{
 		"holdfast.go read os.Open",
 		"the configuration: refuseDatabase has looked before whether it is open here or a sidecar of what is, at its name, its size and its neighbours",

@@ -181,6 +181,9 @@ func (db *DB) Optimize(ctx context.Context, opts ...OptimizeOption) (OptimizeRep
 	for _, opt := range opts {
 		opt(&o)
 	}
+	if err := db.needsFile("optimize"); err != nil {
+		return OptimizeReport{}, err
+	}
 	d := db.h.d
 	if db.h.ReadOnly() && !o.dry || d.cfg.Limits.UntrustedSQL {
 		return OptimizeReport{}, newError("optimize", ErrReadOnly, sqlite.ResultReadOnly, "the handle only reads", "open the database for writing, or ask WithoutChanges")

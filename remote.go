@@ -4,14 +4,20 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
+	"errors"
 	"fmt"
 	"io"
-	"log/slog"
+	"iter"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/holdfastdb/holdfast/internal/dbfile"
+	"github.com/holdfastdb/holdfast/internal/locks"
+	"github.com/holdfastdb/holdfast/internal/maintain/manifest"
+	"github.com/holdfastdb/holdfast/internal/session"
 	"github.com/holdfastdb/holdfast/internal/sqlite"
 )
 
@@ -29,9 +35,10 @@ import (
 type Backend interface {
 	driver.Connector
 
-	// Capabilities is asked often, and sends nothing.
+	// Capabilities is asked often, and sends nothing. Backend, ReadLevels and Replicated
+	// are taken from it: no Backend can do the rest, but Restore.
 	Capabilities() Capabilities
-	// Batch is DB.Batch. Statements that control transactions or change the connection
+	// Batch is DB.Batch, with its Results for each statement. Statements that control transactions or change the connection
 	// are ErrRefused before anything is sent.
 	Batch(ctx context.Context, stmts []Statement, o BatchSettings) (BatchResult, error)
 	// Health is DB.Health. An error is only for what keeps it from looking at all; that
@@ -39,14 +46,15 @@ type Backend interface {
 	Health(ctx context.Context) (Health, error)
 	// Stats is asked often, sends nothing and waits for nobody.
 	Stats() Stats
-	// Backup writes a copy of the database, as one SQLite file, to w. DB.Backup checks
-	// it and gives it its name.
+	// Backup writes a copy of the database, as one SQLite file, to w: a committed state of
+	// after the call. DB.Backup proves it and gives it its name.
 	Backup(ctx context.Context, w io.Writer) error
 	// Restore replaces all that is in the database by the SQLite file of size bytes that
-	// r yields, whose journal mode is DELETE. DB.Restore has checked it, and counts the
-	// rows afterwards, linearizably.
+	// r yields, whose journal mode is DELETE. DB.Restore has proven it, and counts the
+	// rows afterwards, at ReadLinearizable.
 	Restore(ctx context.Context, r io.Reader, size int64) error
-	// Close is called once, with the last use of the *sql.DB, and leaves no goroutine.
+	// Close is called once. Calls that are under way end soon, and it leaves no goroutine.
+	// Nothing but Stats and Capabilities is called after it.
 	Close() error
 }
 
@@ -71,13 +79,14 @@ type Capabilities struct {
 	Verify      bool        `json:"verify"`       // Verify
 	Explain     bool        `json:"explain"`      // Explain, Measure
 	QueryCounts bool        `json:"query_counts"` // Queries, QueryCounts, Histograms, History
-	Restore     bool        `json:"restore"`      // Restore, while it is open
+	Restore     bool        `json:"restore"`      // Restore; a file is restored by package backup, while nobody has it open
 }
 
 // Capabilities tells what the database can do where it is. It asks nobody.
 func (db *DB) Capabilities() Capabilities {
 	if db.remote != nil {
-		return db.remote.Capabilities()
+		c := db.remote.Capabilities() // the rest is of files
+		return Capabilities{Backend: c.Backend, ReadLevels: c.ReadLevels, Replicated: c.Replicated, Restore: true}
 	}
 	return Capabilities{
 		Backend: "file", InteractiveTransactions: true, ReadLevels: []ReadLevel{ReadLinearizable},
@@ -120,10 +129,23 @@ func schemeOf(path string) string {
 	return scheme
 }
 
+// withoutSecrets is the scheme and the machines of an address. User, password and
+// parameters may be secret; a "@" that stands elsewhere leaves only the scheme.
+func withoutSecrets(address string) string {
+	scheme, rest, _ := strings.Cut(address, "://")
+	machines, parameters, _ := strings.Cut(rest, "?")
+	if strings.Contains(parameters, "@") {
+		return scheme + "://..."
+	}
+	machines, _, _ = strings.Cut(machines[strings.LastIndex(machines, "@")+1:], "/")
+	return scheme + "://" + machines
+}
+
 // remote is one Open of a Backend.
 type remote struct {
 	Backend
-	log    *slog.Logger
+	scheme string
+	name   string // the address, without what may be secret
 	closed atomic.Bool
 }
 
@@ -152,24 +174,208 @@ func openRemote(ctx context.Context, scheme string, cfg Config) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &remote{Backend: b, log: cfg.Logger}
-	if r.log == nil {
-		r.log = slog.New(slog.DiscardHandler)
-	}
+	r := &remote{Backend: b, scheme: scheme, name: withoutSecrets(cfg.Database.Path)}
 	pool := sql.OpenDB(r)
 	pool.SetMaxIdleConns(idleSessions)
 	return &DB{DB: pool, remote: r}, nil
+}
+
+// instead says how to do what works on files only.
+var instead = map[string]string{
+	"update":     "put its statements into one DB.Batch, and guard by Statement.Expect what it decides by",
+	"view":       "read it with one statement, or with several at ReadLinearizable that don't mind a change in between",
+	"migrate":    "put the statements that change the schema into one DB.Batch",
+	"explain":    "ask for EXPLAIN QUERY PLAN by QueryContext",
+	"measure":    "measure it on a file that DB.Backup has made",
+	"verify":     "call DB.Backup, which checks the copy that it makes",
+	"locks":      "none: nobody waits for a lock of another machine; DB.Health shows the nodes",
+	"queries":    "count where the statements are called, or ask the nodes",
+	"history":    "record DB.Stats where you keep other figures",
+	"checkpoint": "none: the log is the nodes' own",
+	"optimize":   "run ANALYZE by ExecContext; the nodes do the rest by themselves",
+	"maintain":   "call what it is to do by a timer of the program",
+}
+
+func unsupported(op string) error {
+	return newError(op, ErrUnsupported, sqlite.ResultMisuse, op+" works on a database that is a file", instead[op])
+}
+
+// needsFile is nil on a file.
+func (db *DB) needsFile(op string) error {
+	switch {
+	case db.remote == nil:
+		return nil
+	case db.remote.closed.Load():
+		return errHandleClosed(op)
+	}
+	return unsupported(op)
 }
 
 func (r *remote) batch(ctx context.Context, stmts []Statement, o writeOptions) (BatchResult, error) {
 	if r.closed.Load() {
 		return BatchResult{}, errHandleClosed("batch")
 	}
-	set := BatchSettings{IdempotencyKey: o.key}
-	if o.priority != nil {
-		set.Priority = *o.priority
+	priority := session.PriorityOf(o.context(ctx))
+	return r.Backend.Batch(ctx, stmts, BatchSettings{IdempotencyKey: o.key, Priority: publicPriority(priority)})
+}
+
+// remoteRows is Rows by database/sql.
+func (db *DB) remoteRows(ctx context.Context, query string, args []any) iter.Seq2[*Row, error] {
+	return func(yield func(*Row, error) bool) {
+		rows, err := db.QueryContext(ctx, query, args...)
+		if err == nil {
+			defer rows.Close()
+			err = yieldRemote(rows, yield)
+		}
+		if err != nil {
+			yield(nil, err)
+		}
 	}
-	return r.Backend.Batch(ctx, stmts, set)
+}
+
+func yieldRemote(rows *sql.Rows, yield func(*Row, error) bool) error {
+	names, err := rows.Columns()
+	if err != nil {
+		return err
+	}
+	values, dest := make([]driver.Value, len(names)), make([]any, len(names))
+	for i := range values {
+		dest[i] = (*any)(&values[i])
+	}
+	r := new(Row)
+	r.r.Name(names)
+	for rows.Next() {
+		if err := rows.Scan(dest...); err != nil {
+			return err
+		}
+		r.r.HoldValues(values)
+		if !yield(r, nil) {
+			return nil
+		}
+	}
+	r.r.Forget()
+	return rows.Err()
+}
+
+// backup is DB.Backup: what the back end sends is proven before it gets its name.
+func (r *remote) backup(ctx context.Context, dst string, o backupOptions) (BackupInfo, error) {
+	switch {
+	case r.closed.Load():
+		return BackupInfo{}, errHandleClosed("backup")
+	case o.vacuum:
+		return BackupInfo{}, newError("backup", ErrUnsupported, sqlite.ResultMisuse, "BackupVacuumed works on a database that is a file", "vacuum the copy: open it, and run VACUUM")
+	}
+	info, err := publish(dst, r.scheme, func(path string) (manifest.Manifest, error) { return r.take(ctx, path, o.config()) })
+	switch {
+	case err == nil:
+		return info, nil
+	case ctx.Err() != nil:
+		return BackupInfo{}, ctx.Err()
+	}
+	return BackupInfo{}, translate("backup", "", locks.Site{}, nil, backupError(dst, err))
+}
+
+func (r *remote) take(ctx context.Context, path string, cfg manifest.Config) (manifest.Manifest, error) {
+	start := time.Now()
+	m := manifest.Manifest{Schema: manifest.Schema, Source: r.name, TakenAt: start.UTC().Round(time.Millisecond), Method: manifest.Stream}
+	if cfg.Phase != nil {
+		cfg.Phase(manifest.PhaseCopy, 0, 0)
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return m, err
+	}
+	err = r.Backend.Backup(ctx, f)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err := single(errors.Join(err, f.Close())); err != nil {
+		return m, err
+	}
+	err = manifest.Describe(ctx, path, &m, cfg)
+	m.Verified, m.DurationSeconds = err == nil, time.Since(start).Seconds()
+	return m, err
+}
+
+// RestoreInfo is what DB.Restore has put into a database.
+type RestoreInfo struct {
+	Source          string           `json:"source"`
+	Bytes           int64            `json:"bytes"`
+	SHA256          string           `json:"sha256"` // of the file
+	Rows            map[string]int64 `json:"rows"`   // of each table, in the file and counted in the database afterwards
+	DurationSeconds float64          `json:"duration_seconds"`
+}
+
+// Restore replaces all that is in the database by what is in the SQLite file at src, a
+// backup that nobody has open. The file is read by integrity_check before anything is
+// sent (ErrCorrupt), and the rows of all tables are counted afterwards, at
+// ReadLinearizable. Nobody else may write meanwhile: where a count differs the error is
+// ErrOutcomeUnknown.
+//
+// It is for back ends that are no file: see Capabilities. A file is restored by package
+// backup, while nobody has it open, and so this is ErrUnsupported on it.
+func (db *DB) Restore(ctx context.Context, src string) (RestoreInfo, error) {
+	switch {
+	case db.remote == nil:
+		return RestoreInfo{}, newError("restore", ErrUnsupported, sqlite.ResultMisuse, "a file can't be restored while it is open", "close it, and call backup.Restore (holdfast restore)")
+	case db.remote.closed.Load():
+		return RestoreInfo{}, errHandleClosed("restore")
+	}
+	start := time.Now()
+	info, err := db.remote.restore(ctx, src)
+	if err == nil {
+		err = db.recount(WithReadLevel(ctx, ReadLinearizable), info.Rows)
+	}
+	info.DurationSeconds = time.Since(start).Seconds()
+	return info, translate("restore", "", locks.Site{}, nil, err)
+}
+
+func (r *remote) restore(ctx context.Context, src string) (RestoreInfo, error) {
+	wal, _, journal, _, _ := dbfile.Sidecars(src)
+	for _, sidecar := range []string{wal, journal} {
+		if info, err := os.Stat(sidecar); err == nil && info.Size() > 0 {
+			return RestoreInfo{}, newError("restore", ErrRefused, sqlite.ResultMisuse, sidecar+" lies beside it, so "+src+" is used as a database", "back it up, and restore the backup")
+		}
+	}
+	if database, sidecar := openHere(src); database || sidecar {
+		return RestoreInfo{}, newError("restore", ErrRefused, sqlite.ResultMisuse, src+" is open in this process", "back it up by DB.Backup, and restore the backup")
+	}
+	var m manifest.Manifest
+	err := manifest.Describe(ctx, src, &m, manifest.Config{})
+	var damage *manifest.DamagedError
+	switch {
+	case errors.As(err, &damage):
+		return RestoreInfo{}, newError("restore", ErrCorrupt, sqlite.ResultCorrupt, err.Error()+"; nothing was sent", "restore another backup")
+	case err != nil:
+		return RestoreInfo{}, err
+	}
+	f, err := os.Open(src)
+	if err != nil {
+		return RestoreInfo{}, err
+	}
+	defer f.Close()
+	content, err := manifest.WithoutLog(f)
+	if err != nil {
+		return RestoreInfo{}, err
+	}
+	return RestoreInfo{Source: src, Bytes: m.Bytes, SHA256: m.SHA256, Rows: m.Rows}, r.Backend.Restore(ctx, content, m.Bytes)
+}
+
+// recount compares the tables with what they must have.
+func (db *DB) recount(ctx context.Context, want map[string]int64) error {
+	for table, n := range want {
+		var got int64
+		err := db.QueryRowContext(ctx, `SELECT count(*) FROM "`+strings.ReplaceAll(table, `"`, `""`)+`"`).Scan(&got)
+		if err != nil || got != n {
+			e := newError("restore", ErrOutcomeUnknown, sqlite.ResultIOErr, fmt.Sprintf("the file was sent, and table %s has %d rows there and %d in the file", table, got, n),
+				"somebody may have written meanwhile: look, or restore it again")
+			if err != nil {
+				e.text, e.err = "the file was sent, and table "+table+" can't be counted: "+err.Error(), err
+			}
+			return e
+		}
+	}
+	return nil
 }
 
 // ReadLevel is how much a read may miss of what others have committed. On a file

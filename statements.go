@@ -43,6 +43,16 @@ func (p Priority) internal() writer.Priority {
 	return writer.Normal
 }
 
+func publicPriority(p writer.Priority) Priority {
+	switch p {
+	case writer.High:
+		return High
+	case writer.Low:
+		return Low
+	}
+	return Normal
+}
+
 // WithPriority returns a context whose writes queue with priority p, for calls
 // that take no options: ExecContext, BeginTx, an ORM's.
 func WithPriority(ctx context.Context, p Priority) context.Context {
@@ -119,6 +129,9 @@ func Optimistic() TxOption {
 // busy_timeout, so fn must be safe to repeat. Update blocks in the write queue
 // until ctx ends or busy_timeout is over (ErrBusy).
 func (db *DB) Update(ctx context.Context, fn func(tx *sql.Tx) error, opts ...TxOption) error {
+	if err := db.needsFile("update"); err != nil {
+		return err
+	}
 	u := new(updating)
 	o := &u.writeOptions
 	for _, opt := range opts {
@@ -226,6 +239,9 @@ func (db *DB) updateOnce(ctx *updating, fn func(tx *sql.Tx) error) (err error) {
 // write in it is ErrReadOnlyTx, refused by the engine. It waits for a reader
 // until ctx ends or connection_timeout is over.
 func (db *DB) View(ctx context.Context, fn func(tx *sql.Tx) error) error {
+	if err := db.needsFile("view"); err != nil {
+		return err
+	}
 	tx, err := db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
 	if err != nil {
 		return err
@@ -392,6 +408,9 @@ const (
 // reader ends with ctx or after connection_timeout (ErrBusy); the end of ctx also
 // ends the query. Arguments are as for QueryContext.
 func (db *DB) Rows(ctx context.Context, query string, args ...any) iter.Seq2[*Row, error] {
+	if db.remote != nil {
+		return db.remoteRows(ctx, query, args)
+	}
 	return func(yield func(*Row, error) bool) {
 		r, more, err := db.h.Read(ctx, query, args)
 		if err == nil {
@@ -606,6 +625,9 @@ func (d *database) condemn(op string, problems []string) {
 // be stopped at once, or is neither a transaction nor a result of this process. h is found by its
 // kind, call site and beginning.
 func (db *DB) EndHolder(h LockHolder) bool {
+	if db.remote != nil {
+		return false
+	}
 	d := db.h.d
 	writing := h.Kind == string(locks.WriteTx)
 	if !writing && h.Kind != string(locks.ReadTx) && h.Kind != string(locks.Rows) {

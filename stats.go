@@ -408,7 +408,12 @@ const maxWaiters = 1000
 // Locks tells who has the locks of the database and who waits for them. It takes
 // no lock that a statement could hold, and waits for nobody; when another process
 // keeps the writer waiting, it looks for that one for up to 50 ms.
-func (db *DB) Locks(ctx context.Context) (LockReport, error) { return db.h.d.locks(ctx) }
+func (db *DB) Locks(ctx context.Context) (LockReport, error) {
+	if err := db.needsFile("locks"); err != nil {
+		return LockReport{}, err
+	}
+	return db.h.d.locks(ctx)
+}
 
 func (d *database) locks(ctx context.Context) (LockReport, error) {
 	if err := ctx.Err(); err != nil {
@@ -513,6 +518,9 @@ func (d *database) startHistory() {
 // old, and empty where nothing was recorded; see telemetry.history. It opens another database,
 // and no connection of this one. A database in memory has no history: ErrRefused.
 func (db *DB) History(ctx context.Context, q history.Request) (history.Report, error) {
+	if err := db.needsFile("history"); err != nil {
+		return history.Report{}, err
+	}
 	d := db.h.d
 	switch {
 	case d.memory != nil:

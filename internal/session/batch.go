@@ -133,7 +133,7 @@ func (b *Batch) Run(ctx context.Context, hooks Hooks) ([]Result, error) {
 	}
 	err := w.Do(ctx, writer.Unit{
 		Atomic:   len(b.stmts) == 1 && hooks.Before == nil && hooks.After == nil && !b.guarded,
-		Priority: priority(ctx), SQL: label, Run: b.work, Times: &b.tally.times,
+		Priority: PriorityOf(ctx), SQL: label, Run: b.work, Times: &b.tally.times,
 	})
 	b.count(label, err)
 	if err == nil {

@@ -342,7 +342,7 @@ func (c *Conn) runOnWriter(ctx context.Context, s statement) (answer, error) {
 	}
 	u.ctx, u.s, u.before = ctx, s, c.counters
 	c.unit = nil // until it is known that nobody will run it again
-	err := w.Do(ctx, writer.Unit{Atomic: true, Priority: priority(ctx), SQL: s.text, Budget: c.writeBudget(), Run: u.work, Times: &u.times})
+	err := w.Do(ctx, writer.Unit{Atomic: true, Priority: PriorityOf(ctx), SQL: s.text, Budget: c.writeBudget(), Run: u.work, Times: &u.times})
 	s.call.queued(u.times)
 	a := u.a
 	*u = unit{work: u.work}
@@ -520,7 +520,7 @@ func (c *Conn) writeBudget() time.Duration {
 }
 
 func (c *Conn) request(ctx context.Context, site locks.Site, sql string) writer.Request {
-	return writer.Request{Priority: priority(ctx), Site: site, SQL: sql, Budget: c.writeBudget()}
+	return writer.Request{Priority: PriorityOf(ctx), Site: site, SQL: sql, Budget: c.writeBudget()}
 }
 
 // Closure is a context for the transaction in which a function runs that its
@@ -554,7 +554,8 @@ func WithPriority(ctx context.Context, p writer.Priority) context.Context {
 	return context.WithValue(ctx, priorityKey{}, p)
 }
 
-func priority(ctx context.Context) writer.Priority {
+// PriorityOf is the priority that WithPriority has given a context.
+func PriorityOf(ctx context.Context) writer.Priority {
 	if p, ok := ctx.Value(priorityKey{}).(writer.Priority); ok {
 		return p
 	}

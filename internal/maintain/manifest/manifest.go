@@ -53,6 +53,7 @@ const Suffix = ".manifest.json"
 const (
 	Pages  = "pages"
 	Vacuum = "vacuum"
+	Stream = "stream" // what a back end that is no file has sent
 
 	Integrity  = "integrity_check"
 	References = "integrity_check, foreign_key_check"
@@ -281,6 +282,21 @@ func Sum(ctx context.Context, path string, total int64, phase func(string, int64
 			phase(PhaseHash, n, total)
 		}
 	}
+}
+
+// WithoutLog reads a proven copy as one whose journal mode is DELETE. What was in WAL
+// mode says so in its header, where others look for a log.
+func WithoutLog(copied io.Reader) (io.Reader, error) {
+	const modes, legacy = 18, "\x01\x01" // https://www.sqlite.org/fileformat2.html, section 1.3.3
+	header := make([]byte, modes+len(legacy))
+	n, err := io.ReadFull(copied, header)
+	switch {
+	case n == len(header):
+		header = append(header[:modes], legacy...)
+	case !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF): // an empty file is a database without tables
+		return nil, err
+	}
+	return io.MultiReader(bytes.NewReader(header[:n]), copied), nil
 }
 
 // sealed is a manifest as it is written. The seal is the sha256 of the same JSON
