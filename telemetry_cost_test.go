@@ -121,40 +121,57 @@ func TestCountingAllocatesNothing(t *testing.T) {
 			runtime.ReadMemStats(&after)
 			return float64(after.Mallocs-before.Mallocs) / calls
 		}
-		// One call in 1024 is asked where it comes from.
-		if a, b := allocs(with), allocs(without); a > b+0.5 {
-			t.Errorf("%s: %.2f allocations with, %.2f without", c.name, a, b)
+		// One call in 1024 is asked where it comes from. What the rest of the program allocates or the
+		// runtime counts late differs from time to time; what a call allocates doesn't.
+		var told []string
+		for range 5 {
+			a, b := allocs(with), allocs(without)
+			told = append(told, fmt.Sprintf("%.2f allocations with, %.2f without", a, b))
+			if a <= b+0.5 {
+				told = told[len(told)-1:]
+				break
+			}
+		}
+		if len(told) > 1 {
+			t.Errorf("%s: %v", c.name, told)
 		} else {
-			t.Logf("%s: %.2f allocations with, %.2f without", c.name, a, b)
+			t.Logf("%s: %s", c.name, told[0])
 		}
 	}
 }
 
-// TestTelemetryCost measures what counting adds, in blocks that take turns with blocks on a
-// database that counts nothing: what disturbs the one disturbs the other. It tells
-// quantiles of the blocks' processor times. HOLDFAST_TELEMETRY_COST is how many blocks there
-// are of each, HOLDFAST_TELEMETRY_DIR where the databases are, best in memory.
+// TestTelemetryCost measures what counting adds, in blocks of calls on three databases that
+// take turns, so that what disturbs one disturbs the others: one counts, two count nothing.
+// What these two differ by is what can't be told. It tells quantiles of the
+// blocks' processor times. HOLDFAST_TELEMETRY_COST is how many blocks there are of each,
+// HOLDFAST_TELEMETRY_DIR where the databases are, best in memory.
 func TestTelemetryCost(t *testing.T) {
 	var rounds int
 	if _, err := fmt.Sscan(os.Getenv("HOLDFAST_TELEMETRY_COST"), &rounds); err != nil {
 		t.Skip("HOLDFAST_TELEMETRY_COST is not set to a number of blocks")
 	}
-	dir, err := os.MkdirTemp(os.Getenv("HOLDFAST_TELEMETRY_DIR"), "cost")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := os.RemoveAll(dir); err != nil {
-			t.Error(err)
+	var sides [3]measured
+	for k, counts := range []holdfast.Switch{holdfast.On, holdfast.Off, holdfast.Off} {
+		dir, err := os.MkdirTemp(os.Getenv("HOLDFAST_TELEMETRY_DIR"), "cost")
+		if err != nil {
+			t.Fatal(err)
 		}
-	})
-	with, without := openMeasured(t, dir, holdfast.On), openMeasured(t, dir, holdfast.Off)
+		t.Cleanup(func() {
+			if err := os.RemoveAll(dir); err != nil {
+				t.Error(err)
+			}
+		})
+		sides[k] = openMeasured(t, dir, counts)
+	}
 	for _, c := range costs {
-		t.Run(fmt.Sprintf("%s/%d", c.name, c.goroutines), func(t *testing.T) { c.compare(t, with, without, rounds) })
+		t.Run(fmt.Sprintf("%s/%d", c.name, c.goroutines), func(t *testing.T) { c.compare(t, sides, rounds) })
 	}
 }
 
-func (c cost) compare(t *testing.T, with, without measured, rounds int) {
+// settleIn is how many calls a statement has had before it is measured: the first are all timed.
+const settleIn = 40_000
+
+func (c cost) compare(t *testing.T, sides [3]measured, rounds int) {
 	block := func(db measured) time.Duration {
 		before := processTime()
 		var all sync.WaitGroup
@@ -170,25 +187,40 @@ func (c cost) compare(t *testing.T, with, without measured, rounds int) {
 		all.Wait()
 		return processTime() - before
 	}
-	for range 40_000 / c.calls { // the first calls of a statement are all timed
-		block(with)
-		block(without)
+	for range settleIn / c.calls {
+		for _, db := range sides {
+			block(db)
+		}
 	}
-	var on, off []time.Duration
-	var pairs []float64
-	for range rounds {
-		on, off = append(on, block(with)), append(off, block(without))
-		off, on = append(off, block(without)), append(on, block(with))
-		n := len(on)
-		pairs = append(pairs, float64(on[n-2]+on[n-1])/float64(off[n-2]+off[n-1])-1)
+	var took [3][]time.Duration
+	var added [2][]float64
+	for round := range rounds {
+		var pair [3]time.Duration
+		for turn := range 2 * len(sides) { // each once, from one end, and once from the other
+			k := (round + min(turn, 5-turn)) % 3
+			d := block(sides[k])
+			took[k] = append(took[k], d)
+			pair[k] += d
+		}
+		added[0] = append(added[0], float64(pair[0])/float64(pair[1]+pair[2])*2-1)
+		added[1] = append(added[1], float64(pair[2])/float64(pair[1])-1)
 	}
-	slices.Sort(pairs)
-	slices.Sort(on)
-	slices.Sort(off)
+	for k := range took {
+		slices.Sort(took[k])
+	}
 	for _, part := range []int{10, 4, 2} {
-		a, b := float64(on[len(on)/part])/float64(c.calls), float64(off[len(off)/part])/float64(c.calls)
-		t.Logf("quantile 1/%-2d: %5.0f ns a call with, %5.0f without: %+.0f ns, %+.1f %%", part, a, b, a-b, 100*(a/b-1))
+		var call [3]float64
+		for k, all := range took {
+			call[k] = float64(all[len(all)/part]) / float64(c.calls)
+		}
+		without := (call[1] + call[2]) / 2
+		t.Logf("quantile 1/%-2d: %5.0f ns a call without; with %+5.0f ns, %+.1f %%; control %+.0f ns, %+.1f %%",
+			part, without, call[0]-without, 100*(call[0]/without-1), call[2]-call[1], 100*(call[2]/call[1]-1))
 	}
-	n := len(pairs)
-	t.Logf("side by side: %+.1f %%, and half of all between %+.1f and %+.1f %%", 100*pairs[n/2], 100*pairs[n/4], 100*pairs[n*3/4])
+	for k, name := range []string{"with", "control"} {
+		all := added[k]
+		slices.Sort(all)
+		n := len(all)
+		t.Logf("side by side: %s %+.1f %%, and half of all between %+.1f and %+.1f %%", name, 100*all[n/2], 100*all[n/4], 100*all[n*3/4])
+	}
 }

@@ -160,8 +160,7 @@ func (b *Batch) count(first string, err error) {
 		t.settle(b.ctx, q, err)
 	}
 	if t.asked != nil {
-		k := call{query: t.asked}
-		k.note(locks.Here(2, locks.Deep), b.stmts[t.about].Args, b.e.cfg.Queries.Values())
+		note(t.asked, locks.Here(2, locks.Deep), b.stmts[t.about].Args, b.e.cfg.Queries.Values())
 	}
 }
 

@@ -43,11 +43,11 @@ type figures struct {
 	changed      int64
 }
 
-// begin starts the clock, or lets it be: if the statement is brisk, or if the writer will
-// look at its own.
-func (k *call) begin(q *stats.Query, t *stats.Turn, queued bool) {
+// begin starts the clock, or lets it be: if the statement is brisk and it is not its turn,
+// or without a turn, because somebody else has looked.
+func (k *call) begin(q *stats.Query, t *stats.Turn) {
 	k.query, k.figures = q, figures{}
-	if !queued && (!q.Brisk() || t.Due()) {
+	if t != nil && (!q.Brisk() || t.Due()) {
 		k.Began = stats.Now()
 	}
 }
@@ -147,8 +147,12 @@ func (k *call) ran(s *sqlite.Stmt, v *verdict, rows int64, err error) {
 		return
 	}
 	e := s.Effort()
-	k.before += e.Runs
-	rows += int64(e.Rows)
+	if k.shared {
+		k.before += e.Runs
+		rows += int64(e.Rows)
+	} else {
+		k.attempts += int32(e.Runs) // of calls that the writer counts
+	}
 	if k.attempts > 1 {
 		e.VMSteps += k.effort.VMSteps
 		e.FullScanSteps += k.effort.FullScanSteps
@@ -233,7 +237,7 @@ func (k *call) end(ctx context.Context, err error) (curious bool) {
 		return false
 	}
 	if k.Began == 0 {
-		if k.aside && err == nil {
+		if k.aside && err == nil && k.code == 0 {
 			return false
 		}
 		return k.endAt(ctx, 0, err)
@@ -290,12 +294,12 @@ func outcomeOf(ctx context.Context, err error) int32 {
 
 // note tells where the call comes from, and of what kind its arguments are. It runs
 // once in a thousand calls, so it may look names up.
-func (k *call) note(site locks.Site, args []driver.NamedValue, values bool) {
+func note(q *stats.Query, site locks.Site, args []driver.NamedValue, values bool) {
 	what := make([]string, 0, len(args))
 	for _, a := range args {
 		what = append(what, sample(a.Value, values))
 	}
-	k.query.Note(site.String(), what)
+	q.Note(site.String(), what)
 }
 
 // longest is how much of a value is kept of those that may be kept.

@@ -231,7 +231,7 @@ func (r *Reading) count(s *sqlite.Stmt, err error) {
 		s.SetAside(r.v, uint32(r.rows))
 		return
 	}
-	k := call{r.v.query, figures{Times: writer.Times{Began: r.began}, unusual: r.unusual, code: r.code}}
+	k := call{r.v.query, figures{Times: writer.Times{Began: r.began}, unusual: r.unusual, code: r.code, shared: true}}
 	if s != nil {
 		k.ran(s, r.v, r.rows, err)
 	}
@@ -250,7 +250,7 @@ func (r *Reading) count(s *sqlite.Stmt, err error) {
 		site = locks.Here(2, locks.Deep)
 	}
 	named, _ := namedValues(r.args) // those that don't fit are not kept
-	k.note(site, named, r.e.cfg.Queries.Values())
+	note(k.query, site, named, r.e.cfg.Queries.Values())
 }
 
 // evict ends a reading that holds its reader for too long. Between two rows the

@@ -20,6 +20,7 @@ type statement struct {
 	args []driver.NamedValue
 	rows bool  // the caller wants the rows
 	call *call // that counts it, or nil
+	unit *unit // that the writer counts, or nil
 }
 
 // deaf tells whether the end of a context has to interrupt the statement. Others
@@ -169,11 +170,14 @@ func (c *Conn) classifyOnReader(ctx context.Context, sql string) (v *verdict, te
 
 // run runs one statement and counts it.
 func (c *Conn) run(ctx context.Context, s statement) (answer, error) {
-	if s.v.query == nil {
+	switch {
+	case s.v.query == nil:
 		return c.route(ctx, s)
+	case c.queues(s.v):
+		return c.runQueued(ctx, s)
 	}
 	k := &c.call
-	k.begin(s.v.query, &c.turn, c.queues(s.v))
+	k.begin(s.v.query, &c.turn)
 	s.call = k
 	a, err := c.route(ctx, s)
 	if a.rows != nil && a.rows.feed != nil {
@@ -185,7 +189,7 @@ func (c *Conn) run(ctx context.Context, s statement) (answer, error) {
 	}
 	k.changed = a.affected
 	if k.end(ctx, failed) {
-		k.note(locks.Here(1, locks.Deep), s.args, c.e.cfg.Queries.Values())
+		note(k.query, locks.Here(1, locks.Deep), s.args, c.e.cfg.Queries.Values())
 	}
 	return a, err
 }
@@ -327,50 +331,6 @@ func (c *Conn) runOnReader(ctx context.Context, s statement) (answer, error) {
 	return answer{rows: rows}, nil
 }
 
-// runOnWriter runs a statement as a unit of the writer, which commits it
-// together with whatever else is waiting. Rows (RETURNING) are collected
-// before the COMMIT, so they are the caller's even if he reads only one.
-func (c *Conn) runOnWriter(ctx context.Context, s statement) (answer, error) {
-	w := c.e.cfg.Writer
-	if w == nil {
-		return answer{}, ErrReadOnly
-	}
-	u := c.unit
-	if u == nil {
-		u = new(unit)
-		u.work = u.run
-	}
-	u.ctx, u.s, u.before = ctx, s, c.counters
-	c.unit = nil // until it is known that nobody will run it again
-	err := w.Do(ctx, writer.Unit{Atomic: true, Priority: PriorityOf(ctx), SQL: s.text, Budget: c.writeBudget(), Run: u.work, Times: &u.times})
-	s.call.queued(u.times)
-	a := u.a
-	*u = unit{work: u.work}
-	c.unit = u
-	if err != nil {
-		return answer{}, err
-	}
-	c.committed = true
-	c.note(s.v, a.result)
-	return a, nil
-}
-
-// unit is one statement as work for the writer. A session has one at a time,
-// so it keeps it, and the function value that would be made for each.
-type unit struct {
-	ctx    context.Context
-	s      statement
-	before counters
-	a      answer
-	times  writer.Times
-	work   func(*sqlite.Conn) error
-}
-
-func (u *unit) run(conn *sqlite.Conn) (err error) {
-	u.a, err = runWrite(u.ctx, conn, u.s, u.before)
-	return err
-}
-
 // runWrite runs a statement to its end on a connection that writes. It touches
 // no session: the writer may run it on another goroutine, and twice.
 func runWrite(ctx context.Context, conn *sqlite.Conn, s statement, before counters) (answer, error) {
@@ -479,7 +439,7 @@ func drain(ctx context.Context, conn *sqlite.Conn, s statement) error {
 	for row := true; row && err == nil; rows++ {
 		row, err = st.Step()
 	}
-	s.call.ran(st, s.v, rows, err)
+	s.ran(st, rows, err)
 	if e := st.Release(); err == nil {
 		err = e
 	}
@@ -487,7 +447,7 @@ func drain(ctx context.Context, conn *sqlite.Conn, s statement) error {
 }
 
 func prepare(conn *sqlite.Conn, s statement) (*sqlite.Stmt, error) {
-	s.call.tried()
+	s.tried()
 	st, _, err := conn.PrepareCached(s.text)
 	if outdated(conn, &err) {
 		st, _, err = conn.PrepareCached(s.text)

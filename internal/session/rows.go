@@ -101,7 +101,7 @@ func startRows(ctx context.Context, conn *sqlite.Conn, s statement, maxRows, max
 	// anew, so the columns are described after it.
 	row, err := st.Step()
 	if err != nil {
-		s.call.ran(st, s.v, 0, err)
+		s.ran(st, 0, err)
 		_ = st.Release() // repeats err
 		return nil, err
 	}
@@ -121,7 +121,7 @@ func startRows(ctx context.Context, conn *sqlite.Conn, s statement, maxRows, max
 		}
 	}
 	r.done, r.stmt = true, nil
-	s.call.ran(st, s.v, int64(n), r.err)
+	s.ran(st, int64(n), r.err)
 	if err := st.Release(); err != nil && r.err == nil {
 		r.err = err
 	}
@@ -335,7 +335,7 @@ func (r *Rows) release() error {
 		f.call.met(&f.reader.Busy)
 	}
 	if f.call.end(f.ctx, nil) {
-		f.call.note(f.site(), f.args, f.c.e.cfg.Queries.Values())
+		note(f.call.query, f.site(), f.args, f.c.e.cfg.Queries.Values())
 	}
 	err := r.stmt.Release()
 	r.stmt = nil

@@ -49,6 +49,14 @@ func (v *verdict) Settle(e sqlite.Effort) {
 	v.query.Count(&c)
 }
 
+// attempts is a verdict as the account of executions whose calls somebody else counts.
+type attempts verdict
+
+// Settle counts what the engine has done.
+func (v *attempts) Settle(e sqlite.Effort) {
+	v.query.Count(&stats.Call{Attempts: int64(e.Runs), Effort: effortOf(&e), Again: true})
+}
+
 // local tells whether the statement concerns the session's own connection.
 func (v *verdict) local() bool {
 	return v.class == attach || v.class == detach || v.class == temporary || v.class == pragmaSet

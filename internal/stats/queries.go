@@ -264,6 +264,11 @@ func (q *Query) Count(c *Call) (curious bool) {
 		p.note(q, c, last)
 	}
 	p.mu.Unlock()
+	return curiousAt(before, n)
+}
+
+// curiousAt tells whether more should be told of a call that made n of before.
+func curiousAt(before, n int64) bool {
 	often := 10
 	if n >= 1<<16 {
 		often = 14

@@ -24,6 +24,15 @@ func (d *Durations) AddN(t time.Duration, n uint64) {
 	d.mu.Unlock()
 }
 
+// AddAll counts several.
+func (d *Durations) AddAll(all []time.Duration) {
+	d.mu.Lock()
+	for _, t := range all {
+		d.h.Add(t)
+	}
+	d.mu.Unlock()
+}
+
 func (d *Durations) snapshot() *queries.Histogram {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -265,6 +265,7 @@ func (w *Writer) abandonGroup() {
 		t.WriterUse.Add(w.clock.now.Sub(w.group.began))
 	}
 	w.group = nil
+	w.tell()
 	err := w.control("ROLLBACK")
 	w.releaseTurn()
 	w.discardIf(err)

@@ -107,14 +107,6 @@ func (w *Writer) forgive(sql string) {
 	}
 }
 
-// hasWaited counts a wait for the writer.
-func (w *Writer) hasWaited(d time.Duration) {
-	w.cfg.Counters.AddQueueWait(d)
-	if t := w.cfg.Times; t != nil {
-		t.WriterWait.Add(d)
-	}
-}
-
 func (w *Writer) runIsolated(t *task) error {
 	if t.atomic {
 		return t.work(w.conn)
@@ -170,6 +162,7 @@ func (w *Writer) settle(t *task, err error, before int64) {
 		_ = w.control("ROLLBACK")
 		w.lose(t, err)
 	case err != nil && !(t.atomic && w.conn.TotalChanges() != before):
+		w.tell()
 		w.answer(t, err) // it left no trace; its answer needs no COMMIT
 		if len(g.tasks) == 0 {
 			w.abandonGroup()
@@ -195,6 +188,7 @@ func (w *Writer) lose(guilty *task, err error) {
 	others := w.group.tasks
 	w.group = nil
 	w.releaseTurn()
+	w.tell()
 	if err != nil && len(others) > 0 && guilty.kind == statement && guilty.panicked == nil && busy.Classify(sqlite.Code(err)) == busy.Report {
 		guilty.alone = true
 		w.setApart(guilty.sql) // it would do the same to its next group
@@ -342,6 +336,7 @@ func (w *Writer) commit() {
 	if len(g.tasks) == 0 {
 		_ = w.control("ROLLBACK")
 		w.releaseTurn()
+		w.tell()
 		return
 	}
 	w.mu.Lock()
@@ -350,6 +345,7 @@ func (w *Writer) commit() {
 	w.mu.Unlock()
 	err := w.commitEngine()
 	w.releaseTurn()
+	w.tell()
 	if err == nil {
 		// Committed, but to which file? An answer would be a promise about the
 		// one that the path names.
@@ -428,15 +424,4 @@ func (w *Writer) answer(t *task, err error) {
 	}
 	w.mu.Unlock()
 	t.ready <- struct{}{}
-}
-
-func (w *Writer) answerAll(tasks []*task) {
-	w.mu.Lock()
-	for _, t := range tasks {
-		t.state = answered
-	}
-	w.mu.Unlock()
-	for _, t := range tasks {
-		t.ready <- struct{}{}
-	}
 }

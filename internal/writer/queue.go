@@ -8,6 +8,7 @@ import (
 
 	"github.com/holdfastdb/holdfast/internal/locks"
 	"github.com/holdfastdb/holdfast/internal/sqlite"
+	"github.com/holdfastdb/holdfast/internal/stats"
 )
 
 type kind uint8
@@ -57,6 +58,8 @@ type task struct {
 	since  time.Time
 	budget time.Duration // longest wait; enter replaces 0
 	waited time.Duration // before its last run
+
+	written *stats.Written // is counted when COMMIT has returned, unless it is nil
 
 	// capacity 2: an answer, or the baton when lead is set; and before it, once,
 	// a call to look whom it waits for, when look.due is set.

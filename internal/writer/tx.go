@@ -328,6 +328,7 @@ func (w *Writer) Hold(ctx context.Context, r Request) (*Held, error) {
 	}
 	now := time.Now()
 	w.hasWaited(now.Sub(t.since))
+	w.tell()
 	w.setHolder(Holder{Kind: kindExclusive, Site: r.Site, SQL: r.SQL, Since: now, ctx: t.ctx, mark: t.mark})
 	w.marked(t.mark)
 	w.ctx = ctx

@@ -120,8 +120,9 @@ type known struct {
 
 // clock is when the owner of the baton last looked.
 type clock struct {
-	now    time.Time // at the time
-	looked time.Time // at the fence, and found it whole
+	now    time.Time       // at the time
+	looked time.Time       // at the fence, and found it whole
+	waits  []time.Duration // of units, that Config.Times was not told of yet
 }
 
 // pace is how groups are gathered.
@@ -163,6 +164,8 @@ type Unit struct {
 	// Times, if it is not nil, is told when the unit came, by stats.Now, and how long it
 	// waited for its turn before its last run, when Do returns.
 	Times *Times
+	// Written, if it is not nil, is counted before Do returns, if that is without an error.
+	Written *stats.Written
 	// Follow: while the writer is free, it waits for somebody else's unit and shares
 	// its COMMIT, as long as ctx lets it, instead of making one of its own.
 	Follow bool
@@ -186,7 +189,7 @@ func (at *Times) wait(t *task) {
 func (w *Writer) Do(ctx context.Context, u Unit) error {
 	t := w.newTask()
 	t.ctx, t.kind, t.run, t.atomic = ctx, statement, u.Run, u.Atomic
-	t.prio, t.sql, t.budget, t.follow = u.Priority, u.SQL, u.Budget, u.Follow
+	t.prio, t.sql, t.budget, t.follow, t.written = u.Priority, u.SQL, u.Budget, u.Follow, u.Written
 	defer w.recycle(t)
 	err := w.enter(t)
 	if u.Times != nil && !t.since.IsZero() {
