@@ -105,9 +105,9 @@ func Optimistic() TxOption {
 
 // Update runs fn in a write transaction and commits it. If fn returns an error
 // it is rolled back and the error returned; if fn panics it is rolled back and
-// the panic goes on. fn must not commit or roll back. It must write through tx: a
-// write through db (Exec, BeginTx, Update, Batch) would wait for this very
-// transaction, and is ErrSelfDeadlock 50 ms later. That is known for calls on
+// the panic goes on. fn must not commit or roll back; COMMIT and ROLLBACK as text
+// are ErrRefused in every *sql.Tx. It must write through tx: a write through db
+// (Exec, BeginTx, Update, Batch) would wait for this very transaction, and is ErrSelfDeadlock 50 ms later. That is known for calls on
 // fn's own goroutine; one that fn has started and waits for gets ErrBusy.
 //
 // fn may write to other databases. Two functions that take the same two in

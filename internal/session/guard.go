@@ -209,6 +209,7 @@ type inner struct {
 	names    savepoints // textual
 	textual  bool       // begun by SAVEPOINT: RELEASE of the outermost ends it
 	readOnly bool
+	methods  bool // begun by BeginTx: no text ends it
 }
 
 // runGuarded is run for a session of a Guard.
@@ -220,7 +221,10 @@ func (c *Conn) runGuarded(ctx context.Context, s statement) (answer, error) {
 	case begin:
 		return answer{}, c.beginInner(ctx, &inner{})
 	case commit, rollback:
-		if c.inner == nil {
+		switch {
+		case c.inner != nil && c.inner.methods:
+			return answer{}, refuseEnd(s)
+		case c.inner == nil:
 			return answer{}, misplaced("cannot " + strings.ToLower(firstWord(s.text)) + " - no transaction is active")
 		}
 		return answer{}, c.endInner(ctx, s.v.class == commit)
@@ -273,7 +277,7 @@ func (g *Guard) switchForeignKeys(value string) answer {
 
 // beginGuarded is BeginTx for a session of a Guard.
 func (c *Conn) beginGuarded(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
-	i := &inner{readOnly: opts.ReadOnly}
+	i := &inner{readOnly: opts.ReadOnly, methods: true}
 	if err := c.beginInner(ctx, i); err != nil {
 		return nil, c.fail(ctx, "begin", "", nil, err)
 	}
@@ -364,7 +368,7 @@ func (t innerTx) end(op string, commit bool) error {
 	switch {
 	case t.c.inner == t.i:
 		err = t.c.endInner(t.c.e.guard.ctx, commit)
-	case commit: // it was ended by its own text
+	case commit: // the session was closed
 		err = misplaced("cannot commit - no transaction is active")
 	}
 	if errors.Is(err, sql.ErrTxDone) {

@@ -209,10 +209,8 @@ func (c *Conn) route(ctx context.Context, s statement) (answer, error) {
 		return answer{rows: noRows(), result: result{lastRowID: c.lastRowID}}, nil
 	case begin:
 		return answer{}, c.beginText(ctx)
-	case commit:
-		return answer{}, c.commitText(ctx)
-	case rollback:
-		return answer{}, c.rollbackText(ctx)
+	case commit, rollback:
+		return answer{}, c.endText(ctx, s)
 	case savepoint, release, rollbackTo:
 		return answer{}, c.savepointText(ctx, s)
 	case attach, outside:

@@ -17,6 +17,29 @@ func (c *Conn) beginText(ctx context.Context) error {
 	return c.begin(ctx, kind)
 }
 
+// endText serves COMMIT and ROLLBACK.
+func (c *Conn) endText(ctx context.Context, s statement) error {
+	switch {
+	case c.tx != nil && c.tx.ctx != nil:
+		return refuseEnd(s)
+	case s.v.class == commit:
+		return c.commitText(ctx)
+	}
+	return c.rollbackText(ctx)
+}
+
+// refuseEnd keeps a text from ending what database/sql has begun. What follows would
+// run outside of the transaction: it would commit by itself, also in a View, and an
+// Update that fails afterwards would have written. One that the text begins instead
+// would belong to nobody.
+func refuseEnd(s statement) error {
+	word := "ROLLBACK"
+	if s.v.class == commit {
+		word = "COMMIT"
+	}
+	return refused(word + " as text can't end a transaction of database/sql: return from the function, or call Commit or Rollback of the *sql.Tx")
+}
+
 func (c *Conn) commitText(ctx context.Context) error {
 	if c.tx == nil {
 		return misplaced("cannot commit - no transaction is active")

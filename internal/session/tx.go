@@ -51,7 +51,7 @@ type transaction struct {
 	textual bool       // begun by SAVEPOINT: RELEASE of the outermost commits
 	lease   locks.Lease
 	rows    int64           // changed so far
-	ctx     context.Context // of BeginTx: it ends the transaction
+	ctx     context.Context // of BeginTx, whose driver.Tx ends the transaction; nil for a textual one
 	stop    stopper
 	writing atomic.Pointer[writer.Tx] // write, for the evictor, which doesn't have mu
 }
@@ -273,7 +273,7 @@ func (d driverTx) Commit() error {
 
 func (d driverTx) Rollback() error {
 	if d.t.c.tx != d.t {
-		return nil // ended by its own text, or by SQLite: there is nothing left to undo
+		return nil // the session was closed
 	}
 	return d.t.c.fail(context.Background(), "rollback", "", nil, d.t.c.endTx(d.t.ctx, false))
 }
