@@ -40,7 +40,15 @@ func (k *cache) init(max int) {
 //
 // A statement out of the cache still has the parameters it was last run with:
 // bind all of them, or call [Stmt.ClearBindings].
+//
+// While foreign keys are deferred nothing comes out of the cache or goes into it. What is
+// compiled then has no statement journal for a violation; SQLite compiles anew at the
+// pragma, but not when the end of the transaction takes it back, and an INSERT that
+// fails after that would leave its row.
 func (c *Conn) PrepareCached(sql string) (s *Stmt, tail string, err error) {
+	if c.DefersForeignKeys() {
+		return c.Prepare(sql)
+	}
 	if e := c.cache.entries[sql]; e != nil && e.idle != nil {
 		s = e.idle
 		c.cache.unlink(s)

@@ -151,6 +151,12 @@ func (c *Conn) DeferredViolations() bool {
 	return db.FnDeferredCons > 0 || db.FnDeferredImmCons > 0
 }
 
+// DefersForeignKeys reports whether PRAGMA defer_foreign_keys is on, which it is until
+// the transaction ends, also after a ROLLBACK TO what was before it.
+func (c *Conn) DefersForeignKeys() bool {
+	return c.db != 0 && (*sqlite3.Tsqlite3)(pointer(c.db)).Fflags&sqlite3.SQLITE_DeferFKs != 0
+}
+
 // CheckpointMode is how far a checkpoint goes.
 // See https://www.sqlite.org/c3ref/wal_checkpoint_v2.html.
 type CheckpointMode int
