@@ -16,7 +16,7 @@ var askingPragmas = map[string]bool{
 	// they do is in the file, not in the connection.
 	"user_version": true, "application_id": true, "schema_version": true,
 	"incremental_vacuum": true, "optimize": true,
-	// Lives until COMMIT only, and is cleared at the end of each unit.
+	// Lives until COMMIT only, and the writer makes that follow soon.
 	"defer_foreign_keys": true,
 }
 

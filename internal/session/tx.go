@@ -119,9 +119,6 @@ func (t *transaction) run(ctx context.Context, s statement) (answer, error) {
 		t.tainted = true
 		t.sets(s.v)
 	}
-	if t.write != nil && s.v.name == "defer_foreign_keys" {
-		t.write.Loosen()
-	}
 	t.c.e.cfg.Locks.Describe(&t.lease, s.text, t.rows)
 	a, err := t.execute(ctx, s)
 	if t.kind == optimistic && sqlite.Code(err) == sqlite.ResultReadOnly {

@@ -162,6 +162,7 @@ func (w *Writer) settle(t *task, err error, before int64) {
 		_ = w.control("ROLLBACK")
 		w.lose(t, err)
 	case err != nil && !(t.atomic && w.conn.TotalChanges() != before):
+		w.sealLoose()
 		w.tell()
 		w.answer(t, err) // it left no trace; its answer needs no COMMIT
 		if len(g.tasks) == 0 {
@@ -170,7 +171,17 @@ func (w *Writer) settle(t *task, err error, before int64) {
 	default:
 		// Done; or INSERT OR FAIL, whose first rows stay although it failed.
 		t.err = err
+		w.sealLoose()
 		w.executed(t)
+	}
+}
+
+// sealLoose has the group committed after a unit that has set PRAGMA defer_foreign_keys,
+// which lives until then, also when the unit is undone. To those who followed it would
+// say nothing of a violation before their end.
+func (w *Writer) sealLoose() {
+	if w.conn.DefersForeignKeys() {
+		w.group.sealed = true
 	}
 }
 

@@ -20,7 +20,6 @@ type Tx struct {
 	inner bool // runs in a SAVEPOINT of an open group
 	ended bool
 	give  bool // the connection leaves with the transaction
-	loose bool // it has deferred foreign keys
 	stop  atomic.Bool
 }
 
@@ -116,9 +115,6 @@ func (tx *Tx) Lost() bool { return !tx.ended && tx.w.conn.Autocommit() }
 // caller gets it from End and must close it.
 func (tx *Tx) GiveAway() { tx.give = true }
 
-// Loosen notes that the transaction has set PRAGMA defer_foreign_keys.
-func (tx *Tx) Loosen() { tx.loose = true }
-
 // Violations tells whether COMMIT would be refused for deferred foreign keys.
 func (tx *Tx) Violations() bool { return tx.w.deferredViolations() }
 
@@ -148,9 +144,7 @@ func (tx *Tx) Commit(ctx context.Context) (kept *sqlite.Conn, err error) {
 			return tx.finish()
 		}
 	}
-	// PRAGMA defer_foreign_keys lives until COMMIT and would loosen the units
-	// that follow.
-	w.group.sealed = w.group.sealed || tx.loose
+	w.sealLoose()
 	w.executed(tx.t)
 	if tx.give {
 		w.group.sealed = true
@@ -207,7 +201,7 @@ func (tx *Tx) rollback(cause error) (*sqlite.Conn, error) {
 			w.proceed()
 			return nil, cause
 		}
-		w.group.sealed = w.group.sealed || tx.loose
+		w.sealLoose()
 	}
 	var kept *sqlite.Conn
 	if tx.give && w.conn != nil {
