@@ -53,27 +53,37 @@ func TestRolledBack(t *testing.T) {
 		comeBack bool
 	}{
 		"half of a page, the other half as it was": {
-			before: "UPDATE t SET n=101 WHERE id=3", write: "UPDATE t SET n=102 WHERE id=3", disk: half(2), comeBack: true},
+			before: "UPDATE t SET n=101 WHERE id=3", write: "UPDATE t SET n=102 WHERE id=3", disk: half(2), comeBack: true,
+		},
 		"half of a page, the other half another": {
-			before: "UPDATE t SET n=101 WHERE id=3", write: "UPDATE t SET n=102 WHERE id=1", disk: half(2), want: true},
+			before: "UPDATE t SET n=101 WHERE id=3", write: "UPDATE t SET n=102 WHERE id=1", disk: half(2), want: true,
+		},
 		"nothing of a page that was there": {
-			before: "UPDATE t SET n=101 WHERE id=3; UPDATE t SET n=102 WHERE id=3", write: "UPDATE t SET n=101 WHERE id=3", disk: shortage{kind: FileWAL, whole: 2}, comeBack: true},
+			before: "UPDATE t SET n=101 WHERE id=3; UPDATE t SET n=102 WHERE id=3", write: "UPDATE t SET n=101 WHERE id=3", disk: shortage{kind: FileWAL, whole: 2}, comeBack: true,
+		},
 		"nothing of another page": {
-			before: "UPDATE t SET n=101 WHERE id=3", write: "UPDATE t SET n=102 WHERE id=3", disk: shortage{kind: FileWAL, whole: 2}, want: true},
+			before: "UPDATE t SET n=101 WHERE id=3", write: "UPDATE t SET n=102 WHERE id=3", disk: shortage{kind: FileWAL, whole: 2}, want: true,
+		},
 		"behind a commit, the other half as it was": {
 			before: "UPDATE t SET n=101 WHERE id=3; UPDATE t SET n=102 WHERE id=3", log: "UPDATE t SET n=103 WHERE id=3",
-			write: "UPDATE t SET n=104 WHERE id=3", disk: half(1), comeBack: true},
+			write: "UPDATE t SET n=104 WHERE id=3", disk: half(1), comeBack: true,
+		},
 		"behind a commit, half of a frame's head": {
 			before: "UPDATE t SET n=101 WHERE id=3; UPDATE t SET n=102 WHERE id=3", log: "UPDATE t SET n=103 WHERE id=3",
-			write: "UPDATE t SET n=104 WHERE id=3", disk: shortage{kind: FileWAL, bytes: 12}, want: true},
+			write: "UPDATE t SET n=104 WHERE id=3", disk: shortage{kind: FileWAL, bytes: 12}, want: true,
+		},
 		"behind a commit, at the end of the file": {
-			log: "UPDATE t SET n=103 WHERE id=3", write: "UPDATE t SET n=104 WHERE id=3", disk: half(1), want: true},
+			log: "UPDATE t SET n=103 WHERE id=3", write: "UPDATE t SET n=104 WHERE id=3", disk: half(1), want: true,
+		},
 		"a new log, of which nothing is written": {
-			before: "UPDATE t SET n=101 WHERE id=3", write: "UPDATE t SET n=102 WHERE id=3", disk: shortage{kind: FileWAL}, want: true},
+			before: "UPDATE t SET n=101 WHERE id=3", write: "UPDATE t SET n=102 WHERE id=3", disk: shortage{kind: FileWAL}, want: true,
+		},
 		"a new log, half of whose head is written": {
-			before: "UPDATE t SET n=101 WHERE id=3", write: "UPDATE t SET n=102 WHERE id=3", disk: shortage{kind: FileWAL, bytes: 16}, want: true},
+			before: "UPDATE t SET n=101 WHERE id=3", write: "UPDATE t SET n=102 WHERE id=3", disk: shortage{kind: FileWAL, bytes: 16}, want: true,
+		},
 		"a new log, of which the head is written": {
-			before: "UPDATE t SET n=101 WHERE id=3", write: "UPDATE t SET n=102 WHERE id=3", disk: shortage{kind: FileWAL, whole: 1}, want: true},
+			before: "UPDATE t SET n=101 WHERE id=3", write: "UPDATE t SET n=102 WHERE id=3", disk: shortage{kind: FileWAL, whole: 1}, want: true,
+		},
 		"the first log, an empty file": {write: "UPDATE t SET n=102 WHERE id=3", disk: half(2), want: true},
 	} {
 		t.Run(name, func(t *testing.T) {
