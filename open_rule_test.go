@@ -54,8 +54,9 @@ type opening struct {
 var openings = []opening{
 	{"alerts/receivers.go Secret os.ReadFile", "a token: table.Own has looked before that this process has the file not open, and more than 16 KiB is refused"},
 	{"alerts/silences.go loadSilences os.ReadFile", "its name ends with .json, and this package writes it"},
-	{"alerts/silences.go save os.WriteFile", "a name of its own beside that file"},
+	{"alerts/silences.go writeThrough os.OpenFile", "a name of its own beside that file"},
 	{"alerts/silences.go save os.Rename", "the same, to a name that ends with .json"},
+	{"alerts/silences.go keepAside os.Rename", "that file, which this process has not open, to a name of its own"},
 	{
 		"internal/maintain/integrity/evidence.go copyAll os.RemoveAll",
 		"the directory of copies that this call has just made",

@@ -44,6 +44,7 @@ type Settings struct {
 	Webhook           string          `json:"webhook" doc:"URLs that get each notification as JSON in the shape of Alertmanager's webhook (version 4), separated by blanks. Without a user, a password or a token: alerts.webhook_token_file has that."`
 	WebhookTokenFile  string          `json:"webhook_token_file" doc:"A file with the token that each webhook gets in its header Authorization: Bearer. Read anew for each delivery."`
 	Exec              string          `json:"exec" doc:"A program, its path alone, that is run for each notification with the JSON on its standard input. No shell, and no arguments."`
+	ExecEnvironment   string          `json:"exec_environment" doc:"Names of variables, separated by blanks, that this program gets from the environment besides PATH, HOME and others of that kind. The rest it does not get, since there may be tokens in it."`
 	Timeout           time.Duration   `json:"timeout" unit:"s" default:"10s" min:"1ms" max:"5m" doc:"The longest that one delivery takes. What fails is tried again, with pauses from 1 s to 5 min, until it succeeds."`
 	Heartbeat         string          `json:"heartbeat" doc:"A URL that is fetched as long as rounds are made and at least one receiver takes notifications, for a service that raises the alarm when it is not. Its path is never logged."`
 	HeartbeatInterval time.Duration   `json:"heartbeat_interval" unit:"s" default:"1m" min:"10ms" max:"24h" doc:"How often."`

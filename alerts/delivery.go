@@ -18,6 +18,7 @@ type outlet struct {
 	timeout  time.Duration
 	pause    time.Duration // the first after a failure
 	wake     chan struct{}
+	end      func() // ends run, and waits for it; the engine's Configure and Close have it
 
 	mu      sync.Mutex // guards the rest
 	waiting map[string]*Notification
@@ -33,6 +34,18 @@ const (
 
 func newOutlet(r Receiver, timeout time.Duration) *outlet {
 	return &outlet{receiver: r, timeout: timeout, pause: firstPause, wake: make(chan struct{}, 1), waiting: map[string]*Notification{}, told: ReceiverStatus{Name: r.Name()}}
+}
+
+// takeOver has what waits for a receiver delivered by its successor. Neither runs.
+func (o *outlet) takeOver(was *outlet) {
+	o.waiting, o.order, o.told = was.waiting, was.order, was.told
+}
+
+// release gives up what the receiver holds.
+func (o *outlet) release() {
+	if c, ok := o.receiver.(interface{ close() }); ok {
+		c.close()
+	}
 }
 
 // put queues a notification. It never waits.
@@ -108,12 +121,15 @@ func (o *outlet) run(ctx context.Context) {
 }
 
 // deliver tries once. A receiver that panics has failed.
-func (o *outlet) deliver(ctx context.Context, n *Notification) (err error) {
-	ctx, cancel := context.WithTimeout(ctx, o.timeout)
+func (o *outlet) deliver(whole context.Context, n *Notification) (err error) {
+	ctx, cancel := context.WithTimeout(whole, o.timeout)
 	defer cancel()
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("the receiver panicked: %v", r)
+		}
+		if err != nil && whole.Err() != nil {
+			return // it was cut short, which is no fault of the receiver's
 		}
 		o.mu.Lock()
 		o.told.note(time.Now(), err)
@@ -165,9 +181,10 @@ func (e *Engine) Test(ctx context.Context) ([]TestResult, error) {
 		Summary: Text{"This is a test of Holdfast's alerts on " + e.host, "Dies ist ein Test der Alarme von Holdfast auf " + e.host},
 		Next:    Text{"Nothing: it was delivered", "Nichts: er wurde zugestellt"}, Runbook: c.runbook("test"), Fingerprint: key{"test", "", ""}.fingerprint(),
 	}}, "", &c, e.host)
-	out := make([]TestResult, len(e.outlets))
+	outlets, _ := e.told()
+	out := make([]TestResult, len(outlets))
 	var all sync.WaitGroup
-	for i, o := range e.outlets {
+	for i, o := range outlets {
 		own := n.clone()
 		own.Receiver = o.receiver.Name()
 		all.Go(func() {

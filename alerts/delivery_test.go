@@ -254,6 +254,9 @@ func beProgram() int {
 		<-time.After(time.Hour) // it is killed before
 	}
 	text, err := io.ReadAll(os.Stdin)
+	if verb == "environment" {
+		text = []byte(strings.Join(os.Environ(), "\n"))
+	}
 	if err == nil {
 		err = os.WriteFile(path, text, 0o600)
 	}
@@ -268,7 +271,7 @@ func TestProgram(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := program{self}
+	p := program{self, []string{asProgram}}
 	path := filepath.Join(t.TempDir(), "got.json")
 	n := notify([]Alert{{Name: "WALTooBig", State: Firing}}, "orders", &Config{}, "host")
 	t.Setenv(asProgram, "copy "+path)
@@ -280,6 +283,15 @@ func TestProgram(t *testing.T) {
 	if err != nil || json.Unmarshal(text, &got) != nil || got.Alerts[0].Labels["alertname"] != "HoldfastWALTooBig" {
 		t.Errorf("%s, %v", text, err)
 	}
+	t.Setenv(asProgram, "environment "+path)
+	t.Setenv("HOLDFAST_WRITE_TOKEN", "secret-token")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "secret-key")
+	if err := p.Deliver(t.Context(), n); err != nil {
+		t.Fatal(err)
+	}
+	if text, err := os.ReadFile(path); err != nil || strings.Contains(string(text), "secret-") || !strings.Contains(string(text), "PATH=") {
+		t.Errorf("the program's environment: %s, %v", text, err)
+	}
 	t.Setenv(asProgram, "fail")
 	if err := p.Deliver(t.Context(), n); err == nil || !strings.Contains(err.Error(), "exit status 3") {
 		t.Errorf("%v", err)
@@ -290,7 +302,7 @@ func TestProgram(t *testing.T) {
 	if err := p.Deliver(ctx, n); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("%v", err)
 	}
-	if err := (program{filepath.Join(t.TempDir(), "none")}).Deliver(t.Context(), n); !errors.Is(err, os.ErrNotExist) && !errors.Is(err, exec.ErrNotFound) { // Windows looks in %PATH%
+	if err := (program{path: filepath.Join(t.TempDir(), "none")}).Deliver(t.Context(), n); !errors.Is(err, os.ErrNotExist) && !errors.Is(err, exec.ErrNotFound) { // Windows looks in %PATH%
 		t.Errorf("%v", err)
 	}
 }

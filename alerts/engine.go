@@ -25,8 +25,6 @@ var ErrClosed = errors.New("the alerts engine is closed")
 type Engine struct {
 	log     *slog.Logger
 	host    string
-	outlets []*outlet
-	beat    *heartbeat // nil if there is none
 	ctx     context.Context
 	stop    context.CancelFunc
 	running sync.WaitGroup
@@ -35,6 +33,8 @@ type Engine struct {
 	judging sync.Mutex // one round at a time
 
 	mu       sync.Mutex // guards the rest
+	outlets  []*outlet  // replaced as a whole
+	beat     *heartbeat // nil if there is none
 	cfg      Config     // complete
 	watched  map[string]*watched
 	states   map[key]*state
@@ -108,19 +108,15 @@ func newEngine(c Config, receivers []Receiver) (*Engine, error) {
 	if e.log == nil {
 		e.log = slog.New(slog.DiscardHandler)
 	}
-	if e.silences, err = loadSilences(c.Alerts.SilencesFile); err != nil {
+	var damage error
+	if e.silences, damage, err = loadSilences(c.Alerts.SilencesFile); err != nil {
 		return nil, err
 	}
+	if damage != nil {
+		e.log.Error("holdfast: "+damage.Error(), "file", c.Alerts.SilencesFile)
+	}
 	e.ctx, e.stop = context.WithCancel(context.Background())
-	for _, r := range append(c.receivers(e.log), receivers...) {
-		o := newOutlet(r, c.Alerts.Timeout)
-		e.outlets = append(e.outlets, o)
-		e.running.Go(func() { o.run(e.ctx) })
-	}
-	if c.Alerts.Heartbeat != "" {
-		e.beat = newHeartbeat(c.Alerts.Heartbeat, c.Alerts.Timeout)
-		e.running.Go(func() { e.beat.run(e.ctx) })
-	}
+	e.deliverTo(append(c.receivers(e.log), receivers...), &c)
 	return e, nil
 }
 
@@ -150,17 +146,18 @@ func (e *Engine) config() Config {
 // delivered by then is not delivered. Databases are not closed.
 func (e *Engine) Close() error {
 	e.stop()
+	e.judging.Lock()   // a Configure under way ends first
+	e.judging.Unlock() //nolint:staticcheck // the next one sees that it is too late
 	e.running.Wait()
-	for _, o := range e.outlets {
+	outlets, beat := e.told()
+	for _, o := range outlets {
 		if n := o.status().Pending; n > 0 {
 			e.log.Warn("holdfast: alerts were not delivered", "receiver", o.receiver.Name(), "notifications", n)
 		}
-		if c, ok := o.receiver.(interface{ close() }); ok {
-			c.close()
-		}
+		o.release()
 	}
-	if e.beat != nil {
-		e.beat.client.CloseIdleConnections()
+	if beat != nil {
+		beat.client.CloseIdleConnections()
 	}
 	return nil
 }
@@ -191,23 +188,6 @@ func (e *Engine) Unwatch(name string) {
 	delete(e.watched, name)
 }
 
-// Configure puts other thresholds, times and texts into effect from the next round on.
-// Receivers, heartbeat and the silences' file stay those that New was given.
-func (e *Engine) Configure(c Config) error {
-	c, err := c.complete()
-	if err != nil {
-		return err
-	}
-	e.mu.Lock()
-	e.cfg = c
-	e.mu.Unlock()
-	select {
-	case e.retimed <- struct{}{}:
-	default: // run has not read the last one yet
-	}
-	return nil
-}
-
 // round looks at every database and tells what is new.
 func (e *Engine) round(now time.Time) {
 	e.judging.Lock()
@@ -226,15 +206,16 @@ func (e *Engine) round(now time.Time) {
 	e.status.LastRound, e.status.TookSeconds = now, time.Since(began).Seconds()
 	e.mu.Unlock()
 
-	works := len(e.outlets) == 0
-	for _, o := range e.outlets {
+	outlets, beat := e.told()
+	works := len(outlets) == 0
+	for _, o := range outlets {
 		for _, n := range tell {
 			o.put(n)
 		}
 		works = works || o.status().FailingSince.IsZero()
 	}
-	if e.beat != nil && works {
-		e.beat.tick(now, c.Alerts.HeartbeatInterval)
+	if beat != nil && works {
+		beat.tick(now, c.Alerts.HeartbeatInterval)
 	}
 }
 
@@ -432,7 +413,7 @@ func (e *Engine) compose(now time.Time, c *Config, ended map[string][]*state) []
 			continue
 		}
 		groups[s.alert.Database] = append(groups[s.alert.Database], s)
-		if s.told != s.alert.Severity || c.Alerts.Repeat > 0 && now.Sub(s.toldAt) >= c.Alerts.Repeat {
+		if s.told != s.alert.Severity || s.again || c.Alerts.Repeat > 0 && now.Sub(s.toldAt) >= c.Alerts.Repeat {
 			due[s.alert.Database] = true
 		}
 	}
@@ -448,7 +429,7 @@ func (e *Engine) compose(now time.Time, c *Config, ended map[string][]*state) []
 	for _, name := range slices.Sorted(maps.Keys(due)) {
 		list := make([]Alert, 0, len(groups[name]))
 		for _, s := range groups[name] {
-			s.told, s.toldAt = s.alert.Severity, now
+			s.told, s.toldAt, s.again = s.alert.Severity, now, false
 			list = append(list, s.alert)
 		}
 		sortAlerts(list)
@@ -527,11 +508,12 @@ func (e *Engine) Status() Status {
 	}
 	e.mu.Unlock()
 	s.Receivers = []ReceiverStatus{}
-	for _, o := range e.outlets {
+	outlets, beat := e.told()
+	for _, o := range outlets {
 		s.Receivers = append(s.Receivers, o.status())
 	}
-	if e.beat != nil {
-		b := e.beat.status()
+	if beat != nil {
+		b := beat.status()
 		s.Heartbeat = &b
 	}
 	return s

@@ -1,10 +1,13 @@
 package alerts
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -28,12 +31,14 @@ func TestMain(m *testing.M) {
 
 // inbox is a receiver that remembers, and fails while it is told to.
 type inbox struct {
+	name string
+
 	mu   sync.Mutex
 	got  []*Notification
 	fail error
 }
 
-func (i *inbox) Name() string { return "inbox" }
+func (i *inbox) Name() string { return cmp.Or(i.name, "inbox") }
 
 func (i *inbox) Deliver(_ context.Context, n *Notification) error {
 	i.mu.Lock()
@@ -224,12 +229,12 @@ func TestOffAndConfigure(t *testing.T) {
 		b.watch("orders", f)
 		f.hold(10)
 		b.after(0)
-		if err := b.Configure(Config{For: ForSettings{WriteLockHeldLong: -1}}); err != nil {
+		if err := b.Configure(Config{For: ForSettings{WriteLockHeldLong: -1}}, b.in); err != nil {
 			t.Fatal(err)
 		}
 		b.after(time.Second)
 		b.wantActive()
-		if err := b.Configure(Config{Load: LoadThresholds{WriteLockWarning: 20 * time.Second}}); err != nil {
+		if err := b.Configure(Config{Load: LoadThresholds{WriteLockWarning: 20 * time.Second}}, b.in); err != nil {
 			t.Fatal(err)
 		}
 		b.after(time.Second)
@@ -305,7 +310,7 @@ func TestSilences(t *testing.T) {
 		}
 		b.wantTold()
 
-		again, err := loadSilences(path)
+		again, _, err := loadSilences(path)
 		if err != nil || len(again.list) != 1 || again.list[0] != s {
 			t.Errorf("after a restart: %+v, %v", again.list, err)
 		}
@@ -358,21 +363,54 @@ func TestSilencesThatCouldNotBeTold(t *testing.T) {
 				taken++
 			}
 		}
-		again, err := loadSilences(path)
+		again, _, err := loadSilences(path)
 		if err != nil || len(again.list) != taken || taken == 0 || taken == 40 || len(b.Silences()) != taken {
 			t.Errorf("%d of 40 were taken, %d are there, %d in the file: %v", taken, len(b.Silences()), len(again.list), err)
 		}
 	})
 }
 
+// What is damaged is kept aside, and stops nothing; what is no such file is not touched.
 func TestSilencesFileThatIsNone(t *testing.T) {
-	for name, text := range map[string]string{"a.json": "{", "b.db": "[]"} {
-		path := filepath.Join(t.TempDir(), name)
+	for what, text := range map[string]string{"cut off": `[{"id": "a", "reas`, "another shape": `{"silences": 1}`, "empty": "", "too large": strings.Repeat(" ", mostFile+1)} {
+		path := filepath.Join(t.TempDir(), "silences.json")
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
+		var log bytes.Buffer
+		e, err := New(Config{Alerts: Settings{SilencesFile: path}, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+		if err != nil {
+			t.Errorf("%s: the start was stopped: %v", what, err)
+			continue
+		}
+		if aside, err := os.ReadFile(path + ".damaged"); err != nil || string(aside) != text || !strings.Contains(log.String(), "silences.json.damaged") {
+			t.Errorf("%s: kept aside is %.20q, %v; the log: %s", what, aside, err, log.String())
+		}
+		s, err := e.Silence(Silence{Reason: "r", Until: time.Now().Add(time.Hour)})
+		if again, damage, e := loadSilences(path); err != nil || e != nil || damage != nil || len(again.list) != 1 || again.list[0] != s {
+			t.Errorf("%s: the next start finds %+v, %v, %v; %v", what, again.list, damage, e, err)
+		}
+		if left, err := filepath.Glob(filepath.Join(filepath.Dir(path), ".*")); err != nil || len(left) > 0 {
+			t.Errorf("%s: %q are left, %v", what, left, err)
+		}
+		if err := e.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	dir := t.TempDir()
+	database := filepath.Join(dir, "b.db")
+	if err := os.WriteFile(database, []byte("[]"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(filepath.Join(dir, "a.json"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{database, filepath.Join(dir, "a.json")} {
 		if _, err := New(Config{Alerts: Settings{SilencesFile: path}}); err == nil {
-			t.Errorf("%s was taken", name)
+			t.Errorf("%s was taken", path)
+		}
+		if _, err := os.Stat(path); err != nil {
+			t.Error(err)
 		}
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -29,7 +30,7 @@ func (c *Config) receivers(log *slog.Logger) (out []Receiver) {
 		out = append(out, &webhook{address: address, tokenFile: c.Alerts.WebhookTokenFile, client: newClient()})
 	}
 	if c.Alerts.Exec != "" {
-		out = append(out, program{c.Alerts.Exec})
+		out = append(out, program{c.Alerts.Exec, strings.Fields(c.Alerts.ExecEnvironment)})
 	}
 	return out
 }
@@ -148,7 +149,28 @@ func Secret(path string) (string, error) {
 }
 
 // program runs a program with the JSON on its standard input.
-type program struct{ path string }
+type program struct {
+	path string
+	more []string // variables of the environment that it gets, too
+}
+
+// harmless are the variables that a program finds its way with. Any other may be a secret
+// of this process, and a program that sends alerts elsewhere would have it.
+var harmless = []string{
+	"PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_ALL", "LC_CTYPE", "LC_MESSAGES", "LC_TIME", "TZ", "TMPDIR", "XDG_RUNTIME_DIR",
+	"SystemRoot", "SystemDrive", "windir", "ComSpec", "PATHEXT", "TEMP", "TMP", "USERPROFILE", "USERNAME", "APPDATA", "LOCALAPPDATA", "ProgramData", "ProgramFiles",
+}
+
+// environment is never nil: that would be all of this process's.
+func (p program) environment() []string {
+	env := []string{}
+	for _, name := range slices.Concat(p.more, harmless) {
+		if value, ok := os.LookupEnv(name); ok {
+			env = append(env, name+"="+value)
+		}
+	}
+	return env
+}
 
 func (p program) Name() string { return "exec " + filepath.Base(p.path) }
 
@@ -158,6 +180,7 @@ func (p program) Deliver(ctx context.Context, n *Notification) error {
 		return err
 	}
 	cmd := exec.CommandContext(ctx, p.path)
+	cmd.Env = p.environment()
 	cmd.Stdin = bytes.NewReader(text)
 	cmd.WaitDelay = time.Second // for what it has begun and that holds its input
 	if err := cmd.Run(); err != nil {
@@ -176,6 +199,7 @@ type heartbeat struct {
 	client  *http.Client
 	due     chan struct{}
 	last    time.Time // due was told; the engine's rounds have it
+	end     func()    // ends run, and waits for it
 
 	mu   sync.Mutex // guards told
 	told ReceiverStatus

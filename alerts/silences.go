@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/holdfastdb/holdfast"
+	"github.com/holdfastdb/holdfast/internal/dbfile"
 	"github.com/holdfastdb/holdfast/internal/locks/table"
 )
 
@@ -39,22 +40,29 @@ const (
 	mostFile     = 1 << 20
 )
 
-func loadSilences(path string) (silences, error) {
-	s := silences{path: path}
+// loadSilences reads a file, which need not be there. If it is damaged it is kept aside and
+// there are none: damage says so. What is no such file at all is an error.
+func loadSilences(path string) (s silences, damage, err error) {
+	s = silences{path: path}
 	if path == "" {
-		return s, nil
+		return s, nil, nil
+	}
+	wrong := func(why string) error {
+		return &holdfast.ConfigError{Key: "alerts.silences_file", Problem: "alerts.silences_file: " + why}
 	}
 	if !strings.HasSuffix(path, ".json") { // so that it can't be a database
-		return s, &holdfast.ConfigError{Key: "alerts.silences_file", Problem: "alerts.silences_file: its name must end with .json"}
+		return s, nil, wrong("its name must end with .json")
 	}
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return s, nil
+		return s, nil, nil
+	case err == nil && !info.Mode().IsRegular():
+		return s, nil, wrong("it is no file")
+	case err == nil && table.Own(path):
+		return s, nil, wrong("this process has it open as a database")
 	case err == nil && info.Size() > mostFile:
 		err = errors.New("it is larger than 1 MiB")
-	case err == nil && table.Own(path):
-		err = errors.New("this process has it open")
 	}
 	if err == nil {
 		var text []byte
@@ -63,12 +71,24 @@ func loadSilences(path string) (silences, error) {
 		}
 	}
 	if err != nil {
-		return s, fmt.Errorf("read the silences of %s: %w; mend it, or move it away", path, err)
+		s.list = nil
+		return s, s.keepAside(err), nil
 	}
-	return s, nil
+	return s, nil, nil
 }
 
-// save writes them beside and puts them in place.
+// keepAside moves a file that can't be read out of the way, so that the next change does
+// not overwrite what somebody may want to mend.
+func (s *silences) keepAside(why error) error {
+	aside := s.path + ".damaged"
+	if err := os.Rename(s.path, aside); err != nil {
+		s.path = "" // it is not overwritten
+		return fmt.Errorf("the silences can't be read (%w), nor the file be moved away (%w): there are none, and new ones end with the process", why, err)
+	}
+	return fmt.Errorf("the silences can't be read (%w): there are none; the file is kept as %s", why, aside)
+}
+
+// save writes them beside, and puts them in place when they are on the disk.
 func (s *silences) save() error {
 	if s.path == "" {
 		return nil
@@ -80,14 +100,30 @@ func (s *silences) save() error {
 	if len(text) >= mostFile { // the next start would refuse it
 		return errors.New("the silences are too many, or their reasons too long, for their file: it has room for 1 MiB")
 	}
-	part := filepath.Join(filepath.Dir(s.path), "."+filepath.Base(s.path)+".part")
-	if err = os.WriteFile(part, append(text, '\n'), 0o600); err == nil {
-		err = os.Rename(part, s.path)
+	dir := filepath.Dir(s.path)
+	part := filepath.Join(dir, "."+filepath.Base(s.path)+".part")
+	if err = writeThrough(part, append(text, '\n')); err == nil {
+		if err = os.Rename(part, s.path); err == nil {
+			err = dbfile.SyncDir(dir)
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("write the silences: %w", err)
 	}
 	return nil
+}
+
+// writeThrough writes a file, and waits for the disk: a name may be on it before what it names.
+func writeThrough(path string, text []byte) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(text)
+	if err == nil {
+		err = f.Sync()
+	}
+	return errors.Join(err, f.Close())
 }
 
 // match is the ID of a silence that an alert falls under, or "".

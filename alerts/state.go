@@ -80,6 +80,7 @@ type state struct {
 	warning, critical latch
 	told              Severity // "" if nobody was told
 	toldAt            time.Time
+	again             bool // there is somebody who was not told
 }
 
 // severity is the worst that is on, "" if none is.

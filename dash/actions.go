@@ -85,7 +85,7 @@ func (a *audit) of(database string) []deed {
 func (o *options) mayAct() bool { return o.actions && o.auth != nil }
 
 func (v *visit) actionsView(ctx context.Context) (*actionsView, error) {
-	a := &actionsView{Offered: v.mayAct(), Backups: v.backupDir != "", Holders: []holderForm{}, Audit: []deed{}}
+	a := &actionsView{Offered: v.mayAct(), Backups: v.backup() != nil, Holders: []holderForm{}, Audit: []deed{}}
 	if !a.Offered {
 		return a, nil
 	}
@@ -225,13 +225,25 @@ func (v *visit) optimize(ctx context.Context, _ url.Values) (string, error) {
 	return v.text.T("actions.optimize.done", v.text.Int(int64(r.Statistics.Indexes)), v.text.Int(int64(len(r.Statistics.Tables))), v.text.Dur(r.Seconds)), nil
 }
 
-var errNoPlace = errors.New("there is no place for backups: the program gives it by dash.WithBackups")
+var errNoPlace = errors.New("there is no place for backups: the configuration (backup.destination) or the program (dash.WithBackups) gives one")
+
+// backup is what the button does, or nil.
+func (v *visit) backup() BackupFunc {
+	switch {
+	case v.backupOf != nil:
+		return v.backupOf(v.place.name)
+	case v.backupDir != "":
+		return func(ctx context.Context) (holdfast.BackupInfo, error) { return v.db.Backup(ctx, v.backupDir) }
+	}
+	return nil
+}
 
 func (v *visit) backUp(ctx context.Context, _ url.Values) (string, error) {
-	if v.backupDir == "" {
+	run := v.backup()
+	if run == nil {
 		return "", errNoPlace
 	}
-	info, err := v.db.Backup(ctx, v.backupDir)
+	info, err := run(ctx)
 	if err != nil {
 		return "", err
 	}

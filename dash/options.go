@@ -1,6 +1,7 @@
 package dash
 
 import (
+	"context"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -21,7 +22,8 @@ type options struct {
 	hosts     []string
 	logger    *slog.Logger
 	actions   bool
-	backupDir string // where the button's go
+	backupOf  func(database string) BackupFunc // what the button does; nil: see backupDir
+	backupDir string                           // where the button's go; "": there is none
 	audit     *audit
 	alerts    *alerts.Engine
 	config    func(database string) *holdfast.ConfigReport
@@ -61,7 +63,20 @@ func WithActions(offered bool) Option { return func(o *options) { o.actions = of
 
 // WithBackups is the directory that the button for a backup writes to. Without one there
 // is no such button.
-func WithBackups(dir string) Option { return func(o *options) { o.backupDir = dir } }
+func WithBackups(dir string) Option {
+	return func(o *options) { o.backupOf, o.backupDir = nil, dir }
+}
+
+// BackupFunc makes one verified backup of a database and says what came of it. It has
+// half an hour.
+type BackupFunc func(ctx context.Context) (holdfast.BackupInfo, error)
+
+// WithBackupsOf gives each database a way of its own to be backed up by the button: in the
+// format, and at the place, that its configuration names. of is asked for each page and has to be quick; nil
+// is no button. The database is named as Databases names it, and "" by Handler.
+func WithBackupsOf(of func(database string) BackupFunc) Option {
+	return func(o *options) { o.backupOf = of }
+}
 
 // WithLogger sends what was done by buttons, or refused, and pages that failed to l. Default: silent.
 func WithLogger(l *slog.Logger) Option { return func(o *options) { o.logger = l } }

@@ -40,8 +40,9 @@ authentication.
 
 SIGTERM and SIGINT end it: no new requests, those under way finish within
 serve.drain_timeout, the databases are closed. A second signal ends it at once. SIGHUP
-reads the configuration again: tokens, limits, the certificate, and databases that were
-added or removed; what is wrong with it is logged, and nothing changes then.
+reads the configuration again: tokens, limits, the certificate, alerts and who is told of
+them, the dashboard, and databases that were added or removed; what is wrong with it is
+logged, and nothing changes then.
 
 Under systemd (Type=notify) it tells when it is ready, and that its databases answer.`,
 		Example: `  holdfast serve -c /etc/holdfast/holdfast.json

@@ -47,6 +47,7 @@ type Settings struct {
 	Alerts    alerts.Config
 	Top       holdfast.Config        // of the whole file
 	Databases []holdfast.NamedConfig // never empty: without several, it is the one of the whole file
+	Report    *holdfast.ConfigReport // where each setting comes from
 }
 
 // onlyName is the name of a database that is the only one.
@@ -76,7 +77,7 @@ func Load(src holdfast.ConfigSource) (*Settings, *holdfast.ConfigReport, error) 
 	if err != nil {
 		return nil, nil, err
 	}
-	s.Top, s.Databases = top, report.Databases
+	s.Top, s.Databases, s.Report = top, report.Databases, report
 	if len(s.Databases) == 0 {
 		s.Databases = []holdfast.NamedConfig{{Name: onlyName, Config: top}}
 	} else if top.Database.Path != "" {

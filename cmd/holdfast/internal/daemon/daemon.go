@@ -41,12 +41,12 @@ type Daemon struct {
 	traffic   *traffic
 	guard     *access.Guard
 	api       *api.API
-	alerts    *alerts.Engine // nil: alerts.enabled is off
-	closers   []func()       // of what streams, told when the server stops
+	pages     pages
 	server    *http.Server
 	listener  net.Listener
 
-	serve       atomic.Pointer[Config] // as the last Load has it
+	serve       atomic.Pointer[Config]        // as the last Load has it
+	alerts      atomic.Pointer[alerts.Engine] // nil: alerts.enabled is off
 	certificate atomic.Pointer[tls.Certificate]
 	underWay    atomic.Int64
 	stopping    chan struct{} // closed when it is told to stop
@@ -84,11 +84,11 @@ func Start(ctx context.Context, o Options) (_ *Daemon, err error) {
 		return nil, err
 	}
 	d.certificate.Store(certificate)
-	if err := d.startAlerts(settings.Alerts); err != nil {
+	if err := d.configureAlerts(settings.Alerts); err != nil {
 		return nil, err
 	}
 	for _, c := range settings.Databases {
-		if err := d.databases.add(ctx, c); err != nil {
+		if err := d.databases.add(ctx, c, settings.Report); err != nil {
 			return nil, err
 		}
 	}
@@ -101,6 +101,7 @@ func Start(ctx context.Context, o Options) (_ *Daemon, err error) {
 		return nil, fmt.Errorf("listen at serve.listen: %w", err)
 	}
 	d.listener = listener{d.listener}
+	d.configurePages(&settings.Serve)
 	d.server = d.newServer()
 	if !tokens.None() && settings.Serve.TLSCert == "" && !access.IsLoopback(settings.Serve.Listen) {
 		o.Logger.Warn("holdfast: tokens travel unencrypted: set serve.tls_cert, or let a proxy on this machine speak TLS", "listen", settings.Serve.Listen)
@@ -183,16 +184,22 @@ func (d *Daemon) stop(ctx context.Context) error {
 // close ends what runs beside the requests, and closes the databases.
 func (d *Daemon) close(ctx context.Context, patience time.Duration) error {
 	var err error
-	if d.alerts != nil {
-		err = d.alerts.Close()
+	if engine := d.alerts.Load(); engine != nil {
+		err = engine.Close()
 	}
 	return errors.Join(err, d.databases.closeAll(ctx, patience))
 }
 
-// startAlerts begins to look at the rules.
-func (d *Daemon) startAlerts(c alerts.Config) (err error) {
+// configureAlerts has the rules looked at as c wants it, and tells whom it names.
+func (d *Daemon) configureAlerts(c alerts.Config) (err error) {
+	engine := d.alerts.Load()
 	if !c.Alerts.Enabled.Enabled() {
-		return nil
+		if engine == nil {
+			return nil
+		}
+		d.databases.watchedBy(nil)
+		d.alerts.Store(nil)
+		return engine.Close()
 	}
 	var more []alerts.Receiver
 	if d.Receivers != nil {
@@ -201,9 +208,15 @@ func (d *Daemon) startAlerts(c alerts.Config) (err error) {
 		}
 	}
 	c.Logger = d.Logger
-	d.alerts, err = alerts.New(c, more...)
-	d.databases.alerts = d.alerts
-	return err
+	if engine != nil {
+		return engine.Configure(c, more...)
+	}
+	if engine, err = alerts.New(c, more...); err != nil {
+		return err
+	}
+	d.databases.watchedBy(engine)
+	d.alerts.Store(engine)
+	return nil
 }
 
 // lastWait is how long a request that was ended may take to notice, before its database is
@@ -213,8 +226,8 @@ const lastWait = 500 * time.Millisecond
 var errStopping = errors.New("the daemon stops")
 
 // Reload reads the configuration again and applies what can be changed: tokens, limits,
-// the certificate, databases that were added or removed. After an error everything is as
-// before.
+// the certificate, alerts and who is told of them, the dashboard, databases that were added
+// or removed. After an error everything is as before.
 func (d *Daemon) Reload(ctx context.Context) error {
 	d.reloading.Lock()
 	defer d.reloading.Unlock()
@@ -240,7 +253,7 @@ func (d *Daemon) Reload(ctx context.Context) error {
 		if i := d.settings.index(c.Name); i >= 0 {
 			continue
 		}
-		if err := d.databases.add(ctx, c); err != nil {
+		if err := d.databases.add(ctx, c, next.Report); err != nil {
 			for _, name := range added {
 				err = errors.Join(err, d.databases.remove(ctx, name, d.serve.Load().DrainTimeout))
 			}
@@ -252,12 +265,8 @@ func (d *Daemon) Reload(ctx context.Context) error {
 	d.databases.choose(next.first())
 	d.guard.Set(access.Rules{Tokens: tokens, Hosts: next.Serve.hosts()})
 	d.serve.Store(&next.Serve)
-	var errs []error
-	if d.alerts != nil {
-		rules := next.Alerts
-		rules.Logger = d.Logger
-		errs = append(errs, d.alerts.Configure(rules))
-	}
+	errs := []error{d.configureAlerts(next.Alerts)}
+	d.configurePages(&next.Serve)
 	for _, c := range d.settings.Databases {
 		if next.index(c.Name) < 0 {
 			errs = append(errs, d.databases.remove(ctx, c.Name, next.Serve.RequestTimeout))

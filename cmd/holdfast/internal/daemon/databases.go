@@ -21,9 +21,9 @@ type databases struct {
 	log      *slog.Logger
 	registry *prometheus.Registry
 	formats  []backup.Format
-	alerts   *alerts.Engine // may be nil
 
-	mu     sync.Mutex // guards the rest, and users of each database
+	mu     sync.Mutex     // guards the rest, and users of each database
+	alerts *alerts.Engine // may be nil
 	list   []*database
 	first  string // the one without a name
 	closed bool
@@ -33,6 +33,8 @@ type databases struct {
 type database struct {
 	api.Database
 	cfg       holdfast.Config
+	settings  *holdfast.ConfigReport // that it was opened with
+	plan      backup.Plan
 	scheduled *backup.Scheduled
 	series    []prometheus.Collector
 
@@ -81,6 +83,7 @@ func (ds *databases) open(ctx context.Context, c holdfast.NamedConfig) (_ *datab
 	if err != nil {
 		return nil, err
 	}
+	d.plan = plan
 	if plan.Destination != "" && (plan.Every > 0 || plan.DrillEvery > 0) {
 		plan.Report = func(e backup.Event) { reportBackup(log, e) }
 		if d.scheduled, err = backup.Schedule(d.DB, plan); err != nil {
@@ -111,26 +114,48 @@ func (d *database) close(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// add serves one more database.
-func (ds *databases) add(ctx context.Context, c holdfast.NamedConfig) error {
+// add serves one more database, which is as a configuration has it that report is about.
+// After an error nothing of it is left.
+func (ds *databases) add(ctx context.Context, c holdfast.NamedConfig, report *holdfast.ConfigReport) error {
 	d, err := ds.open(ctx, c)
 	if err != nil {
 		return err
 	}
-	d.series = seriesOf(d)
-	for _, s := range d.series {
+	d.settings = settingsOf(report, c.Name)
+	for _, s := range seriesOf(d) {
 		if err := ds.registry.Register(s); err != nil {
-			return errors.Join(err, d.close(ctx))
+			ds.unregister(d)
+			return errors.Join(fmt.Errorf("database %s: its metrics: %w", c.Name, err), d.close(ctx))
 		}
+		d.series = append(d.series, s)
 	}
+	ds.mu.Lock()
+	defer ds.mu.Unlock()
 	if ds.alerts != nil {
 		ds.alerts.Watch(d.Name, d.DB)
 	}
-	ds.mu.Lock()
 	ds.list = append(ds.list, d)
-	ds.mu.Unlock()
 	ds.log.Info("holdfast: a database is served", "database", d.Name, "path", d.DB.Path())
 	return nil
+}
+
+func (ds *databases) unregister(d *database) {
+	for _, s := range d.series {
+		ds.registry.Unregister(s)
+	}
+}
+
+// watchedBy has the databases looked at by another engine; nil is none.
+func (ds *databases) watchedBy(e *alerts.Engine) {
+	ds.mu.Lock()
+	defer ds.mu.Unlock()
+	ds.alerts = e
+	if e == nil {
+		return
+	}
+	for _, d := range ds.list {
+		e.Watch(d.Name, d.DB)
+	}
 }
 
 // find returns the database of that name, "" being the one that has been chosen for it.
@@ -187,15 +212,13 @@ func (ds *databases) remove(ctx context.Context, name string, patience time.Dura
 	}
 	d := ds.list[i]
 	ds.list = slices.Delete(ds.list, i, i+1)
-	idle := ds.whenIdle(d)
+	idle, engine := ds.whenIdle(d), ds.alerts
 	ds.mu.Unlock()
-	if ds.alerts != nil {
-		ds.alerts.Unwatch(name)
+	if engine != nil {
+		engine.Unwatch(name) // it waits for a round that is under way
 	}
 	wait(idle, patience)
-	for _, s := range d.series {
-		ds.registry.Unregister(s)
-	}
+	ds.unregister(d)
 	err := d.close(ctx)
 	ds.log.Info("holdfast: a database is no longer served", "database", name)
 	return err
@@ -246,6 +269,9 @@ func (ds *databases) closeAll(ctx context.Context, patience time.Duration) error
 	return errors.Join(errs...)
 }
 
+// readsSuffix makes the name under which the dashboard shows a database's handle for reading.
+const readsSuffix = ".reads"
+
 // shown are the handles that the dashboard shows: that of each database, and the one for SQL
 // from outside that reads, whose statements count by themselves.
 func (ds *databases) shown() map[string]*holdfast.DB {
@@ -253,7 +279,7 @@ func (ds *databases) shown() map[string]*holdfast.DB {
 	defer ds.mu.Unlock()
 	handles := make(map[string]*holdfast.DB, 2*len(ds.list))
 	for _, d := range ds.list {
-		handles[d.Name], handles[d.Name+".reads"] = d.DB, d.Reader
+		handles[d.Name], handles[d.Name+readsSuffix] = d.DB, d.Reader
 	}
 	return handles
 }

@@ -40,7 +40,6 @@ func (d *Daemon) own() []api.Route {
 		route("GET", "/databases/{name}/queries", access.Read, d.of(told)),
 		route("DELETE", "/databases/{name}/queries", access.Write, d.of(forget)),
 	}
-	rules := d.rules()
 	for _, r := range []struct {
 		method, path string
 		role         access.Role
@@ -52,19 +51,18 @@ func (d *Daemon) own() []api.Route {
 		{"POST", "/alerts/silences", access.Write},
 		{"DELETE", "/alerts/silences/{id}", access.Write},
 	} {
-		routes = append(routes, route(r.method, r.path, r.role, rules))
+		routes = append(routes, route(r.method, r.path, r.role, d.rules))
 	}
 	return routes
 }
 
 // rules answers for the alerts.
-func (d *Daemon) rules() http.HandlerFunc {
-	if d.alerts != nil {
-		return alerts.Handler(d.alerts).ServeHTTP
+func (d *Daemon) rules(w http.ResponseWriter, r *http.Request) {
+	if engine := d.alerts.Load(); engine != nil {
+		alerts.Handler(engine).ServeHTTP(w, r)
+		return
 	}
-	return func(w http.ResponseWriter, _ *http.Request) {
-		access.Refuse(w, http.StatusNotFound, errors.New("alerts are off: alerts.enabled turns them on at a restart"))
-	}
+	access.Refuse(w, http.StatusNotFound, errors.New("alerts are off: alerts.enabled turns them on"))
 }
 
 // openAPI describes the routes. A test keeps it true.

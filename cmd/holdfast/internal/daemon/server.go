@@ -13,7 +13,6 @@ import (
 
 	"github.com/holdfastdb/holdfast/cmd/holdfast/internal/access"
 	"github.com/holdfastdb/holdfast/cmd/holdfast/internal/api"
-	"github.com/holdfastdb/holdfast/dash"
 )
 
 // headerBytes is the most that the header of a request may have.
@@ -33,9 +32,7 @@ func (d *Daemon) newServer() *http.Server {
 		ErrorLog:          slog.NewLogLogger(d.Logger.Handler(), slog.LevelDebug), // handshakes that failed, headers that were none
 		ConnState:         (&connections{most: mostConnections(c.MaxRequests), ended: d.traffic.ended.Inc}).changed,
 	}
-	for _, end := range d.closers {
-		s.RegisterOnShutdown(end)
-	}
+	s.RegisterOnShutdown(d.pages.end)
 	if d.certificate.Load() != nil {
 		s.TLSConfig = &tls.Config{
 			MinVersion:     tls.VersionTLS12,
@@ -57,37 +54,8 @@ func (d *Daemon) routes() http.Handler {
 	for path, allowed := range methods {
 		mux.Handle(path, d.traffic.count(path, d.guard.Require(access.Public, notAllowed(allowed))))
 	}
-	if d.serve.Load().Dash.Enabled() {
-		mux.Handle("/", d.traffic.count("/", d.pages()))
-		return mux
-	}
-	missing := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		access.Refuse(w, http.StatusNotFound, errors.New("there is nothing at this address; /openapi.json says what there is"))
-	})
-	mux.Handle("/", d.traffic.count("/", d.guard.Require(access.Public, missing)))
+	mux.Handle("/", d.traffic.count("/", d.shown()))
 	return mux
-}
-
-// pages are the dashboard. The guard has decided who may see it, and who may use it: what
-// isn't only read takes a token to write with.
-func (d *Daemon) pages() http.Handler {
-	options := []dash.Option{
-		dash.WithTitle("Holdfast"), dash.WithLogger(d.Logger), dash.WithActions(d.serve.Load().Actions),
-		dash.WithAuth(func(*http.Request) error { return nil }),
-	}
-	if d.alerts != nil {
-		options = append(options, dash.WithAlerts(d.alerts))
-	}
-	pages := dash.Databases(d.databases.shown, options...)
-	d.closers = append(d.closers, func() { _ = pages.Close() })
-	seen, used := d.guard.Require(access.Read, pages), d.guard.Require(access.Write, pages)
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method == http.MethodGet || r.Method == http.MethodHead {
-			seen.ServeHTTP(w, r)
-			return
-		}
-		used.ServeHTTP(w, r)
-	})
 }
 
 // notAllowed answers methods that an address does not take.
