@@ -96,9 +96,26 @@ func (g *Guard) Set(r Rules) { g.rules.Store(&r) }
 // somebody else's may have made its own name point here, and so is one that a page of
 // another origin has sent.
 func (g *Guard) Require(role Role, next http.Handler) http.Handler {
+	return g.require(role, next, (*Rules).isOurs)
+}
+
+// Probe is Require for what is asked by programs that name no host, as HTTP/1.0 allows: such
+// a request is let through from this machine. No page of a browser can have sent it, as
+// browsers always name the host; what this keeps out are names that point here.
+func (g *Guard) Probe(role Role, next http.Handler) http.Handler {
+	return g.require(role, next, func(rules *Rules, r *http.Request) bool {
+		return r.Host == "" && IsLoopback(r.RemoteAddr) && !passedOn(r) || rules.isOurs(r)
+	})
+}
+
+func (g *Guard) require(role Role, next http.Handler, isOurs func(*Rules, *http.Request) bool) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		rules := g.rules.Load()
-		if err := rules.place(r); err != nil {
+		if !isOurs(rules, r) {
+			Refuse(w, http.StatusForbidden, errHost)
+			return
+		}
+		if err := sameOrigin(r); err != nil {
 			Refuse(w, http.StatusForbidden, err)
 			return
 		}
@@ -143,10 +160,8 @@ var (
 	errPeer   = errors.New("without tokens only this machine is served, and no proxy on it: set serve.write_tokens or serve.read_tokens")
 )
 
-func (r *Rules) place(req *http.Request) error {
-	if !r.isOurs(req.Host) {
-		return errHost
-	}
+// sameOrigin refuses what a page of another origin has sent.
+func sameOrigin(req *http.Request) error {
 	if site := req.Header.Get("Sec-Fetch-Site"); site == "cross-site" || site == "same-site" {
 		if req.Method != http.MethodGet && req.Method != http.MethodHead || req.Header.Get("Sec-Fetch-Mode") != "navigate" {
 			return errOrigin
@@ -166,7 +181,8 @@ func (r *Rules) place(req *http.Request) error {
 // isOurs tells whether a request to that host means this daemon: by an address, which no
 // page can make its own, by the name of this machine's loopback, or by a name that was
 // configured.
-func (r *Rules) isOurs(host string) bool {
+func (r *Rules) isOurs(req *http.Request) bool {
+	host := req.Host
 	name := host
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		name = h

@@ -60,6 +60,7 @@ func New(c Config) *API {
 type Route struct {
 	Method, Path string // as http.ServeMux reads them
 	Role         access.Role
+	Probe        bool // programs ask that name no host
 	Handler      http.Handler
 }
 
@@ -69,7 +70,7 @@ func (a *API) Routes() []Route {
 	var routes []Route
 	for _, prefix := range []string{"/db", "/databases/{name}/db"} {
 		add := func(method, path string, role access.Role, f func(*call) error) {
-			routes = append(routes, Route{method, prefix + path, role, a.handler(f)})
+			routes = append(routes, Route{Method: method, Path: prefix + path, Role: role, Handler: a.handler(f)})
 		}
 		add("GET", "/query", access.Read, (*call).query)
 		add("POST", "/query", access.Read, (*call).query)
@@ -80,12 +81,12 @@ func (a *API) Routes() []Route {
 			{"POST", "/load", "holdfast restore"},
 			{"POST", "/restore", "holdfast restore"},
 		} {
-			routes = append(routes, Route{there.method, prefix + there.path, access.Write, a.absent(there.instead)})
+			routes = append(routes, Route{Method: there.method, Path: prefix + there.path, Role: access.Write, Handler: a.absent(there.instead)})
 		}
 	}
 	return append(routes,
-		Route{"GET", "/status", access.Read, http.HandlerFunc(a.status)},
-		Route{"GET", "/nodes", access.Read, http.HandlerFunc(a.nodes)},
+		Route{Method: "GET", Path: "/status", Role: access.Read, Handler: http.HandlerFunc(a.status)},
+		Route{Method: "GET", Path: "/nodes", Role: access.Read, Handler: http.HandlerFunc(a.nodes)},
 	)
 }
 

@@ -28,10 +28,13 @@ func (d *Daemon) own() []api.Route {
 	route := func(method, path string, role access.Role, f http.HandlerFunc) api.Route {
 		return api.Route{Method: method, Path: path, Role: role, Handler: f}
 	}
+	probe := func(path string, role access.Role, f http.HandlerFunc) api.Route {
+		return api.Route{Method: "GET", Path: path, Role: role, Handler: f, Probe: true}
+	}
 	routes := []api.Route{
-		route("GET", "/healthz", access.Public, d.alive),
-		route("GET", "/readyz", access.Public, d.ready),
-		route("GET", "/metrics", access.Read, metrics.Handler(d.databases.registry).ServeHTTP),
+		probe("/healthz", access.Public, d.alive),
+		probe("/readyz", access.Public, d.ready),
+		probe("/metrics", access.Read, metrics.Handler(d.databases.registry).ServeHTTP),
 		route("GET", "/openapi.json", access.Public, described),
 		route("GET", "/databases", access.Read, d.names),
 		route("GET", "/databases/{name}/health", access.Read, d.of(health)),

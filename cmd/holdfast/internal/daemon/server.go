@@ -47,8 +47,11 @@ func (d *Daemon) routes() http.Handler {
 	mux := http.NewServeMux()
 	methods := map[string][]string{}
 	for _, r := range d.all() {
-		handler := d.traffic.count(r.Path, d.guard.Require(r.Role, r.Handler))
-		mux.Handle(r.Method+" "+r.Path, handler)
+		guarded := d.guard.Require(r.Role, r.Handler)
+		if r.Probe {
+			guarded = d.guard.Probe(r.Role, r.Handler)
+		}
+		mux.Handle(r.Method+" "+r.Path, d.traffic.count(r.Path, guarded))
 		methods[r.Path] = append(methods[r.Path], r.Method)
 	}
 	for path, allowed := range methods {

@@ -100,6 +100,40 @@ func TestMalformedRequests(t *testing.T) {
 	d.want(200, "ok", "GET", "/healthz", "")
 }
 
+// Probes of HTTP/1.0 name no host. They are answered on this machine; nothing else is.
+func TestProbesWithoutAHost(t *testing.T) {
+	env := map[string]string{"HOLDFAST_READ_TOKEN": "0123456789abcdef-read"}
+	open, closed := start(t, one, nil), start(t, one, env)
+	for _, c := range []struct {
+		d      *running
+		path   string
+		header string
+		want   string
+	}{
+		{open, "/healthz", "", "200 OK"},
+		{open, "/readyz", "", "200 OK"},
+		{open, "/metrics", "", "200 OK"},
+		{open, "/metrics", "X-Forwarded-For: 192.0.2.1\r\n", "403 Forbidden"},
+		{open, "/healthz", "Host: evil.example\r\n", "403 Forbidden"},
+		{open, "/healthz", "Origin: http://evil.example\r\n", "403 Forbidden"},
+		{open, "/db/query?q=SELECT+1", "", "403 Forbidden"},
+		{open, "/databases", "", "403 Forbidden"},
+		{open, "/openapi.json", "", "403 Forbidden"},
+		{open, "/", "", "403 Forbidden"},
+		{closed, "/healthz", "", "200 OK"},
+		{closed, "/readyz", "", "200 OK"},
+		{closed, "/metrics", "", "401 Unauthorized"},
+		{closed, "/metrics", "Authorization: Bearer 0123456789abcdef-read\r\n", "200 OK"},
+	} {
+		conn := must(net.Dial("tcp", c.d.Addr().String()))
+		fmt.Fprintf(conn, "GET %s HTTP/1.0\r\n%s\r\n", c.path, c.header)
+		if line, _ := bufio.NewReader(conn).ReadString('\n'); strings.TrimSpace(line) != "HTTP/1.0 "+c.want {
+			t.Errorf("%s, %q: %q, want %s", c.path, c.header, line, c.want)
+		}
+		conn.Close()
+	}
+}
+
 // Slow clients take each other's places, and those of nobody else. TestSlowClientFlood has all kinds of them.
 func TestSlowClients(t *testing.T) {
 	d := start(t, `{"database": {"path": "DIR/app.db"}, "serve": {"listen": "127.0.0.1:0", "max_requests": 4, "header_timeout": "1m"}}`, nil)
