@@ -20,11 +20,9 @@ func (e *Engine) Configure(c Config, receivers ...Receiver) error {
 		return ErrClosed
 	}
 	e.mu.Lock()
-	if path := c.Alerts.SilencesFile; path != e.silences.path {
-		if err := e.moveSilences(path); err != nil {
-			e.mu.Unlock()
-			return err
-		}
+	if err := e.moveSilences(c.Alerts.SilencesFile); err != nil {
+		e.mu.Unlock()
+		return err
 	}
 	e.cfg = c
 	e.mu.Unlock()
@@ -36,7 +34,9 @@ func (e *Engine) Configure(c Config, receivers ...Receiver) error {
 	return nil
 }
 
-// moveSilences keeps them in another file, with those that are there. The caller holds mu.
+// moveSilences reads their file again, as somebody may have changed it; each change of
+// the engine's own is in it. If it is another file they go there, beside those that are there. The
+// caller holds mu.
 func (e *Engine) moveSilences(path string) error {
 	next, damage, err := loadSilences(path)
 	if err != nil {
@@ -44,6 +44,10 @@ func (e *Engine) moveSilences(path string) error {
 	}
 	if damage != nil {
 		e.log.Error("holdfast: "+damage.Error(), "file", path)
+	}
+	if path != "" && path == e.silences.path {
+		e.silences = next
+		return nil
 	}
 	for _, s := range e.silences.list {
 		if !slices.ContainsFunc(next.list, func(q Silence) bool { return q.ID == s.ID }) {

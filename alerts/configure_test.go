@@ -96,3 +96,32 @@ func TestSilencesMove(t *testing.T) {
 		t.Errorf("%+v, %v, %v", s.list, damage, err)
 	}
 }
+
+// What somebody else has written into the file holds from the next Configure on.
+func TestSilencesAreReadAgain(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "silences.json")
+	c := Config{Alerts: Settings{SilencesFile: path}}
+	running, err := New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer running.Close()
+	ends, err := running.Silence(Silence{Reason: "ends", Until: time.Now().Add(time.Hour)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := other.Unsilence(ends.ID); err != nil {
+		t.Fatal(err)
+	}
+	begins, err := other.Silence(Silence{Reason: "begins", Until: time.Now().Add(time.Hour)})
+	if err := errors.Join(err, other.Close(), running.Configure(c)); err != nil {
+		t.Fatal(err)
+	}
+	if list := running.Silences(); len(list) != 1 || list[0] != begins {
+		t.Errorf("%+v", list)
+	}
+}

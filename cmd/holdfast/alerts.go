@@ -15,8 +15,8 @@ import (
 )
 
 func (a *app) alertsCommand() *cobra.Command {
-	cmd := group("alerts", "Tell what is wrong, test who is told, print the rules")
-	cmd.AddCommand(a.alertsListCommand(), a.alertsTestCommand(), a.alertsRulesCommand())
+	cmd := group("alerts", "Tell what is wrong, test who is told, silence, print the rules")
+	cmd.AddCommand(a.alertsListCommand(), a.alertsTestCommand(), a.alertsRulesCommand(), a.alertsSilenceCommand())
 	return cmd
 }
 
@@ -61,11 +61,15 @@ Other codes are those of "holdfast help".`,
 
 // askAlerts makes one request of a daemon's alerts.
 func askAlerts(ctx context.Context, url, method, path string, into any) error {
+	return sendAlerts(ctx, url, method, path, nil, into)
+}
+
+func sendAlerts(ctx context.Context, url, method, path string, body, into any) error {
 	if !isURL(url) {
 		return exitcode.Usagef("--url %s: expected a URL such as http://127.0.0.1:7391", url)
 	}
 	r := &remote{base: strings.TrimRight(url, "/"), client: http.Client{Timeout: remoteTime}}
-	return r.ask(ctx, method, path, into)
+	return r.send(ctx, method, path, body, into)
 }
 
 func (a *app) printAlerts(answer *alerts.Answer, past bool) error {

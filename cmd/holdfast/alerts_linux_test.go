@@ -44,6 +44,25 @@ func TestAlertsOfADaemon(t *testing.T) {
 	if out, code := ask(token, "alerts", "list", "--url", url, "--history"); code != 0 || !strings.Contains(out, "until") {
 		t.Errorf("%d: %s", code, out)
 	}
+	var made silencesAnswer
+	if out, code := ask(token, "alerts", "silence", "add", "--url", url, "--database", "main", "--reason", "night", "--until", "2100-01-01T00:00:00Z", "--json"); code != 0 || json.Unmarshal([]byte(out), &made) != nil || len(made.Silences) != 1 || made.Silences[0].Reason != "night" {
+		t.Fatalf("%d: %s", code, out)
+	}
+	id := made.Silences[0].ID
+	if out, code := ask(token, "alerts", "silence", "list", "--url", url); code != 0 || !strings.Contains(out, id) {
+		t.Errorf("%d: %s", code, out)
+	}
+	for i, want := range []int{0, 66} {
+		if out, code := ask(token, "alerts", "silence", "end", id, "--url", url); code != want {
+			t.Errorf("ended %d times: %d: %s", i+1, code, out)
+		}
+	}
+	if out, code := ask(token, "alerts", "silence", "add", "--url", url, "--rule", "none", "--reason", "x", "--for", "1h"); code != 64 {
+		t.Errorf("no such rule: %d: %s", code, out)
+	}
+	if _, code := ask("wrong", "alerts", "silence", "add", "--url", url, "--reason", "x", "--for", "1h"); code != 77 {
+		t.Errorf("a wrong token: %d", code)
+	}
 	hook.Close()
 	if out, code := ask(token, "alerts", "test", "--url", url); code != 1 || !strings.Contains(out, "refused") {
 		t.Errorf("the receiver is gone: %d: %s", code, out)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -67,7 +68,20 @@ func (a *app) remote(ctx context.Context, name string) (*remote, error) {
 
 // ask reads the JSON at a path.
 func (r *remote) ask(ctx context.Context, method, path string, into any) error {
-	req, err := http.NewRequestWithContext(ctx, method, r.base+path, nil)
+	return r.send(ctx, method, path, nil, into)
+}
+
+// send sends JSON to a path, nil being none, and reads the answer's, if there is one.
+func (r *remote) send(ctx context.Context, method, path string, body, into any) error {
+	var in io.Reader
+	if body != nil {
+		text, err := json.Marshal(body)
+		if err != nil {
+			return err
+		}
+		in = bytes.NewReader(text)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, r.base+path, in)
 	if err != nil {
 		return exitcode.With(exitcode.Usage, err)
 	}
@@ -89,7 +103,11 @@ func (r *remote) ask(ctx context.Context, method, path string, into any) error {
 	if err != nil {
 		return exitcode.With(exitcode.Unavailable, fmt.Errorf("ask the daemon: %w", err))
 	}
-	if resp.StatusCode != http.StatusOK {
+	switch resp.StatusCode {
+	case http.StatusNoContent:
+		return nil
+	case http.StatusOK, http.StatusCreated:
+	default:
 		return refusedBy(r.base+path, resp, text)
 	}
 	if err := json.Unmarshal(text, into); err != nil {
@@ -109,6 +127,8 @@ func refusedBy(address string, resp *http.Response, text []byte) error {
 		return exitcode.With(exitcode.Permission, fmt.Errorf("%w; HOLDFAST_TOKEN has the token", err))
 	case http.StatusNotFound:
 		return exitcode.With(exitcode.Missing, err)
+	case http.StatusBadRequest:
+		return exitcode.With(exitcode.Usage, err)
 	}
 	return exitcode.With(exitcode.Unavailable, err)
 }

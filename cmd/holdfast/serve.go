@@ -35,8 +35,9 @@ Without tokens only this machine is served. With serve.read_tokens or serve.writ
 each request needs one: "Authorization: Bearer TOKEN", or as the password of basic
 authentication.
 
-/healthz and /readyz are for probes, /metrics is for Prometheus. "holdfast health URL" and
-"holdfast queries URL" ask a daemon; they take a token from HOLDFAST_TOKEN.
+/healthz and /readyz are for probes, /metrics is for Prometheus. "holdfast health URL",
+"holdfast queries URL" and "holdfast top URL" ask a daemon; they take a token from
+HOLDFAST_TOKEN.
 
 SIGTERM and SIGINT end it: no new requests, those under way finish within
 serve.drain_timeout, the databases are closed. A second signal ends it at once. SIGHUP

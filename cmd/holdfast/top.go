@@ -18,13 +18,17 @@ import (
 func (a *app) topCommand() *cobra.Command {
 	interval := 500 * time.Millisecond
 	cmd := &cobra.Command{
-		Use:   "top DATABASE",
+		Use:   "top DATABASE|URL",
 		Short: "Watch the locks and the log of a database on a terminal",
 		Long: `Watch the locks and the log of a database on a terminal: who writes, who keeps the log
 from being copied, who waits, and what to do about it.
 
 It sees what locks sees, and like locks it opens nothing by SQLite, locks nothing and
 writes nothing. "holdfast locks --help" explains the locks, and what can't be seen where.
+
+Of a daemon's database, named by its URL (http://HOST:PORT, or
+http://HOST:PORT/databases/NAME), it shows what the daemon tells: who has its locks, at
+which call site and statement, and who waits. A token comes from HOLDFAST_TOKEN.
 
 The bar is the log: what is copied into the database already, and what is not. The digits
 below are the read marks: the slots where readers see the log up to that frame. A reader
@@ -35,6 +39,7 @@ Keys:
 ` + topKeys + `
 For scripts there is "holdfast locks", which also prints JSON.`,
 		Example: `  holdfast top app.db
+  HOLDFAST_TOKEN=... holdfast top https://db.example.com:7391
   ssh -t server holdfast top /srv/app.db --interval 2s --ascii`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -66,19 +71,31 @@ func (a *app) wantsTerminal() error {
 	return nil
 }
 
-func (a *app) top(ctx context.Context, database string, interval time.Duration) error {
+// looks are looks at a database, by its file or by the URL of a daemon.
+func (a *app) looks(ctx context.Context, database string) (func() (*locks.Report, error), error) {
+	if isURL(database) {
+		return a.remoteLooks(ctx, database)
+	}
 	w, err := locks.NewWatcher(database)
+	if err != nil {
+		return nil, err
+	}
+	return func() (*locks.Report, error) { return w.Look(ctx) }, nil
+}
+
+func (a *app) top(ctx context.Context, database string, interval time.Duration) error {
+	look, err := a.looks(ctx, database)
 	if err != nil {
 		return err
 	}
 	// The first look decides whether there is anything to watch; later a
 	// database may go and come back.
-	first, err := w.Look(ctx)
+	first, err := look()
 	if err != nil {
 		return err
 	}
 	m := topModel{
-		look:     func() (*locks.Report, error) { return w.Look(ctx) },
+		look:     look,
 		report:   first,
 		interval: interval,
 		style:    topStyle{ascii: a.ascii, color: a.color(true)},

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/creack/pty"
@@ -54,6 +55,25 @@ func TestTopOnATerminal(t *testing.T) {
 	c.send("q")
 	c.expect("\x1b[?1049l") // the terminal is as before
 	c.ends(0)
+}
+
+// A daemon's database by its URL.
+func TestTopOfADaemonOnATerminal(t *testing.T) {
+	t.Parallel()
+	url, stop := daemonOf(t, filepath.Join(t.TempDir(), "app.db"))
+	c := openTop(t, url)
+	c.expect("app.db")
+	c.expect("every 50ms")
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+	c.expect("the last look failed")
+	c.send("q")
+	c.ends(0)
+
+	c = openTop(t, url)
+	c.expect("ask the daemon")
+	c.ends(69)
 }
 
 // TestTopEnds: what ends it, and what is said where there is nothing to watch.

@@ -11,6 +11,8 @@ import (
 	"unicode/utf8"
 
 	tea "charm.land/bubbletea/v2"
+	"github.com/holdfastdb/holdfast"
+	"github.com/holdfastdb/holdfast/cmd/holdfast/internal/daemon"
 	"github.com/holdfastdb/holdfast/locks"
 	"github.com/jedib0t/go-pretty/v6/text"
 )
@@ -104,6 +106,41 @@ func quiet() *locks.Report {
 	return &locks.Report{
 		Path: "/srv/app.db", At: topAt, JournalMode: "wal", PageSize: 4096, Size: 8192,
 		WAL: &locks.WAL{Bytes: 8272, Frames: 2, CopiedFrames: 2, Reset: true, ReadMarks: [5]uint32{0, 2, 1<<32 - 1, 1<<32 - 1, 1<<32 - 1}},
+	}
+}
+
+// inside is what a daemon tells: a write that others wait for, and an old read.
+func inside() *daemon.LocksAnswer {
+	return &daemon.LocksAnswer{
+		At: topAt, PID: 4200, Program: "holdfast", Path: "/srv/app.db", Bytes: 81920, PageSize: 4096, JournalMode: "wal",
+		Locks: holdfast.LockReport{
+			Holders: []holdfast.LockHolder{{Kind: "write transaction", Lock: "WAL_WRITE", CallSite: "run.go:330 (api.each)", Statement: "INSERT INTO t VALUES (?)", Since: topAt.Add(-3 * time.Second)}},
+			Waiters: []holdfast.LockWaiter{{Kind: "statement", Statement: "UPDATE t SET a = ?", Since: topAt.Add(-2 * time.Second)}}, Queued: 7,
+			WAL: holdfast.WALReport{Bytes: 412032, Frames: 100, CopiedFrames: 40},
+		},
+		Reads: holdfast.LockReport{Holders: []holdfast.LockHolder{{Kind: "rows", Lock: "WAL_READ", Statement: "SELECT * FROM t", Since: topAt.Add(-time.Minute)}}},
+	}
+}
+
+func TestTopOfADaemon(t *testing.T) {
+	m := topOf(seenInside(inside()), 160, 24)
+	picture := m.picture()
+	for _, want := range []string{
+		"holdfast (pid 4200) holds WAL_WRITE for at least 3s", "WAL mode, pages of 4096 bytes, 81.9 kB; log 412.0 kB, 40 of 100 frames copied",
+		"writer      holdfast (pid 4200), at least 3s; run.go:330 (api.each)", "queue       7 wait for the writer, longest for 2s: UPDATE t SET a = ?",
+		"checkpoint  60 frames to copy", "WAL_READ", "call site run.go:330 (api.each); statement INSERT INTO t VALUES (?)", "can't be seen: which part of the log",
+	} {
+		if !strings.Contains(picture, want) {
+			t.Errorf("%q is missing in\n%s", want, picture)
+		}
+	}
+	if m = send(m, tea.KeyPressMsg{Code: tea.KeyDown}); !strings.Contains(m.picture(), "holds WAL_READ: rows; statement SELECT * FROM t") {
+		t.Errorf("the second row:\n%s", m.picture())
+	}
+	for _, not := range []string{"read marks", "stuck at", "slot"} {
+		if strings.Contains(picture, not) {
+			t.Errorf("%q is told, and not known:\n%s", not, picture)
+		}
 	}
 }
 

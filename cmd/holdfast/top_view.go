@@ -249,6 +249,9 @@ func (m topModel) logLines() []string {
 		empty = " "
 	}
 	lines := []string{label + m.style.sgr("32", strings.Repeat(full, copied)) + strings.Repeat(empty, width-copied)}
+	if !slices.ContainsFunc(wal.ReadMarks[:], func(mark uint32) bool { return mark != unusedMark }) {
+		return lines // a daemon tells none
+	}
 	lines = append(lines, strings.TrimRight("read marks  "+markLine(wal, width), " "))
 
 	var free []string

@@ -206,12 +206,34 @@ func stats(_ context.Context, db *database) (any, error) {
 	}{"holdfast.stats/v1", db.DB.Stats(), db.Reader.Stats()}, nil
 }
 
+// LocksAnswer is what holdfast top reads.
+type LocksAnswer struct {
+	Schema      string              `json:"schema"`
+	Locks       holdfast.LockReport `json:"locks"`
+	Reads       holdfast.LockReport `json:"reads"` // of the handle for SQL from outside
+	At          time.Time           `json:"at"`
+	PID         int                 `json:"pid"`
+	Program     string              `json:"program"`
+	Path        string              `json:"path"`
+	Bytes       int64               `json:"bytes"`
+	PageSize    int64               `json:"page_size"`
+	JournalMode string              `json:"journal_mode"`
+}
+
 func locks(ctx context.Context, db *database) (any, error) {
-	report, err := db.DB.Locks(ctx)
-	return struct {
-		Schema string              `json:"schema"`
-		Locks  holdfast.LockReport `json:"locks"`
-	}{"holdfast.daemon.locks/v1", report}, err
+	h, err := db.DB.Health(ctx)
+	if err != nil {
+		return nil, err
+	}
+	answer := LocksAnswer{
+		Schema: "holdfast.daemon.locks/v1", At: time.Now().UTC(), PID: os.Getpid(), Program: filepath.Base(os.Args[0]),
+		Path: h.File.Path, Bytes: h.File.Bytes, PageSize: h.PageSize, JournalMode: h.File.JournalMode,
+	}
+	if answer.Locks, err = db.DB.Locks(ctx); err != nil {
+		return nil, err
+	}
+	answer.Reads, err = db.Reader.Locks(ctx)
+	return answer, err
 }
 
 // QueriesAnswer is what holdfast queries reads.
