@@ -38,7 +38,7 @@ var floors = []floor{
 		"it shows what the rooms below tell; one that knew its pages would bring them into programs that show nothing",
 	},
 	{
-		[]string{"backup", "cluster", "doctor", "holdfasttest", "locks"},
+		[]string{"backup", "cluster", "doctor", "holdfasttest", "internal/conformance", "locks"},
 		"each is optional: a program compiles the one that it imports and not its neighbours",
 	},
 	{
