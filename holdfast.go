@@ -111,7 +111,7 @@ func OpenConfig(ctx context.Context, cfg Config) (*DB, error) {
 	if err != nil {
 		return nil, translate("open", "", locks.Site{}, nil, err)
 	}
-	if scheme := schemeOf(full.Database.Path); scheme != "" {
+	if scheme := Scheme(full.Database.Path); scheme != "" {
 		return openRemote(ctx, scheme, full)
 	}
 	d, readOnly, err := acquire(ctx, full)

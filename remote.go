@@ -106,7 +106,7 @@ type opener func(ctx context.Context, address string, cfg Config) (Backend, erro
 // the logger, database.read_only, busy_timeout and connection_timeout at least. It may
 // look at the network, within ctx. A second one of a scheme panics, and so does nil.
 func RegisterBackend(scheme string, open func(ctx context.Context, address string, cfg Config) (Backend, error)) {
-	if open == nil || schemeOf(scheme+"://") != scheme {
+	if open == nil || Scheme(scheme+"://") != scheme {
 		panic("holdfast: RegisterBackend was called with nil, or a scheme that is none")
 	}
 	if _, taken := backends.LoadOrStore(scheme, opener(open)); taken {
@@ -114,10 +114,10 @@ func RegisterBackend(scheme string, open func(ctx context.Context, address strin
 	}
 }
 
-// schemeOf is the scheme of an address, or "" of the name of a file. One letter is a
-// volume of Windows.
-func schemeOf(path string) string {
-	scheme, _, found := strings.Cut(path, "://")
+// Scheme is the scheme of an address, which Open hands to its Backend: "rqlite". It is ""
+// of the name of a file, of a "file:" URI, and of a volume of Windows, which has one letter.
+func Scheme(name string) string {
+	scheme, _, found := strings.Cut(name, "://")
 	if !found || len(scheme) < 2 || scheme == "file" {
 		return ""
 	}
@@ -129,12 +129,15 @@ func schemeOf(path string) string {
 	return scheme
 }
 
-// withoutSecrets is the scheme and the machines of an address. User, password and
-// parameters may be secret; a "@" that stands elsewhere leaves only the scheme.
-func withoutSecrets(address string) string {
+// Redacted is the scheme and the machines of an address, to be shown and logged: user,
+// password and parameters may be secret. What is no address it returns as it is.
+func Redacted(address string) string {
 	scheme, rest, _ := strings.Cut(address, "://")
+	if Scheme(address) == "" {
+		return address
+	}
 	machines, parameters, _ := strings.Cut(rest, "?")
-	if strings.Contains(parameters, "@") {
+	if strings.Contains(parameters, "@") { // the question mark may be one of the password
 		return scheme + "://..."
 	}
 	machines, _, _ = strings.Cut(machines[strings.LastIndex(machines, "@")+1:], "/")
@@ -174,7 +177,7 @@ func openRemote(ctx context.Context, scheme string, cfg Config) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &remote{Backend: b, scheme: scheme, name: withoutSecrets(cfg.Database.Path)}
+	r := &remote{Backend: b, scheme: scheme, name: Redacted(cfg.Database.Path)}
 	pool := sql.OpenDB(r)
 	pool.SetMaxIdleConns(idleSessions)
 	return &DB{DB: pool, remote: r}, nil

@@ -129,15 +129,36 @@ func (b *fakeBackend) Backup(ctx context.Context, w io.Writer) error {
 	return err
 }
 
-// Restore copies the tables of what it was sent.
+// Restore copies the table t of what it was sent.
 func (b *fakeBackend) Restore(ctx context.Context, r io.Reader, size int64) (err error) {
 	b.calls.Add(1)
 	if b.loaded, err = io.ReadAll(r); err != nil || int64(len(b.loaded)) != size {
 		return errors.Join(err, errors.New("another size"))
 	}
-	if b.loses {
-		_, err = b.db.ExecContext(ctx, "DELETE FROM t WHERE id = 1")
+	dir, err := os.MkdirTemp("", "fake")
+	if err != nil {
+		return err
 	}
+	defer os.RemoveAll(dir)
+	path := filepath.Join(dir, "loaded.db")
+	if err := os.WriteFile(path, b.loaded, 0o600); err != nil {
+		return err
+	}
+	loaded, err := holdfast.Open(ctx, path)
+	if err != nil {
+		return err
+	}
+	defer loaded.Close()
+	batch := []holdfast.Statement{{SQL: "DELETE FROM t"}}
+	for row, err := range loaded.Rows(ctx, "SELECT id, a FROM t") {
+		if err != nil {
+			return err
+		}
+		if id := row.Int64(0); id > 1 || !b.loses {
+			batch = append(batch, holdfast.Statement{SQL: "INSERT INTO t(id, a) VALUES (?, ?)", Args: []any{id, row.Value(1)}})
+		}
+	}
+	_, err = b.db.Batch(ctx, batch)
 	return err
 }
 
@@ -368,6 +389,67 @@ func TestRestoreIntoABackend(t *testing.T) {
 	}
 	if _, err := b.db.Restore(ctx(), path); !errors.Is(err, holdfast.ErrUnsupported) {
 		t.Errorf("on a file: %v", err)
+	}
+}
+
+func TestRestoreOfABackupToAnAddress(t *testing.T) {
+	t.Parallel()
+	db, b := openFake(t)
+	address := b.cfg.Database.Path
+	must(t, db, "CREATE TABLE t(id INTEGER PRIMARY KEY, a); INSERT INTO t(a) VALUES (1), (2), (3)")
+	dir, scratch := t.TempDir(), t.TempDir()
+	info, err := backup.Create(ctx(), db, dir, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	must(t, db, "DELETE FROM t WHERE id > 1")
+	src, o := backup.File(info.Destination), backup.RestoreOptions{Scratch: scratch, DryRun: true}
+	sent := b.calls.Load()
+	r, err := backup.Restore(ctx(), src, address, o)
+	if err != nil || len(r.Plan) != 3 || r.Verified || b.calls.Load() != sent {
+		t.Errorf("a dry run: %+v (%v)", r, err)
+	}
+	o.DryRun = false
+	r, err = backup.Restore(ctx(), src, address, o)
+	if err != nil || !r.Verified || !r.RestoredTo.Equal(info.TakenAt) || r.Bytes != info.Bytes || strings.Contains(r.Database, "secret") {
+		t.Fatalf("%+v (%v)", r, err)
+	}
+	if n := number(t, db, "SELECT count(*) FROM t"); n != 3 {
+		t.Errorf("%d rows", n)
+	}
+	// What isn't the backup that it was is not sent.
+	text, err := os.ReadFile(info.Destination)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text[len(text)-1] ^= 1
+	if err := os.WriteFile(info.Destination, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	sent = b.calls.Load()
+	if _, err = backup.Restore(ctx(), src, address, o); !errors.Is(err, backup.ErrDamaged) || b.calls.Load() != sent {
+		t.Errorf("a damaged backup: %v", err)
+	}
+	if left, err := os.ReadDir(scratch); err != nil || len(left) > 0 {
+		t.Errorf("left: %v (%v)", left, err)
+	}
+}
+
+func TestRedacted(t *testing.T) {
+	t.Parallel()
+	for address, want := range map[string]string{
+		"rqlite://u:p@h:4001,i:4001/x?level=none": "rqlite://h:4001,i:4001",
+		"rqlite://h:4001":                         "rqlite://h:4001",
+		"rqlite://u:p@ss/w@h:1":                   "rqlite://h:1",
+		"rqlite://u:p?x@h:1":                      "rqlite://...",
+		"rqlite://h:1?ca=a@b":                     "rqlite://...",
+		"/tmp/a@b.db":                             "/tmp/a@b.db",
+		"file:///tmp/x?mode=ro":                   "file:///tmp/x?mode=ro",
+		`C://x`:                                   `C://x`,
+	} {
+		if got := holdfast.Redacted(address); got != want {
+			t.Errorf("%s: %s", address, got)
+		}
 	}
 }
 

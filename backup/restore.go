@@ -27,6 +27,9 @@ type RestoreOptions struct {
 	WithoutManifest bool
 	// DryRun looks and tells, and changes nothing.
 	DryRun bool
+	// Scratch is where the backup is unpacked for a database at an address; "" is the
+	// directory for temporary files.
+	Scratch string
 	// Progress is told how far it is. May be nil; must return soon.
 	Progress func(Progress)
 
@@ -101,6 +104,10 @@ func (e *InUseError) Is(target error) bool { return target == holdfast.ErrBusy }
 // log aside and the change leaves the damaged one without it; the next Restore puts
 // it back.) A failure, a full disk among them, leaves the old one.
 //
+// A path that is an address (holdfast.Scheme) is that of a back end, open and in use: the
+// backup is unpacked in a directory of its own, compared and checked as above, sent by
+// DB.Restore, and counted there. Nobody else may write meanwhile.
+//
 // On Windows all of this was shown under wine, which is no proof for NTFS: there a file that
 // anybody has open is neither renamed nor replaced, and names are as safe from a power cut
 // as its journal makes them.
@@ -109,9 +116,15 @@ func Restore(ctx context.Context, src Source, path string, o RestoreOptions) (Re
 	r := &restore{src: src, options: o, report: RestoreReport{
 		Schema: "holdfast.restore/v1", Source: src.Name(), DryRun: o.DryRun, Plan: []string{}, Kept: []string{}, Leftover: []string{},
 	}}
-	err := r.locate(path, start)
+	run := r.run
+	var err error
+	if holdfast.Scheme(path) != "" {
+		run = func(ctx context.Context) error { return r.send(ctx, path) }
+	} else {
+		err = r.locate(path, start)
+	}
 	if err == nil {
-		err = r.run(ctx)
+		err = run(ctx)
 	}
 	r.report.DurationSeconds = time.Since(start).Seconds()
 	if err != nil && ctx.Err() != nil {
