@@ -1,6 +1,7 @@
 package holdfast
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -212,9 +213,10 @@ func notSidecar(dst string) error {
 }
 
 // BackupName is how Backup names the copy of a database in a directory:
-// "app-20261127T172548.123Z.db" of "app.db". Without a name, as in memory, it is "database".
+// "app-20261127T172548.123Z.db" of "app.db". What has no name, as in memory, is called
+// "database", and an address by its scheme.
 func BackupName(database string, taken time.Time) string {
-	if database == "" {
+	if database = cmp.Or(Scheme(database), database); database == "" {
 		database = "database"
 	}
 	base := filepath.Base(database)

@@ -25,7 +25,7 @@ import (
 // registered its scheme, and DB passes on to it what it is asked. The embedded
 // Connector makes the sessions of the *sql.DB that DB embeds: its connections run Exec
 // and Query, refuse BeginTx with ErrUnsupported where there are no interactive
-// transactions, and read at ReadLevelOf(ctx).
+// transactions, read at ReadLevelOf(ctx), and write nothing where MustRead(ctx).
 //
 // Its methods are called by several goroutines at once. Their errors are made by
 // NewError, or are that of a context that ended before anything was sent. An error that
@@ -144,10 +144,17 @@ func Redacted(address string) string {
 	return scheme + "://" + machines
 }
 
+// Address is the address of a database that is no file, as Redacted gives it, and else "".
+func (db *DB) Address() string {
+	if db.remote == nil {
+		return ""
+	}
+	return db.remote.name
+}
+
 // remote is one Open of a Backend.
 type remote struct {
 	Backend
-	scheme string
 	name   string // the address, without what may be secret
 	closed atomic.Bool
 }
@@ -177,7 +184,7 @@ func openRemote(ctx context.Context, scheme string, cfg Config) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &remote{Backend: b, scheme: scheme, name: Redacted(cfg.Database.Path)}
+	r := &remote{Backend: b, name: Redacted(cfg.Database.Path)}
 	pool := sql.OpenDB(r)
 	pool.SetMaxIdleConns(idleSessions)
 	return &DB{DB: pool, remote: r}, nil
@@ -224,6 +231,9 @@ func (r *remote) batch(ctx context.Context, stmts []Statement, o writeOptions) (
 
 // remoteRows is Rows by database/sql.
 func (db *DB) remoteRows(ctx context.Context, query string, args []any) iter.Seq2[*Row, error] {
+	wish, _ := ctx.Value(readWishKey{}).(readWish)
+	wish.only = true
+	ctx = context.WithValue(ctx, readWishKey{}, wish)
 	return func(yield func(*Row, error) bool) {
 		rows, err := db.QueryContext(ctx, query, args...)
 		if err == nil {
@@ -268,7 +278,7 @@ func (r *remote) backup(ctx context.Context, dst string, o backupOptions) (Backu
 	case o.vacuum:
 		return BackupInfo{}, newError("backup", ErrUnsupported, sqlite.ResultMisuse, "BackupVacuumed works on a database that is a file", "vacuum the copy: open it, and run VACUUM")
 	}
-	info, err := publish(dst, r.scheme, func(path string) (manifest.Manifest, error) { return r.take(ctx, path, o.config()) })
+	info, err := publish(dst, r.name, func(path string) (manifest.Manifest, error) { return r.take(ctx, path, o.config()) })
 	switch {
 	case err == nil:
 		return info, nil
@@ -396,6 +406,7 @@ const (
 type readWish struct {
 	level ReadLevel
 	fresh time.Duration
+	only  bool
 }
 
 type readWishKey struct{}
@@ -420,6 +431,13 @@ func WithFreshness(ctx context.Context, d time.Duration) context.Context {
 func ReadLevelOf(ctx context.Context) (level ReadLevel, freshness time.Duration) {
 	r, _ := ctx.Value(readWishKey{}).(readWish)
 	return r.level, r.fresh
+}
+
+// MustRead tells a Backend that a query is one of DB.Rows: a statement that writes is
+// ErrRefused, before it is sent.
+func MustRead(ctx context.Context) bool {
+	r, _ := ctx.Value(readWishKey{}).(readWish)
+	return r.only
 }
 
 // ClusterHealth is how the machines of a cluster are, in Health.Cluster.

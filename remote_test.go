@@ -15,6 +15,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/holdfastdb/holdfast"
 	"github.com/holdfastdb/holdfast/backup"
@@ -83,6 +84,9 @@ func (c fakeConn) BeginTx(context.Context, driver.TxOptions) (driver.Tx, error) 
 func (c fakeConn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
 	c.b.calls.Add(1)
 	level, fresh := holdfast.ReadLevelOf(ctx)
+	if holdfast.MustRead(ctx) && strings.HasPrefix(query, "INSERT") {
+		return nil, holdfast.NewError(holdfast.Failure{Kind: holdfast.ErrRefused, Code: 21, Op: "query", Text: "it writes", Next: "use Query"})
+	}
 	c.b.level.Store(string(level) + " " + fresh.String())
 	return c.Conn.(driver.QueryerContext).QueryContext(ctx, query, args)
 }
@@ -290,6 +294,14 @@ func TestABackendIsAskedAsAFileIs(t *testing.T) {
 			t.Error(err)
 		}
 	}
+	for _, err := range db.Rows(ctx(), "INSERT INTO t(a) VALUES (1) RETURNING id") {
+		if !errors.Is(err, holdfast.ErrRefused) {
+			t.Errorf("a write by Rows: %v", err)
+		}
+	}
+	if db.Address() != strings.Replace(b.cfg.Database.Path[:strings.Index(b.cfg.Database.Path, "/?")], "user:secret@", "", 1) {
+		t.Error(db.Address())
+	}
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -330,6 +342,9 @@ func TestABackendsBackupIsProven(t *testing.T) {
 	}
 	if proven, err := backup.Verify(ctx(), backup.File(info.Destination), nil); err != nil || proven.SHA256 != info.SHA256 {
 		t.Error(err)
+	}
+	if _, err := backup.Schedule(db, backup.Plan{Destination: dir, Every: time.Hour}); !errors.Is(err, holdfast.ErrUnsupported) {
+		t.Errorf("Schedule: %v", err)
 	}
 	b.damage = true
 	target := filepath.Join(dir, "damaged.db")

@@ -1,6 +1,7 @@
 package backup
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -38,7 +39,7 @@ func Create(ctx context.Context, db *holdfast.DB, dst string, format Format, pro
 		return Info{BackupInfo: info}, err
 	}
 	start := time.Now()
-	dst, err := archiveName(dst, db.Path(), format, start)
+	dst, err := archiveName(dst, cmp.Or(db.Path(), db.Address()), format, start)
 	if err != nil {
 		return Info{}, err
 	}

@@ -2,6 +2,7 @@ package backup
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -68,7 +69,7 @@ func (r *remote) Create(ctx context.Context, db *holdfast.DB, format Format, pro
 	if progress != nil {
 		options = append(options, holdfast.BackupOnProgress(func(p holdfast.BackupProgress) { progress(Progress(p)) }))
 	}
-	name := strings.ToValidUTF8(holdfast.BackupName(db.Path(), start), "\ufffd") // names elsewhere are text
+	name := strings.ToValidUTF8(holdfast.BackupName(cmp.Or(db.Path(), db.Address()), start), "\ufffd") // names elsewhere are text
 	if format != nil {
 		name += format.Extension()
 	}

@@ -104,6 +104,9 @@ func (s *Scheduled) Close(ctx context.Context) error {
 // A destination that is empty, although a backup was made there, is refused: it is no
 // longer mounted, as a rule. Several plans for one database need several destinations.
 func Schedule(db *holdfast.DB, plan Plan) (*Scheduled, error) {
+	if db.Address() != "" {
+		return nil, fmt.Errorf("%w: what became of backups is on record beside a file: call Create by a timer of the program", holdfast.ErrUnsupported)
+	}
 	if db.Path() == "" {
 		return nil, fmt.Errorf("%w: a database in memory ends with its process: back it up by Create", holdfast.ErrRefused)
 	}

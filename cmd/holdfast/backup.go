@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -178,7 +179,7 @@ func (a *app) backup(ctx context.Context, path, dst string, r backupRequest) err
 		if where.store == nil {
 			where.path = filepath.Dir(info.Destination) // absolute
 		}
-		removed, e := where.target(r.scratch).Prune(ctx, db.Path(), retention, formats()...)
+		removed, e := where.target(r.scratch).Prune(ctx, cmp.Or(db.Path(), db.Address()), retention, formats()...)
 		for _, old := range removed {
 			answer.Removed = append(answer.Removed, old.Path)
 		}

@@ -237,6 +237,12 @@ func testRows(t *testing.T, db *holdfast.DB, table string) {
 	if got := strings.Join(types, " "); got != "INTEGER REAL TEXT BLOB TEXT INTEGER NULL NULL NULL NULL" {
 		t.Error(got)
 	}
+	for _, err := range db.Rows(t.Context(), "INSERT INTO "+table+"(t) VALUES ('by Rows') RETURNING id") {
+		rolledBack(t, "a write by Rows", err, holdfast.ErrRefused, "")
+	}
+	if n := number(t, db, "SELECT count(*) FROM "+table); n != 2 {
+		t.Errorf("%d rows", n)
+	}
 	for row, err := range db.Rows(t.Context(), "SELECT missing FROM "+table+" WHERE t = ?", canary) {
 		if row != nil {
 			t.Error("a row of a query that can't be run")
