@@ -363,10 +363,9 @@ var openings = []opening{
 		"backup/remote.go put os.Open",
 		"a copy or an archive of it in a directory of its own, after its connection was closed",
 	},
-	{
-		"backup/remote.go Unpack io.Copy",
-		"from a store, which is no file system, to what the caller made for it",
-	},
+	{"backup/remote.go Unpack io.Copy", "from a store, which is no file system, to what the caller made for it"},
+	{"cluster/address.go readSecret os.ReadFile", "a certificate, key or password: table.Own has looked before that this process has the file not open, and more than 64 KiB is refused"},
+	{"cluster/backup.go backup io.Copy", "from another machine to what the caller made for it"},
 	{
 		"backup/inuse_windows.go openSomewhere windows.CreateFile",
 		"Windows, where locks belong to the handle that took them; nothing is shared, so it is refused if anybody has the file open",
