@@ -160,6 +160,9 @@ func (s *conn) QueryContext(ctx context.Context, query string, args []driver.Nam
 	}
 	t := &tasks[0]
 	if t.Kind != statement.Read {
+		if holdfast.MustRead(ctx) {
+			return nil, c.refusal("query", query, 0, fmt.Errorf("%w: a statement that writes, where only reading is allowed", statement.ErrRefused))
+		}
 		tasks, r, err := c.write(ctx, "query", query, args)
 		if err != nil {
 			return nil, err

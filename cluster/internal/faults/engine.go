@@ -246,7 +246,7 @@ func kindOf(v any) string {
 	switch v.(type) {
 	case int64:
 		return "integer"
-	case float64:
+	case float64, whole:
 		return "real"
 	case string, raw:
 		return "text"
@@ -259,6 +259,14 @@ type raw string
 
 // MarshalJSON returns it.
 func (r raw) MarshalJSON() ([]byte, error) { return []byte(r), nil }
+
+// whole is a float without a fraction, which is written as an integer is.
+type whole float64
+
+// MarshalJSON writes it so.
+func (w whole) MarshalJSON() ([]byte, error) {
+	return strconv.AppendFloat(nil, float64(w), 'f', -1, 64), nil
+}
 
 // row writes values as the server does: a float without a fraction as an integer, a blob in a column
 // that is not declared BLOB as text, and text in a time column as a time.
@@ -277,7 +285,7 @@ func row(st *sqlite.Stmt) []any {
 			f := st.ColumnFloat(i)
 			v = f
 			if f == math.Trunc(f) && math.Abs(f) < 1e21 {
-				v = raw(strconv.FormatFloat(f, 'f', -1, 64))
+				v = whole(f)
 			}
 		case sqlite.TypeText:
 			v = timeOrText(declared, st.ColumnText(i))
