@@ -55,6 +55,7 @@ func (a *API) status(w http.ResponseWriter, r *http.Request) {
 	leader := map[string]string{"node_id": nodeID, "addr": r.Host}
 	store := map[string]any{
 		"leader": leader, "node_id": nodeID, "addr": r.Host, "ready": true,
+		"raft":        map[string]any{"state": "Leader", "voter": true},
 		"nodes":       []map[string]string{{"id": nodeID, "addr": r.Host, "suffrage": "Voter"}},
 		"sqlite3":     map[string]any{"version": holdfast.Engine().Version},
 		"consistency": "a single node: every level is that of the newest commit",

@@ -73,6 +73,14 @@ func TestForms(t *testing.T) {
 		},
 		{"RETURNING", "/db/request", `["INSERT INTO foo(id, name) VALUES(20, 'rita') RETURNING id, name"]`, `{"results":[{"columns":["id","name"],"types":["integer","text"],"values":[[20,"rita"]]}]}`},
 		{"RETURNING in a transaction", "/db/request?transaction", `["DELETE FROM foo WHERE id = 20 RETURNING name"]`, `{"results":[{"columns":["name"],"types":["text"],"values":[["rita"]]}]}`},
+		{
+			"RETURNING among writes", "/db/execute", `["INSERT INTO foo(id, name) VALUES(20, 'rita') RETURNING id, name", "UPDATE foo SET name = 'r' WHERE id = 20"]`,
+			`{"results":[{"columns":["id","name"],"types":["integer","text"],"values":[[20,"rita"]]},{"rows_affected":1}]}`,
+		},
+		{
+			"RETURNING among writes, all or nothing", "/db/execute?transaction", `["UPDATE foo SET name = 's' WHERE id = 20", "DELETE FROM foo WHERE id = 20 RETURNING name"]`,
+			`{"results":[{"last_insert_id":20,"rows_affected":1},{"columns":["name"],"types":["text"],"values":[["s"]]}]}`,
+		},
 		{"WITH that reads", "/db/request", `["WITH a(x) AS (SELECT 7) SELECT x FROM a"]`, `{"results":[{"columns":["x"],"types":["integer"],"values":[[7]]}]}`},
 		{
 			"WITH that writes", "/db/request", `["WITH a(x) AS (SELECT 30) INSERT INTO foo(id) SELECT x FROM a", "DELETE FROM foo WHERE id = 30"]`,

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -121,12 +122,30 @@ func (c *call) execute() error {
 	}
 	ctx, cancel := c.within()
 	defer cancel()
-	switch {
-	case k != "" || c.params.transaction:
+	rows := slices.ContainsFunc(list, func(s holdfast.Statement) bool { return returning(s.SQL) })
+	room := c.limits.Response
+	switch together := k != "" || c.params.transaction; {
+	case together && rows:
+		return c.answer(c.mixed(ctx, list, k, &room))
+	case together:
 		return c.answer(c.together(ctx, list, k))
-	default:
-		return c.answer(c.each(ctx, list))
+	case rows:
+		return c.answer(c.eachReturning(ctx, list, &room))
 	}
+	return c.answer(c.each(ctx, list))
+}
+
+// eachReturning is each where some return rows.
+func (c *call) eachReturning(ctx context.Context, list []holdfast.Statement, room *int64) []outcome {
+	out := make([]outcome, 0, len(list))
+	for i := range list {
+		if returning(list[i].SQL) {
+			out = append(out, c.returned(ctx, list[i], room))
+		} else {
+			out = append(out, c.each(ctx, list[i:i+1])...)
+		}
+	}
+	return out
 }
 
 // batch runs statements as one transaction, which shares its COMMIT with those of other

@@ -369,6 +369,9 @@ func TestClusterOfOne(t *testing.T) {
 		return answer
 	}
 	leader := get("/status")["store"].(map[string]any)["leader"].(map[string]any)
+	if raft := get("/status")["store"].(map[string]any)["raft"].(map[string]any); raft["state"] != "Leader" {
+		t.Errorf("a client that asks each node whether it leads finds nobody: %v", raft)
+	}
 	nodes := get("/nodes")
 	one, ok := nodes[leader["node_id"].(string)].(map[string]any)
 	if !ok || one["api_addr"] != "http://example.com" || one["leader"] != true || one["reachable"] != true {
