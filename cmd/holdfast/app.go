@@ -74,12 +74,17 @@ func (a *app) run(ctx context.Context, args []string) int {
 
 func (a *app) rootCommand() *cobra.Command {
 	root := &cobra.Command{
-		Use:               "holdfast",
-		Short:             "Make SQLite dependable under concurrency",
-		Long:              rootHelp,
-		SilenceErrors:     true,
-		SilenceUsage:      true,
-		PersistentPreRunE: func(*cobra.Command, []string) error { return a.settle() },
+		Use:           "holdfast",
+		Short:         "Make SQLite dependable under concurrency",
+		Long:          rootHelp,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		PersistentPreRunE: func(cmd *cobra.Command, args []string) error {
+			if err := a.settle(); err != nil {
+				return err
+			}
+			return onlyFiles(cmd, args)
+		},
 	}
 	f := root.PersistentFlags()
 	f.StringVarP(&a.output, "output", "o", string(output.Table), "output `format`: "+strings.Join(output.Formats(), ", "))

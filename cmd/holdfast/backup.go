@@ -242,6 +242,9 @@ func (a *app) openForBackup(ctx context.Context, path string) (*holdfast.DB, err
 	if err != nil {
 		return nil, err
 	}
+	if isAddress(path) {
+		return a.openAddress(ctx, path, true)
+	}
 	if db := a.leavesNothing(ctx, path); db != nil {
 		return db, nil
 	}

@@ -29,6 +29,9 @@ type everyAnswer struct {
 
 // backupEvery makes backups until it is interrupted, which is its proper end.
 func (a *app) backupEvery(ctx context.Context, path, dst string, r backupRequest) error {
+	if isAddress(path) {
+		return exitcode.Usagef("--every keeps its record beside a file: run \"holdfast backup\" by a timer of the system")
+	}
 	where, err := openPlace(ctx, dst)
 	if err != nil {
 		return err

@@ -40,6 +40,8 @@ BEGIN and COMMIT have no place here: use "holdfast shell" for scripts that have 
 With --key a write happens once: the key is recorded in the same transaction, and a
 repetition, after a crash or an unknown outcome, does nothing.
 
+` + addressHelp + `
+
 ` + bindingsHelp + `
 
 JSON has an "outcome": "committed", "rolled_back" (nothing was written) or "unknown"
@@ -73,7 +75,7 @@ type execAnswer struct {
 	Schema          string            `json:"schema"`
 	RowsAffected    int64             `json:"rows_affected"`
 	LastInsertID    int64             `json:"last_insert_id"`
-	Outcome         string            `json:"outcome"`
+	Outcome         holdfast.Outcome  `json:"outcome"`
 	Repeated        bool              `json:"repeated,omitempty"` // the key was known: nothing ran again
 	Results         []holdfast.Result `json:"results,omitempty"`  // of each statement, if there were several
 	Columns         []string          `json:"columns,omitempty"`  // of a statement that returned rows
@@ -83,12 +85,6 @@ type execAnswer struct {
 	rows *output.Result
 }
 
-const (
-	committed  = "committed"
-	rolledBack = "rolled_back"
-	unknown    = "unknown"
-)
-
 func (a *app) exec(ctx context.Context, r execRequest) error {
 	batch, err := a.execBatch(r)
 	if err != nil {
@@ -96,7 +92,14 @@ func (a *app) exec(ctx context.Context, r execRequest) error {
 	}
 	ctx, cancel := a.within(ctx)
 	defer cancel()
-	db, err := a.openWriting(ctx, r.path)
+	open, one := a.openWriting, execOne
+	if isAddress(r.path) {
+		open = func(ctx context.Context, address string) (*holdfast.DB, error) {
+			return a.openAddress(ctx, address, false)
+		}
+		one = execAt
+	}
+	db, err := open(ctx, r.path)
 	if err != nil {
 		return err
 	}
@@ -105,12 +108,12 @@ func (a *app) exec(ctx context.Context, r execRequest) error {
 	start := time.Now()
 	var answer execAnswer
 	if len(batch) == 1 && r.batchFile == "" && r.key == "" {
-		answer, err = execOne(ctx, db, batch[0])
+		answer, err = one(ctx, db, batch[0])
 	} else {
 		answer, err = execAll(ctx, db, batch, r.key)
 	}
 	answer.Schema, answer.DurationSeconds = "holdfast.exec/v1", seconds(time.Since(start))
-	answer.Outcome = outcome(err)
+	answer.Outcome = holdfast.OutcomeOf(err)
 	if err != nil {
 		if a.format.Structured() {
 			_ = a.printer().Document(answer, nil) // err matters more than a failed print
@@ -202,18 +205,6 @@ func execAll(ctx context.Context, db *holdfast.DB, batch []holdfast.Statement, k
 		answer.LastInsertID = r.LastInsertID
 	}
 	return answer, nil
-}
-
-// outcome says what became of a write. The library promises that every error
-// but one means that nothing was written.
-func outcome(err error) string {
-	switch {
-	case err == nil:
-		return committed
-	case errors.Is(err, holdfast.ErrOutcomeUnknown):
-		return unknown
-	}
-	return rolledBack
 }
 
 // printExec prints the rows if there are any, else the figures. With rows the

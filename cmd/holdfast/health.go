@@ -40,6 +40,9 @@ finds more.
 URL is that of "holdfast serve": http://HOST:PORT, or http://HOST:PORT/databases/NAME. Then it is
 the daemon that tells. A token comes from HOLDFAST_TOKEN.
 
+` + addressHelp + ` Its health is that of
+its nodes: who leads, who can be reached, how far each is behind.
+
 Programs that run Holdfast tell their own health by a socket beside the database, to the
 same user and to root; what they find counts, too.
 
@@ -60,8 +63,11 @@ Other codes are those of "holdfast help".`,
 			ctx, cancel := a.within(cmd.Context())
 			defer cancel()
 			look := a.health
-			if isURL(args[0]) {
+			switch {
+			case isURL(args[0]):
 				look = a.remoteHealth
+			case isAddress(args[0]):
+				look = a.addressHealth
 			}
 			answer, err := look(ctx, args[0], deep, full)
 			if err != nil {
@@ -188,6 +194,9 @@ func (a *app) printHealth(h *healthAnswer) error {
 }
 
 func healthGrid(h *healthAnswer) *output.Result {
+	if h.Cluster != nil {
+		return clusterGrid(h)
+	}
 	rows := [][]any{
 		{"file", fmt.Sprintf("%s, %d pages of %d bytes, %d free", size(h.File.Bytes), h.PageCount, h.PageSize, h.File.FreePages)},
 		{"journal mode", h.File.JournalMode},

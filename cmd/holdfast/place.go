@@ -159,7 +159,10 @@ func newestBackup(ctx context.Context, target backup.Target, where, path string,
 	if err != nil {
 		return newest, backupFailed(err)
 	}
-	source := resolved(path)
+	source := holdfast.Redacted(path)
+	if !isAddress(path) {
+		source = resolved(path)
+	}
 	name := backup.DatabaseName(source)
 	entries = slices.DeleteFunc(entries, func(e backup.Entry) bool { return !e.Verified || e.Database != name })
 	if len(entries) == 0 {

@@ -23,6 +23,8 @@ The database is opened for reading only: a missing file is an error and is not
 created, the journal mode stays as it is, and the engine refuses a statement that
 writes, or reaches beyond this file: ATTACH, a PRAGMA that sets. RETURNING belongs to "holdfast exec", which prints its rows.
 
+` + addressHelp + `
+
 ` + bindingsHelp + `
 
 JSON carries integers with all digits, blobs as {"base64": ...}, text that is no
@@ -64,7 +66,13 @@ func (a *app) query(ctx context.Context, path, arg string, args []any) error {
 	}
 	ctx, cancel := a.within(ctx)
 	defer cancel()
-	db, err := a.openReading(ctx, path)
+	open := a.openReading
+	if isAddress(path) {
+		open = func(ctx context.Context, address string) (*holdfast.DB, error) {
+			return a.openAddress(ctx, address, true)
+		}
+	}
+	db, err := open(ctx, path)
 	if err != nil {
 		return err
 	}

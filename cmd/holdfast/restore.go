@@ -43,6 +43,10 @@ killed at any moment has left the old database or the new one, whole; the next o
 finishes or undoes it, and says so. Never copy a backup over a database yourself: with
 the -wal of the old one beside it, it is a mixture, and no check finds that.
 
+DATABASE may also be a cluster of rqlite: rqlite://HOST:4001,HOST:4001. Then the backup is unpacked
+in the directory for temporary files, checked there, and sent in place of all that the
+cluster has; the rows of all tables are counted afterwards. Nobody else may write meanwhile.
+
 A file without a manifest is refused, as nothing tells whether it is whole.
 --without-manifest accepts it, if integrity_check does.
 

@@ -80,6 +80,7 @@ var codes = []struct {
 	{holdfast.ErrRolledBack, Busy},
 	{holdfast.ErrEvicted, Busy},
 	{holdfast.ErrInvalid, Usage},
+	{holdfast.ErrUnsupported, Usage},
 	{holdfast.ErrKeyReused, Usage},
 	{holdfast.ErrCorrupt, BadData},
 	{holdfast.ErrDiskFull, IO},
