@@ -24,6 +24,7 @@ var writing = []test{
 	{"refused statements", testRefused},
 	{"ended context", testEndedContext},
 	{"writers at once", testWriters},
+	{"order system", testOrders},
 }
 
 func testExec(t *testing.T, db *holdfast.DB, table string) {
