@@ -135,6 +135,8 @@ type ReplicationConfig struct {
 	ExactFor         time.Duration `json:"exact_for" unit:"s" default:"10m" min:"1m" max:"24h" doc:"How long each upload is kept by itself, so that a restore is exact to it. After that there are the steps of 30 seconds."`
 	TakeOver         Switch        `json:"take_over" default:"false" doc:"Go on in a target that has a history which nothing beside this database shows to be its own: after a restore on another machine, or when the directory of Litestream's beside it was lost. It begins with a copy of everything; what is there stays restorable. Nobody else may replicate there any more."`
 	CloseTimeout     time.Duration `json:"close_timeout" unit:"s" default:"30s" max:"1h" off:"as long as it takes" doc:"The longest that Close waits until what is left has been uploaded."`
+	Lease            time.Duration `json:"lease" unit:"s" default:"off" min:"1s" max:"1h" off:"this machine alone writes" doc:"Own the target by a lease of this length (3s), so that another machine can take over (holdfast standby): what is written is then at TARGET/epoch-N. Writes are ErrFenced from when the lease can't be renewed. Open fails while the target can't be reached, or another machine has the lease."`
+	Address          string        `json:"address" doc:"With a lease: where others reach this machine. It is what the standby and holdfast failover status tell."`
 }
 
 // BackupConfig says where, how often and for how long the database is backed up.

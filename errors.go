@@ -54,7 +54,8 @@ var (
 	ErrReadOnly = errors.New("read-only")
 	// ErrFenced: the path no longer names the file that was opened, or the -wal
 	// or -shm beside it was removed or replaced, or the database is damaged (then it
-	// is ErrCorrupt too, and reads go on). Nothing is acknowledged any more; of a write
+	// is ErrCorrupt too, and reads go on), or another machine may have taken over
+	// (replication.lease; reads go on). Nothing is acknowledged any more; of a write
 	// that was under way just then the outcome is unknown.
 	ErrFenced = errors.New("fenced")
 	// ErrEvicted: a transaction or result was ended because it was held longer
@@ -201,6 +202,7 @@ var failures = []failure{
 	{session.ErrTxLost, ErrRolledBack, sqlite.ResultAbortRollback, "run the transaction again"},
 	{errFencedFile, ErrFenced, sqlite.ResultReadOnlyDBMoved, "close this handle; before anybody opens a file that took the name, move the old -wal and -shm away, for they belong to the old file"},
 	{errFencedLog, ErrFenced, sqlite.ResultReadOnlyDBMoved, "close this handle before anybody else opens the database: if nobody else has it, what the log holds goes into the file with it"},
+	{ErrFenced, ErrFenced, sqlite.ResultReadOnly, "close this handle: write to the machine that has the lease (holdfast failover status), and let this one follow (holdfast standby)"},
 	{integrity.ErrDamaged, ErrFenced, sqlite.ResultCorrupt, "restore a verified backup (holdfast restore), and copy what it doesn't have with holdfast salvage; DB.Health says where the files as they were are kept"},
 	{dbfile.ErrUnreadable, ErrCannotOpen, sqlite.ResultCantOpen, ""},
 	{dbfile.ErrReadOnly, ErrReadOnly, sqlite.ResultReadOnly, ""},

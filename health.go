@@ -473,7 +473,7 @@ func (d *database) examine(ctx context.Context) (Health, error) {
 		PageCount: v.Seen.Pages, PageSize: v.Seen.PageSize, IntegrityCheck: "unknown", ThreadingInfo: d.health.engine(),
 		ConnectionStats: d.allStats(), Look: Look{LastCheck: start.UTC()}, Findings: []Finding{}, LastVerified: verifyReport(v.Verified),
 		File: FileHealth{
-			Path: v.Path, Fenced: v.Fenced != nil || d.isDamaged() && !v.WriteOn, JournalMode: v.Seen.JournalMode, FreePages: v.Seen.FreePages,
+			Path: v.Path, Fenced: v.Fenced != nil || d.outbid() != nil || d.isDamaged() && !v.WriteOn, JournalMode: v.Seen.JournalMode, FreePages: v.Seen.FreePages,
 			SchemaVersion: v.Seen.SchemaVersion, UserVersion: v.Seen.UserVersion, ApplicationID: v.Seen.ApplicationID, Statistics: v.Seen.Statistics,
 		},
 		WAL:    LogHealth{v.LogBytes, v.Seen.LogFrames, v.Seen.CopiedFrames, nil},

@@ -203,6 +203,13 @@ type Replication interface {
 	Close(ctx context.Context) error
 }
 
+// Fencer is a Replication that knows when another machine may have taken over.
+type Fencer interface {
+	// Fenced is nil while writes may be acknowledged; else it is an ErrFenced, for
+	// good. It is asked before and after each COMMIT, and waits for nobody.
+	Fenced() error
+}
+
 // replicator is the one that was registered. It is package-level because it is
 // the program, by what it imports, that has one: as with database/sql's drivers.
 var replicator atomic.Pointer[Replicator]

@@ -36,6 +36,9 @@ func (r *fakeReplicator) Replicate(_ context.Context, of holdfast.ReplicatedData
 	if t.panics {
 		panic("a replicator's mistake")
 	}
+	if t.fences != nil {
+		return t.fences, t.refusal
+	}
 	return t, t.refusal
 }
 
@@ -45,6 +48,7 @@ type fakeTarget struct {
 	name    string
 	refusal error
 	panics  bool
+	fences  holdfast.Replication // in its place, nil for itself
 	close   func(context.Context) error
 	stats   holdfast.ReplicationStats
 

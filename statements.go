@@ -599,7 +599,19 @@ func (d *database) mayWrite() error {
 			return err
 		}
 	}
+	if err := d.outbid(); err != nil {
+		return err
+	}
 	return d.fence()
+}
+
+// outbid is why another machine may have taken over. Unlike with a file that is gone, reads
+// go on.
+func (d *database) outbid() error {
+	if f, ok := d.replication.(Fencer); ok {
+		return f.Fenced()
+	}
+	return nil
 }
 
 func (d *database) isDamaged() bool { return d.quarantine != nil && d.quarantine.Found() != nil }

@@ -34,7 +34,7 @@ type Stats struct {
 	ConnectionsDiscarded int64       `json:"connections_discarded" figure:"counter" doc:"connections closed because of an error"`
 	Leaks                int64       `json:"leaks" figure:"counter" doc:"results, transactions and connections that were held for longer than leak_threshold"`
 	Evictions            int64       `json:"evictions" figure:"counter" doc:"leases ended because of max_lease_age"`
-	Fenced               bool        `json:"fenced" figure:"gauge" doc:"1 if writes are refused because the file is not what was opened"`
+	Fenced               bool        `json:"fenced" figure:"gauge" doc:"1 if writes are refused: the file is not what was opened, is damaged, or another machine may have taken over"`
 	Damaged              bool        `json:"damaged" figure:"gauge" doc:"1 if the file is damaged, as far as is known"`
 	EngineBytes          int64       `json:"engine_bytes" figure:"gauge,By" doc:"memory that SQLite has, for all databases of the process"`
 
@@ -188,7 +188,7 @@ func (d *database) stats() Stats {
 		ConnectionsDiscarded: c.ConnectionsDiscarded.Load(),
 		Leaks:                c.Leaks.Load(),
 		Evictions:            c.Evictions.Load(),
-		Fenced:               d.fenced.Load() || d.isDamaged() && !d.cfg.Writer.WriteWhenDamaged,
+		Fenced:               d.fenced.Load() || d.outbid() != nil || d.isDamaged() && !d.cfg.Writer.WriteWhenDamaged,
 		Damaged:              d.isDamaged(),
 		EngineBytes:          sqlite.MemoryUsed(),
 		Optimize: OptimizeStats{

@@ -36,6 +36,9 @@ var ErrTargetLost = errors.New("what was put at this target is gone from it: it 
 type client struct {
 	litestream.ReplicaClient
 	stall time.Duration
+	may   func() error            // nil, or why nothing may be changed at the target any more
+	life  context.Context         //nolint:containedctx // it is the client's
+	end   context.CancelCauseFunc // gives up all requests, for good
 
 	mu       sync.Mutex // guards the rest
 	uploads  int64
@@ -49,14 +52,17 @@ type client struct {
 }
 
 func newClient(inner litestream.ReplicaClient) *client {
-	return &client{ReplicaClient: inner, stall: stallAfter, sizes: map[ltx.TXID]int64{}}
+	c := &client{ReplicaClient: inner, stall: stallAfter, may: func() error { return nil }, sizes: map[ltx.TXID]int64{}}
+	c.life, c.end = context.WithCancelCause(context.Background())
+	return c
 }
 
 // watched returns a context that ends when touch isn't called for stall.
 func (c *client) watched(ctx context.Context) (_ context.Context, touch, stop func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	timer := time.AfterFunc(c.stall, func() { cancel(fmt.Errorf("%w (%s)", errStalled, c.stall)) })
-	return ctx, func() { timer.Reset(c.stall) }, func() { timer.Stop(); cancel(context.Canceled) }
+	alive := context.AfterFunc(c.life, func() { cancel(context.Cause(c.life)) })
+	return ctx, func() { timer.Reset(c.stall) }, func() { timer.Stop(); alive(); cancel(context.Canceled) }
 }
 
 // because prefers the reason for which a context ended.
@@ -162,7 +168,11 @@ const kept = 10_000
 func (c *client) WriteLTXFile(ctx context.Context, level int, first, last ltx.TXID, r io.Reader) (*ltx.FileInfo, error) {
 	ctx, touch, stop := c.watched(ctx)
 	defer stop()
-	if err := c.gone(); err != nil {
+	err := c.may()
+	if err == nil {
+		err = c.gone()
+	}
+	if err != nil {
 		return nil, err
 	}
 	if level == 0 {
@@ -220,6 +230,9 @@ func (c *client) DeleteLTXFiles(ctx context.Context, a []*ltx.FileInfo) error {
 }
 
 func (c *client) deleteSome(ctx context.Context, a []*ltx.FileInfo) error {
+	if err := c.may(); err != nil {
+		return err
+	}
 	ctx, _, stop := c.watched(ctx)
 	defer stop()
 	c.mu.Lock()

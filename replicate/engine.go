@@ -293,7 +293,7 @@ func (e *engine) close(ctx context.Context) error {
 
 // permanent tells whether trying again is of no use.
 func permanent(err error) bool {
-	return errors.Is(err, holdfast.ErrRefused) || errors.Is(err, ErrForeign)
+	return errors.Is(err, holdfast.ErrRefused) || errors.Is(err, ErrForeign) || errors.Is(err, holdfast.ErrFenced)
 }
 
 // checkName refuses names that Litestream's own address of a database can't have: it

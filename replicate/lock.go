@@ -48,6 +48,7 @@ func (l *stateLock) undo() error {
 	}
 	err := l.release()
 	if l.made != "" {
+		_ = os.Remove(filepath.Join(l.made, ownershipName))
 		_ = os.Remove(l.file.Path())
 		_ = os.Remove(l.made)
 	}
@@ -59,8 +60,7 @@ func (t target) beside(path string) error {
 	if t.dir == "" {
 		return nil
 	}
-	dir, base := filepath.Split(path)
-	state := filepath.Join(dir, "."+base+"-litestream")
+	state := stateDir(path)
 	if rel, err := filepath.Rel(state, t.dir); err == nil && (rel == "." || rel != ".." && !strings.HasPrefix(rel, ".."+string(filepath.Separator))) {
 		return fmt.Errorf("%w: the target %s is where the replication keeps its own state: name another directory", holdfast.ErrRefused, t.dir)
 	}

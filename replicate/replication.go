@@ -8,9 +8,11 @@ import (
 	"os"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/holdfastdb/holdfast"
+	"github.com/holdfastdb/holdfast/replicate/lease"
 )
 
 // Config says how a database is replicated: section replication of the configuration.
@@ -32,6 +34,10 @@ type Replication struct {
 	target target
 	engine *engine
 	lock   *stateLock
+	place  *lease.Place // nil without a lease, as is lease
+	lease  *lease.Lease
+
+	leaving atomic.Bool // no write is acknowledged any more: asked to leave
 
 	kick  chan struct{} // somebody waits for the next round
 	ended chan struct{} // closed when fatal is set
@@ -97,32 +103,43 @@ func open(ctx context.Context, path string, config Config, log *slog.Logger, own
 	if err != nil {
 		return nil, err
 	}
-	config = withDefaults(config)
-	e, err := newEngine(path, t, config, quiet(log))
-	if err != nil {
-		return nil, err
-	}
-	e.client.stall, e.own = stall, own
-	lock, err := lockState(e.db.MetaPath(), path)
+	lock, err := lockState(stateDir(path), path)
 	if err != nil {
 		return nil, err
 	}
 	r := &Replication{
-		path: path, config: config, log: log, target: t, engine: e, lock: lock,
+		path: path, config: withDefaults(config), log: log, target: t, lock: lock,
 		kick: make(chan struct{}, 1), ended: make(chan struct{}), close: make(chan struct{}),
 		seen: seen{asOf: time.Now()},
 	}
-	if err := r.begin(ctx); err != nil {
-		if e := lock.undo(); e != nil {
-			err = errors.Join(err, e)
-		}
-		return nil, err
+	if err := r.prepare(ctx, own, stall); err != nil {
+		return nil, errors.Join(err, r.disown(ctx, true), lock.undo())
 	}
 	loop, stop := context.WithCancel(context.WithoutCancel(ctx))
 	r.stop = stop
 	r.loops.Go(func() { r.run(loop) })
 	r.loops.Go(func() { r.stage(loop) })
+	if r.lease != nil {
+		r.loops.Go(r.guard)
+	}
 	return r, nil
+}
+
+// prepare takes the lease, if there is to be one, and finds out whether the target is this database's.
+func (r *Replication) prepare(ctx context.Context, own connections, stall time.Duration) (err error) {
+	if r.config.Lease > 0 {
+		if r.target, err = r.own(ctx); err != nil {
+			return err
+		}
+	}
+	if r.engine, err = newEngine(r.path, r.target, r.config, quiet(r.log)); err != nil {
+		return err
+	}
+	r.engine.client.stall, r.engine.own = stall, own
+	if r.lease != nil {
+		r.engine.client.may = r.lease.Err
+	}
+	return r.begin(ctx)
 }
 
 // reachIn is how long Open waits for a target. A program must be able to start
@@ -186,6 +203,10 @@ func (r *Replication) Await(ctx context.Context) error {
 			if last = r.told(round.err); permanent(round.err) {
 				return last
 			}
+		case <-r.ended:
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			return r.told(r.fatal)
 		case <-ctx.Done():
 			return errors.Join(context.Cause(ctx), last)
 		}
@@ -227,6 +248,11 @@ func (r *Replication) run(ctx context.Context) {
 	for failures := 0; ; {
 		select {
 		case <-r.close:
+			return
+		case <-r.ended:
+			return
+		case <-r.asked():
+			r.leave(ctx)
 			return
 		case <-timer.C:
 		case <-r.kick:
@@ -284,7 +310,7 @@ func pause(failures int, most time.Duration) time.Duration {
 	return min(firstPause<<min(failures-1, 16), most)
 }
 
-// rest waits; false if it was ended by Close.
+// rest waits; false if it was ended by Close, or the replication has ended.
 func (r *Replication) rest(d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -292,6 +318,8 @@ func (r *Replication) rest(d time.Duration) bool {
 	case <-timer.C:
 		return true
 	case <-r.close:
+		return false
+	case <-r.ended:
 		return false
 	}
 }
@@ -307,6 +335,15 @@ func (r *Replication) ship(ctx context.Context) error {
 	}
 	r.mu.Unlock()
 	err := r.engine.ship(ctx)
+	if r.lease != nil {
+		// The upload has ended: if the manifest still names this session, whoever takes over will
+		// find it. One look serves all who wait.
+		if err == nil {
+			err = r.lease.Confirm(ctx)
+		} else if lost := r.lease.Err(); lost != nil {
+			err = lost
+		}
+	}
 	switch {
 	case err == nil:
 		r.shipped(begun)
@@ -450,7 +487,7 @@ func (r *Replication) Close(ctx context.Context) error {
 	if err == nil {
 		err = e
 	}
-	err = errors.Join(err, r.lock.release())
+	err = errors.Join(err, r.disown(ctx, err == nil), r.lock.release())
 	if err != nil {
 		return r.told(err)
 	}

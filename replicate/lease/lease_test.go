@@ -90,7 +90,7 @@ func take(t *testing.T, p *Place) *Lease {
 	t.Helper()
 	s, err := p.Free(t.Context())
 	must(t, err)
-	l, err := p.Take(t.Context(), s)
+	l, err := p.Take(t.Context(), s, NewSession())
 	must(t, err)
 	t.Cleanup(l.Abandon)
 	return l
@@ -163,7 +163,7 @@ func TestNoMomentHasTwoOwners(t *testing.T) {
 					if l.Err() == nil {
 						t.Errorf("speed %d, cut %d: free while the owner trusts its lease", speed, cut)
 					}
-					n, err := b.Take(t.Context(), state)
+					n, err := b.Take(t.Context(), state, NewSession())
 					if err == nil {
 						n.Abandon()
 					}
@@ -211,7 +211,7 @@ func TestContenders(t *testing.T) {
 			for i := range 8 {
 				p := machineAt(s, fmt.Sprint(i), 100, 0)
 				all.Go(func() {
-					if l, err := p.Take(t.Context(), from); err == nil {
+					if l, err := p.Take(t.Context(), from, NewSession()); err == nil {
 						got <- l
 					} else if !errors.Is(err, objects.ErrChanged) {
 						t.Error(err)

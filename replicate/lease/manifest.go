@@ -84,6 +84,9 @@ func Open(ctx context.Context, target string, o Options) (*Place, error) {
 	if err != nil {
 		return nil, err
 	}
+	if clock, ok := ctx.Value(clockKey{}).(func() time.Duration); ok {
+		o.Clock = clock
+	}
 	return at(object, o), nil
 }
 
@@ -178,6 +181,13 @@ func (p *Place) Free(ctx context.Context) (State, error) {
 	return w.last, err
 }
 
+type clockKey struct{}
+
+// WithClock has leases that are taken within ctx go by another clock, which is for tests.
+func WithClock(ctx context.Context, clock func() time.Duration) context.Context {
+	return context.WithValue(ctx, clockKey{}, clock)
+}
+
 // Rest waits, or returns why ctx has ended.
 func Rest(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
@@ -190,18 +200,13 @@ func Rest(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// Take takes the next epoch. It fails with objects.ErrChanged if the manifest is another than
-// from by now. Whether from may be taken is for the caller to know.
-func (p *Place) Take(ctx context.Context, from State) (*Lease, error) {
-	return p.take(ctx, from, rand.Text())
-}
+// NewSession names an ownership.
+func NewSession() string { return rand.Text() }
 
-// TakeAs is Take with a session of the caller's, who has to write it down before.
-func (p *Place) TakeAs(ctx context.Context, from State, session string) (*Lease, error) {
-	return p.take(ctx, from, session)
-}
-
-func (p *Place) take(ctx context.Context, from State, session string) (*Lease, error) {
+// Take takes the next epoch, as a session that was never used before. It fails with
+// objects.ErrChanged if the manifest is another than from by now. Whether from may be taken is for
+// the caller to know.
+func (p *Place) Take(ctx context.Context, from State, session string) (*Lease, error) {
 	m := Manifest{
 		Epoch: from.Epoch + 1, Session: session, Node: p.o.Node, Address: p.o.Address, TTL: p.o.TTL.Seconds(), Renewed: time.Now().UTC(),
 	}
