@@ -672,3 +672,26 @@ func orOff(d time.Duration) time.Duration {
 	}
 	return d
 }
+
+// MarshalJSON writes c as the file that LoadConfig reads: bare numbers in each
+// key's unit, and only what differs from the zero value. Logger is left out.
+// A text that is not valid UTF-8 is mangled, as encoding/json does.
+func (c Config) MarshalJSON() ([]byte, error) {
+	return settings().JSON(&c), nil
+}
+
+// UnmarshalJSON reads c by the rules of a configuration file: it refuses what
+// it doesn't know and what can't be, and keeps what the text doesn't mention.
+func (c *Config) UnmarshalJSON(text []byte) error {
+	next := *c
+	l := settings().Loader(&next)
+	l.File(text, "")
+	if err := configError(l.Mistakes); err != nil {
+		return err
+	}
+	if err := next.Validate(); err != nil {
+		return err
+	}
+	*c = next
+	return nil
+}

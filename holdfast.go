@@ -659,29 +659,6 @@ func (c Config) conflicts(other Config) []string {
 	return settings().Differing(&c, &other)
 }
 
-// MarshalJSON writes c as the file that LoadConfig reads: bare numbers in each
-// key's unit, and only what differs from the zero value. Logger is left out.
-// A text that is not valid UTF-8 is mangled, as encoding/json does.
-func (c Config) MarshalJSON() ([]byte, error) {
-	return settings().JSON(&c), nil
-}
-
-// UnmarshalJSON reads c by the rules of a configuration file: it refuses what
-// it doesn't know and what can't be, and keeps what the text doesn't mention.
-func (c *Config) UnmarshalJSON(text []byte) error {
-	next := *c
-	l := settings().Loader(&next)
-	l.File(text, "")
-	if err := configError(l.Mistakes); err != nil {
-		return err
-	}
-	if err := next.Validate(); err != nil {
-		return err
-	}
-	*c = next
-	return nil
-}
-
 // ExampleConfig is a configuration to start from, as `holdfast config init`
 // writes it: the settings most worth a look, each at its default, but for the
 // path and the number of readers.
