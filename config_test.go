@@ -102,7 +102,7 @@ func TestSpecConfigLoads(t *testing.T) {
 }
 
 // withoutDefault are the settings that name something of the program's own.
-var withoutDefault = []string{"telemetry.release", "backup.destination", "backup.format", "backup.keep", "database.path", "replication.target"}
+var withoutDefault = []string{"telemetry.release", "backup.destination", "backup.format", "backup.keep", "database.path", "replication.target", "replication.address"}
 
 func TestDefaultsAreCompleteAndQuiet(t *testing.T) {
 	c, notes, err := Config{}.withDefaults()

@@ -256,6 +256,7 @@ func TestARegressionComesFirst(t *testing.T) {
 	work()
 	db.h.d.history.Record(now.Add(-day - time.Hour))
 	mustExec(t, db, "DROP INDEX i")
+	db.h.d.history.Record(now.Add(-day - time.Minute)) // however long that took, it is not new in the second
 	work()
 	db.h.d.history.Record(now.Add(-time.Hour))
 

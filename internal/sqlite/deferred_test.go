@@ -6,7 +6,6 @@ import "testing"
 // own: run again when they are not, it fails and leaves its row (SQLite 3.54.1, which
 // recompiles at the pragma, but not when COMMIT takes it back).
 func TestStatementsOfDeferredForeignKeysAreNotKept(t *testing.T) {
-	t.Parallel()
 	for _, end := range []string{"COMMIT", "ROLLBACK"} {
 		c := newConn(t, "CREATE TABLE parent(id INTEGER PRIMARY KEY); CREATE TABLE child(p REFERENCES parent); INSERT INTO parent VALUES (1)")
 		mustExec(t, c, "PRAGMA foreign_keys=1")
