@@ -85,8 +85,8 @@ func writeOwnership(path string, epochs []owned) error {
 	return replaceFile(filepath.Join(stateDir(path), ownershipName), func(f *os.File) error { _, err := f.Write(text); return err })
 }
 
-// has tells whether the database has all of the epoch that a manifest names.
-func has(path string, m lease.Manifest) bool {
+// Has tells whether the database has all of the epoch that a manifest names.
+func Has(path string, m lease.Manifest) bool {
 	var o ownership
 	text, err := os.ReadFile(filepath.Join(stateDir(path), ownershipName))
 	if err != nil || json.Unmarshal(text, &o) != nil || o.Schema != ownershipSchema {
@@ -127,7 +127,7 @@ func (r *Replication) take(ctx context.Context, p *lease.Place) (target, error) 
 	epochs := []owned{{from.Epoch + 1, session}}
 	switch {
 	case from.Epoch == 0 || r.config.TakeOver.Enabled():
-	case has(r.path, from.Manifest):
+	case Has(r.path, from.Manifest):
 		epochs = append(epochs, owned{from.Epoch, from.Session})
 	default:
 		return target{}, fmt.Errorf("%w: epoch %d at %s was %s's, and nothing shows that this file has all of it: bring it here with holdfast standby; "+
@@ -140,7 +140,11 @@ func (r *Replication) take(ctx context.Context, p *lease.Place) (target, error) 
 	if err != nil {
 		return target{}, err
 	}
-	r.lease, err = p.Take(limited, from, session)
+	if r.lease, err = p.Take(limited, from, session); errors.Is(err, objects.ErrChanged) {
+		if now, e := p.Read(limited); e == nil {
+			err = &lease.HeldError{State: now}
+		}
+	}
 	return t, err
 }
 

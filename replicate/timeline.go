@@ -187,8 +187,10 @@ func (l *timeline) time(ctx context.Context, p point) (time.Time, error) {
 	if err != nil {
 		return time.Time{}, l.target.failed("read", err)
 	}
-	return time.UnixMilli(hdr.Timestamp).UTC(), nil
+	return hdrTime(hdr), nil
 }
+
+func hdrTime(hdr ltx.Header) time.Time { return time.UnixMilli(hdr.Timestamp).UTC() }
 
 func (l *timeline) header(ctx context.Context, info *ltx.FileInfo) (ltx.Header, error) {
 	r, err := l.client.OpenLTXFile(ctx, info.Level, info.MinTXID, info.MaxTXID, 0, ltx.HeaderSize)
