@@ -47,6 +47,18 @@ func TestGuideToReplication(t *testing.T) {
 	})
 }
 
+// TestGuideToHighAvailability likewise.
+func TestGuideToHighAvailability(t *testing.T) {
+	t.Parallel()
+	runGuide(t, "high-availability.md", 10, map[string]string{
+		`holdfast failover status`:   "free",
+		`holdfast standby store two`: "epoch 3 is taken",
+		`holdfast query two`:         "tea,sugar,rice",
+		`holdfast exec one/shop.db "INSERT INTO orders(item) VALUES ('salt')`: "refused",
+		`holdfast query one`: "tea,sugar,rice",
+	})
+}
+
 // runGuide looks for what some of the commands must print.
 func runGuide(t *testing.T, name string, least int, wants map[string]string) {
 	t.Helper()
