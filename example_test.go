@@ -150,6 +150,31 @@ func ExampleDB_Batch() {
 	// Output: [{1 1} {2 1} {2 2}] <nil>
 }
 
+// A batch that decides by what it finds, and so needs no transaction that reads first: if the
+// account holds too little, nothing of it happens. It works on every back end.
+func ExampleExactly() {
+	db, done := exampleDB()
+	defer done()
+	ctx := context.Background()
+	if _, err := db.ExecContext(ctx, "INSERT INTO account VALUES (1, 'Ada', 100), (2, 'Grace', 0)"); err != nil {
+		fmt.Println(err)
+	}
+	transfer := func(cents int) error {
+		_, err := db.Batch(ctx, []holdfast.Statement{
+			{SQL: "UPDATE account SET cents = cents + ? WHERE owner = 'Grace'", Args: []any{cents}},
+			{SQL: "UPDATE account SET cents = cents - ?1 WHERE owner = 'Ada' AND cents >= ?1", Args: []any{cents}, Expect: holdfast.Exactly(1)},
+		})
+		return err
+	}
+	for range 2 {
+		err := transfer(60)
+		fmt.Println(holdfast.OutcomeOf(err), errors.Is(err, holdfast.ErrGuardFailed))
+	}
+	// Output:
+	// committed false
+	// rolled_back true
+}
+
 func ExampleIdempotencyKey() {
 	db, done := exampleDB()
 	defer done()

@@ -85,7 +85,8 @@ const idleSessions = 64
 // ":memory:" for a database in memory that only this handle sees; or a "file:"
 // URI with mode=ro, rw, rwc or memory and immutable=1
 // (https://www.sqlite.org/uri.html). "file:NAME?mode=memory" is shared by all
-// handles of this process that name it.
+// handles of this process that name it. An address, "rqlite://...", is opened by the package
+// that the program imports for its scheme; see RegisterBackend. What follows is of files.
 //
 // Open proves the file with a first connection, so a damaged file, a missing
 // permission or a network file system is an error here, not later. It waits
