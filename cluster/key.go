@@ -2,9 +2,7 @@ package cluster
 
 import (
 	"context"
-	"crypto/sha256"
 	"database/sql/driver"
-	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -46,26 +44,13 @@ var prelude = func() []byte {
 	return b
 }()
 
-// digest identifies the statements of a batch as the file does, so that a key used for another
-// one is noticed.
+// digest is that of the file, so that keys move with the database.
 func digest(work []task) []byte {
-	h := sha256.New()
-	part := func(s string) {
-		var n [8]byte
-		binary.LittleEndian.PutUint64(n[:], uint64(len(s)))
-		h.Write(n[:])
-		h.Write([]byte(s))
-	}
+	d := session.NewDigest()
 	for _, t := range work {
-		part(t.text)
-		for _, a := range t.args {
-			part(fmt.Sprintf("%s %T %v", a.Name, a.Value, a.Value))
-		}
-		if t.guarded {
-			part(fmt.Sprintf("expect %d", t.expect))
-		}
+		d.Add(t.text, t.args, t.expect, t.guarded)
 	}
-	return h.Sum(nil)
+	return d.Sum()
 }
 
 // keyKnown tells whether a unit was rejected because its key is there already. Every keyed unit

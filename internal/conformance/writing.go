@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/holdfastdb/holdfast"
 )
@@ -252,6 +253,13 @@ func testKeys(t *testing.T, db *holdfast.DB, table string) {
 	rolledBack(t, "other statements", err, holdfast.ErrKeyReused, "")
 	if n := number(t, db, "SELECT count(*) FROM "+table); n != 2 {
 		t.Errorf("%d rows", n)
+	}
+	// A time is what is stored of it: a program that was started again has no monotonic clock in it.
+	timed, now := holdfast.IdempotencyKey(rand.Text()), time.Now()
+	for _, at := range []time.Time{now, now.Round(0)} {
+		if _, err := db.Batch(t.Context(), []holdfast.Statement{{SQL: "UPDATE " + table + " SET a = a WHERE a = ?", Args: []any{at}}}, timed); err != nil {
+			t.Errorf("the same time: %v", err)
+		}
 	}
 	// What failed has not used its key.
 	other := holdfast.IdempotencyKey(rand.Text())

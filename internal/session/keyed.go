@@ -2,10 +2,12 @@ package session
 
 import (
 	"crypto/sha256"
+	"database/sql/driver"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash"
 	"time"
 
 	"github.com/holdfastdb/holdfast/internal/sqlite"
@@ -79,24 +81,42 @@ func (k *Keyed) record(c *sqlite.Conn, results []Result) error {
 	return keys.Record(c, k.key, k.digest, text, k.keep)
 }
 
-// digest identifies the statements of a batch, so that a key used for another
-// one is noticed.
 func digest(stmts []Statement) []byte {
-	h := sha256.New()
-	part := func(s string) {
-		var n [8]byte
-		binary.LittleEndian.PutUint64(n[:], uint64(len(s)))
-		h.Write(n[:])
-		h.Write([]byte(s))
-	}
+	d := NewDigest()
 	for _, s := range stmts {
-		part(s.SQL)
-		for _, a := range s.Args {
-			part(fmt.Sprintf("%s %T %v", a.Name, a.Value, a.Value))
-		}
-		if s.Guarded { // else the digest is that of earlier releases
-			part(fmt.Sprintf("expect %d", s.Expect))
-		}
+		d.Add(s.SQL, s.Args, s.Expect, s.Guarded)
 	}
-	return h.Sum(nil)
+	return d.Sum()
 }
+
+// Digest identifies the statements of a batch, so that a key used for another one is
+// noticed. Every back end makes it alike: keys move with the database.
+type Digest struct{ of hash.Hash }
+
+// NewDigest returns that of a batch without statements.
+func NewDigest() Digest { return Digest{sha256.New()} }
+
+// Add adds a statement. What it expects counts where it is guarded.
+func (d Digest) Add(sql string, args []driver.NamedValue, expect int64, guarded bool) {
+	d.part(sql)
+	for _, a := range args {
+		v := a.Value
+		if at, ok := v.(time.Time); ok { // not its monotonic clock, which a program that was started again has lost
+			v = FormatTime(at)
+		}
+		d.part(fmt.Sprintf("%s %T %v", a.Name, a.Value, v))
+	}
+	if guarded {
+		d.part(fmt.Sprintf("expect %d", expect))
+	}
+}
+
+func (d Digest) part(s string) {
+	var n [8]byte
+	binary.LittleEndian.PutUint64(n[:], uint64(len(s)))
+	d.of.Write(n[:])
+	d.of.Write([]byte(s))
+}
+
+// Sum returns it.
+func (d Digest) Sum() []byte { return d.of.Sum(nil) }
