@@ -103,8 +103,10 @@ func (d *database) look(ctx context.Context, now time.Time, c *Config) (*observa
 	if o.health, err = d.db.Health(ctx); err != nil {
 		return nil, err
 	}
-	if o.locks, err = d.db.Locks(ctx); err != nil {
-		return nil, err
+	if d.db.Capabilities().Locks {
+		if o.locks, err = d.db.Locks(ctx); err != nil {
+			return nil, err
+		}
 	}
 	for _, f := range o.health.ConnectionStats.Figures() {
 		if !f.Unknown {
