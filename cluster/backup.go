@@ -26,9 +26,14 @@ func (c *client) Backup(ctx context.Context, w io.Writer) error {
 	ctx, cancel := c.lifelong(ctx)
 	defer cancel()
 	for turn := 1; ; turn++ {
-		node := c.nodes.pick()
 		started := &headed{w: w}
-		r := c.backup(ctx, node, started)
+		var r reply
+		node, why := c.leading(ctx)
+		if why != nil {
+			r = *why
+		} else {
+			r = c.backup(ctx, node, started)
+		}
 		switch {
 		case r.verdict == acknowledged:
 			return nil
@@ -113,12 +118,12 @@ func (c *client) Restore(ctx context.Context, r io.Reader, size int64) error {
 	}
 	ctx, cancel := c.lifelong(ctx)
 	defer cancel()
-	leader := c.ask(ctx, c.nodes.all())
+	leader, why := c.leading(ctx)
 	for turn := 1; leader == ""; turn++ {
 		if err := c.rest(ctx, turn); err != nil || turn > 40 {
-			return c.failed(ctx, call{op: "restore"}, reply{verdict: notTaken, failed: -1, text: "no node says who leads the cluster"})
+			return c.failed(ctx, call{op: "restore"}, *why)
 		}
-		leader = c.ask(ctx, c.nodes.all())
+		leader, why = c.leading(ctx)
 	}
 	if answer := c.load(ctx, leader, io.MultiReader(bytes.NewReader(head), r), size); answer.verdict != acknowledged {
 		return c.failed(ctx, call{op: "restore"}, answer)

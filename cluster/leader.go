@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -13,12 +14,13 @@ import (
 const (
 	// patience is how long a node may be silent before others are asked whether it still leads. A
 	// node that is stopped, or cut off, keeps its connections; only the others know better.
-	patience = 500 * time.Millisecond
-	askEvery = 250 * time.Millisecond
+	patience = 250 * time.Millisecond
+	askEvery = 100 * time.Millisecond
 	askFor   = time.Second
+	askAgain = 150 * time.Millisecond
 
 	pauseBase = 25 * time.Millisecond
-	pauseMost = 250 * time.Millisecond
+	pauseMost = 100 * time.Millisecond
 )
 
 // errDeposed ends an attempt that a node will not answer: another one leads.
@@ -30,7 +32,7 @@ var errSilent = errors.New("the node does not answer")
 // pause is how long to wait before the n-th new attempt.
 func pause(n int) time.Duration {
 	d := pauseMost
-	if n < 4 {
+	if n < 2 {
 		d = pauseBase << n
 	}
 	return d/2 + rand.N(d/2+1)
@@ -67,7 +69,7 @@ func (c *client) watched(ctx context.Context, node string, abandon func(context.
 
 // deposed asks the others whether node still leads, and notes who does if it doesn't.
 func (c *client) deposed(ctx context.Context, node string) error {
-	leader := c.ask(ctx, c.nodes.others(node))
+	leader, _ := c.ask(ctx, c.nodes.others(node))
 	if leader == "" || leader == node {
 		return nil
 	}
@@ -85,38 +87,94 @@ func (c *client) silent(ctx context.Context, node string) error {
 	return nil
 }
 
-// ask asks several nodes at once who leads, and returns the first answer; "" if none knows.
+// leading is who leads, by what is known or else by what the nodes say. Without a leader it returns
+// why nobody is known to be it.
 //
-// It asks by a read that only the leader answers: every version has that, and every user who may
-// read is allowed to. A node that isn't it says where it is.
-func (c *client) ask(ctx context.Context, whom []string) string {
-	ctx, cancel := context.WithTimeout(ctx, askFor)
-	defer cancel()
-	answers := make(chan string, len(whom))
-	for _, node := range whom {
-		go func() { answers <- c.leaderBy(ctx, node) }()
+// A write never goes to a node to find out. A follower that has lost its leader without noticing
+// keeps the request until its own timeout, half a minute, before it says where to go, and it may
+// have become the leader itself by then.
+func (c *client) leading(ctx context.Context) (string, *reply) {
+	if leader := c.nodes.known(); leader != "" {
+		return leader, nil
 	}
-	first := ""
-	for range whom { // all of them are waited for: none outlives its request
-		if leader := <-answers; leader != "" && first == "" {
-			first = leader
-			cancel()
+	leader, why := c.ask(ctx, c.nodes.all())
+	if leader == "" {
+		if why.verdict != rejected {
+			why.verdict = notTaken // nothing but the question was sent
 		}
+		return "", why
 	}
-	return first
+	c.nodes.lead(leader)
+	return leader, nil
 }
 
-func (c *client) leaderBy(ctx context.Context, node string) string {
-	status, header, _, err := c.roundTrip(ctx, http.MethodGet, node, "/db/query?level=weak&redirect&q=SELECT%201", nil)
+// ask asks several nodes at once who leads, and returns the first answer. If none knows it
+// returns what they said: that they refuse to tell, if all of them do.
+//
+// It asks by a read that only the leader answers: every version has that, and every user who may
+// read is allowed to. A node that isn't it says where it is. Those who say nothing are asked again
+// beside the question that is open: one who looks for a leader that is stopped keeps it for long,
+// and may lead meanwhile.
+func (c *client) ask(ctx context.Context, whom []string) (leader string, why *reply) {
+	type answer struct {
+		leader string
+		why    *reply
+	}
+	var asking sync.WaitGroup
+	defer asking.Wait() // none outlives its question
+	ctx, cancel := context.WithTimeout(ctx, askFor)
+	defer cancel()
+	answers, outstanding := make(chan answer), 0
+	wave := func() {
+		outstanding += len(whom)
+		for _, node := range whom {
+			asking.Go(func() {
+				leader, why := c.leaderBy(ctx, node)
+				select {
+				case answers <- answer{leader, why}:
+				case <-ctx.Done():
+				}
+			})
+		}
+	}
+	again := time.NewTicker(askAgain)
+	defer again.Stop()
+	for wave(); outstanding > 0; {
+		select {
+		case a := <-answers:
+			if outstanding--; a.leader != "" {
+				return a.leader, nil
+			}
+			if why == nil || a.why.verdict != rejected {
+				why = a.why
+			}
+		case <-again.C:
+			wave()
+		case <-ctx.Done():
+			return "", &reply{verdict: notTaken, failed: -1, text: "no node says who leads the cluster"}
+		}
+	}
+	return "", why
+}
+
+func (c *client) leaderBy(ctx context.Context, node string) (leader string, why *reply) {
+	status, header, body, err := c.roundTrip(ctx, http.MethodGet, node, "/db/query?level=weak&redirect&q=SELECT%201", nil)
 	switch {
 	case err != nil:
-		return ""
+		return "", err
 	case status == http.StatusOK:
-		return node
+		if r := judge(body, 1); r.verdict != acknowledged {
+			return "", &r
+		}
+		return node, nil
 	case status >= 300 && status < 400:
-		return c.trusted(ctx, node, header.Get("Location"))
+		if leader = c.trusted(ctx, node, header.Get("Location")); leader == "" {
+			why = &reply{verdict: notTaken, failed: -1, text: hostOf(node) + " sends to a machine that neither the address nor the cluster names"}
+		}
+		return leader, why
 	}
-	return ""
+	r := judgeStatus(status, string(bytes.TrimSpace(body)))
+	return "", &r
 }
 
 // trusted is the node that a redirect leads to, or "" if nobody whom we trust has named it.
@@ -171,8 +229,7 @@ func (c *client) discover(ctx context.Context, node string) ([]member, *reply) {
 }
 
 // moveOn decides where the next attempt goes after one that was not taken, the turn-th in a row. It
-// reports whether that may go at once: there is a pause after a round of all nodes, and after a
-// few redirects.
+// reports whether that may go at once: where a node has sent us, but not for ever.
 func (c *client) moveOn(ctx context.Context, node string, r reply, turn int) (atOnce bool) {
 	if r.follow != "" {
 		if leader := c.trusted(ctx, node, r.follow); leader != "" && leader != node {
@@ -181,5 +238,5 @@ func (c *client) moveOn(ctx context.Context, node string, r reply, turn int) (at
 		}
 	}
 	c.nodes.failed(node)
-	return turn%max(2, c.nodes.count()) != 0
+	return false
 }

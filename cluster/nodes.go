@@ -12,18 +12,14 @@ type nodes struct {
 	mu     sync.Mutex
 	list   []string // where to ask, in the order of the address, then those that were learned of
 	leader string   // "" if nobody is known to be it
-	turn   int      // whom to ask next without a leader
 	tls    bool
 }
 
-// pick is who is to be asked: the leader, or else one after the other.
-func (n *nodes) pick() string {
+// known is who leads; "" if nobody is known to.
+func (n *nodes) known() string {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.leader != "" {
-		return n.leader
-	}
-	return n.list[n.turn%len(n.list)]
+	return n.leader
 }
 
 // any is who is to be asked where everybody can answer: always the same as long as it does.
@@ -56,15 +52,12 @@ func (n *nodes) lead(node string) {
 	n.leader = node
 }
 
-// failed notes that a node did not serve as leader, so that another one is asked.
+// failed notes that a node did not serve as leader.
 func (n *nodes) failed(node string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.leader == node {
 		n.leader = ""
-	}
-	if i := slices.Index(n.list, node); i >= 0 && n.list[n.turn%len(n.list)] == node {
-		n.turn = (i + 1) % len(n.list)
 	}
 }
 

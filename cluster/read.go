@@ -20,8 +20,7 @@ func (c *client) read(ctx context.Context, body []byte, level holdfast.ReadLevel
 			node = c.nodes.any(turn - 1)
 			r = c.watched(ctx, node, c.silent, func(ctx context.Context) reply { return c.exchange(ctx, node, path, body, 1) })
 		} else {
-			node = c.nodes.pick()
-			r = c.watched(ctx, node, c.deposed, func(ctx context.Context) reply { return c.exchange(ctx, node, path, body, 1) })
+			r, node = c.readLeader(ctx, path, body)
 		}
 		switch {
 		case r.verdict == acknowledged || r.verdict == rejected || r.kind != nil:
@@ -47,6 +46,14 @@ func (c *client) read(ctx context.Context, body []byte, level holdfast.ReadLevel
 			return r
 		}
 	}
+}
+
+func (c *client) readLeader(ctx context.Context, path string, body []byte) (reply, string) {
+	node, why := c.leading(ctx)
+	if why != nil {
+		return *why, ""
+	}
+	return c.watched(ctx, node, c.deposed, func(ctx context.Context) reply { return c.exchange(ctx, node, path, body, 1) }), node
 }
 
 func (c *client) readPath(ctx context.Context, level holdfast.ReadLevel, freshness time.Duration) string {

@@ -19,12 +19,13 @@ import (
 
 // real is three machines of the real engine, as processes of this one.
 type real struct {
-	tb      testing.TB
-	bin     string
-	dir     string
-	http    []string
-	raft    []string
-	running []*exec.Cmd
+	tb         testing.TB
+	bin        string
+	dir        string
+	http       []string
+	raft       []string
+	running    []*exec.Cmd
+	namespaces []string // of the network, one each; none is this one's
 }
 
 // rqlited is the engine's program. Tests that need it are skipped where there is none.
@@ -51,6 +52,12 @@ func startReal(tb testing.TB) *real {
 			r.kill(i)
 		}
 	})
+	r.begin()
+	return r
+}
+
+func (r *real) begin() {
+	r.tb.Helper()
 	for i := range r.running {
 		r.start(i)
 	}
@@ -58,12 +65,11 @@ func startReal(tb testing.TB) *real {
 		r.until(i, "/readyz", func(status int, _ []byte) bool { return status == http.StatusOK })
 	}
 	r.until(0, "/nodes?ver=2", func(_ int, body []byte) bool { return strings.Count(string(body), `"reachable":true`) == 3 })
-	version, err := exec.CommandContext(tb.Context(), r.bin, "-version").CombinedOutput()
+	version, err := exec.CommandContext(r.tb.Context(), r.bin, "-version").CombinedOutput()
 	if err != nil {
-		tb.Fatal(err)
+		r.tb.Fatal(err)
 	}
-	tb.Logf("%s", version)
-	return r
+	r.tb.Logf("%s", version)
 }
 
 func freeAddress(tb testing.TB) string {
@@ -79,7 +85,11 @@ func freeAddress(tb testing.TB) string {
 func (r *real) start(i int) {
 	r.tb.Helper()
 	args := []string{"-fk", "-node-id", fmt.Sprintf("n%d", i+1), "-http-addr", r.http[i], "-raft-addr", r.raft[i], "-bootstrap-expect", "3", "-join", strings.Join(r.raft, ",")}
-	cmd := exec.Command(r.bin, append(args, filepath.Join(r.dir, fmt.Sprintf("n%d", i+1)))...) //nolint:noctx // kill ends it
+	args = append(args, filepath.Join(r.dir, fmt.Sprintf("n%d", i+1)))
+	cmd := exec.Command(r.bin, args...) //nolint:noctx // kill ends it
+	if r.namespaces != nil {
+		cmd = exec.Command("ip", append([]string{"netns", "exec", r.namespaces[i], r.bin}, args...)...) //nolint:noctx // as before
+	}
 	if err := cmd.Start(); err != nil {
 		r.tb.Fatal(err)
 	}
