@@ -314,6 +314,50 @@ func TestClosed(t *testing.T) {
 	}
 }
 
+// What was written stays written, also where its rows can't be shown: no error says that it was not.
+func TestRowsOfAWriteThatAreLost(t *testing.T) {
+	c := faults.New(t, 1)
+	db := open(t, c, "response_limit=1024")
+	run(t, db, "CREATE TABLE t(id INTEGER PRIMARY KEY, b BLOB, s TEXT)")
+	var got any
+	for _, sql := range []string{
+		"INSERT INTO t(b) VALUES(zeroblob(2000)) RETURNING b",
+		"INSERT INTO t(s) VALUES('a') RETURNING x'ff00'",
+	} {
+		if err := db.QueryRow(sql).Scan(&got); holdfast.OutcomeOf(err) != holdfast.Unknown {
+			t.Errorf("%s: %v", sql, err)
+		}
+	}
+	if n := c.Ledger("SELECT count(*) FROM t")[0]; n != 2 {
+		t.Errorf("%d rows", n)
+	}
+	if err := db.QueryRow("SELECT b FROM t").Scan(&got); !errors.Is(err, holdfast.ErrRefused) || !strings.Contains(err.Error(), "response_limit") {
+		t.Errorf("a long answer: %v", err)
+	}
+	before := c.Requests()
+	if _, err := db.Exec("SELECT 1"); err != nil || c.Requests() != before {
+		t.Errorf("what only reads went into the log: %v", err)
+	}
+}
+
+// A request that gets no answer from a node that goes on leading holds up nobody else.
+func TestOneRequestThatHangs(t *testing.T) {
+	c := faults.New(t, 3)
+	db := open(t, c, "")
+	run(t, db, "CREATE TABLE t(id)")
+	arrived := make(chan struct{})
+	c.Script(faults.Fault{Answer: func(x *faults.Exchange) { close(arrived); x.Hang() }})
+	ctx, cancel := context.WithCancel(t.Context())
+	first := make(chan error)
+	go func() { _, err := db.ExecContext(ctx, "INSERT INTO t VALUES(1)"); first <- err }()
+	<-arrived
+	run(t, db, "INSERT INTO t VALUES(2)")
+	cancel()
+	if err := <-first; holdfast.OutcomeOf(err) != holdfast.Unknown || !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+}
+
 func TestSecretsStaySecret(t *testing.T) {
 	const secret = "s3cr3t"
 	c := faults.New(t, 1)

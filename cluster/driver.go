@@ -116,6 +116,13 @@ func (r result) RowsAffected() (int64, error) { return r.of.RowsAffected, nil }
 
 // ExecContext runs a text. Several statements in it are one transaction.
 func (s *conn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
+	if parsed, err := statement.Parse(query); err == nil && len(parsed) == 1 && parsed[0].Kind == statement.Read {
+		rows, err := s.QueryContext(ctx, query, args) // nothing for the log
+		if err != nil {
+			return nil, err
+		}
+		return result{}, rows.Close()
+	}
 	tasks, r, err := s.c.write(ctx, "exec", query, args)
 	if err != nil || len(tasks) == 0 {
 		return result{}, err
@@ -169,10 +176,9 @@ func (s *conn) QueryContext(ctx context.Context, query string, args []driver.Nam
 		}
 		got := r.results[tasks[0].at]
 		if tasks[0].Returning && len(got.Columns) == 0 {
-			return nil, c.failed(ctx, call{op: "query", tasks: tasks}, reply{failed: -1, next: "the statement is committed; read what it has written",
-				text: "the cluster has run the statement without handing back its rows"})
+			return nil, c.withoutRows(query, "the cluster has not handed back its rows")
 		}
-		return newRows(c, query, &got), nil
+		return newRows(c, query, &got, true), nil
 	}
 	ctx, cancel := c.budget(ctx)
 	defer cancel()
@@ -190,7 +196,7 @@ func (s *conn) QueryContext(ctx context.Context, query string, args []driver.Nam
 		return nil, c.failed(ctx, what, r)
 	}
 	c.counts.succeeded.Add(1)
-	return newRows(c, query, &r.results[0]), nil
+	return newRows(c, query, &r.results[0], false), nil
 }
 
 // rows is a result in memory.
@@ -198,11 +204,21 @@ type rows struct {
 	c     *client
 	query string
 	got   *wire.Result
+	wrote bool // the statement is committed, whatever becomes of its rows
 	next  int
 }
 
-func newRows(c *client, query string, got *wire.Result) *rows {
-	return &rows{c: c, query: query, got: got}
+func newRows(c *client, query string, got *wire.Result, wrote bool) *rows {
+	return &rows{c: c, query: query, got: got, wrote: wrote}
+}
+
+// withoutRows is the error of a statement that is committed and can't show what it has written.
+// No error may say that it was not, so the outcome is called unknown.
+func (c *client) withoutRows(query, why string) error {
+	return holdfast.NewError(holdfast.Failure{
+		Kind: holdfast.ErrOutcomeUnknown, Code: codeError, Op: "query", SQL: query, Cause: holdfast.ErrUnsupported,
+		Text: "the statement is committed, but " + why, Next: "read what it has written",
+	})
 }
 
 func (r *rows) Columns() []string { return r.got.Columns }
@@ -215,7 +231,10 @@ func (r *rows) Next(dest []driver.Value) error {
 	row := r.got.Values[r.next]
 	for i := range dest {
 		v, err := wire.Value(row[i], r.got.Types[i])
-		if err != nil {
+		switch {
+		case err != nil && r.wrote:
+			return r.c.withoutRows(r.query, fmt.Sprintf("column %d of row %d: %v", i+1, r.next+1, err))
+		case err != nil:
 			return holdfast.NewError(holdfast.Failure{
 				Kind: holdfast.ErrUnsupported, Code: codeError, Op: "query", SQL: r.query,
 				Text: fmt.Sprintf("column %d of row %d: %v", i+1, r.next+1, err),

@@ -21,6 +21,7 @@ const (
 	codeReadOnly = 8
 	codeAuth     = 23
 	codeAbort    = 4
+	codeTooBig   = 18
 )
 
 // codes are what the texts of SQLite's errors mean: the server passes on nothing else. The
@@ -42,7 +43,7 @@ var codes = []struct {
 	{"out of memory", 7},
 	{"interrupted", 9},
 	{"attempt to write a readonly database", codeReadOnly},
-	{"string or blob too big", 18},
+	{"string or blob too big", codeTooBig},
 }
 
 func codeOf(text string) int {
@@ -66,30 +67,37 @@ type call struct {
 // failed makes the error of an attempt that was the last.
 func (c *client) failed(ctx context.Context, what call, r reply) error {
 	c.counts.failed.Add(1)
-	f := holdfast.Failure{
+	f := failure{holdfast.Failure{
 		Kind: r.kind, Code: codeOf(r.text), Op: what.op, Attempts: what.attempts, Text: r.text, Next: r.next, Cause: ended(ctx),
-	}
+	}}
 	if !what.start.IsZero() {
 		f.Waited = time.Since(what.start)
 	}
-	guard := what.blame(&f, r)
+	guard := what.blame(&f.Failure, r)
 	switch {
 	case guard != nil:
 		f.Kind, f.Code, f.Cause, f.Text = holdfast.ErrGuardFailed, codeAbort, guard, guard.Error()
 		f.Next = "all of the batch was rolled back: read again what it decides by"
-	case errors.Is(r.kind, errTooLong):
-		f.Kind, f.Code = holdfast.ErrRefused, 18
+	case errors.Is(r.kind, errTooLong) && what.reads:
+		f.Kind, f.Code = holdfast.ErrRefused, codeTooBig
+	case r.verdict == doubtful && !what.reads:
+		f.unknown()
 	case r.verdict == rejected || r.kind != nil:
-	case what.reads || r.verdict == notTaken:
-		return c.unanswered(ctx, f, what)
 	default:
-		f.Kind, f.Code = holdfast.ErrOutcomeUnknown, codeIOErr
-		f.Text = "nobody can tell whether it was written: " + f.Text
-		if f.Next == "" {
-			f.Next = "look whether the write is there, or repeat it with the IdempotencyKey it had"
-		}
+		return c.unanswered(ctx, f.Failure, what)
 	}
-	return holdfast.NewError(f)
+	return holdfast.NewError(f.Failure)
+}
+
+// failure is a holdfast.Failure in the making.
+type failure struct{ holdfast.Failure }
+
+func (f *failure) unknown() {
+	f.Kind, f.Code = holdfast.ErrOutcomeUnknown, codeIOErr
+	f.Text = "nobody can tell whether it was written: " + f.Text
+	if f.Next == "" {
+		f.Next = "look whether the write is there, or repeat it with the IdempotencyKey it had"
+	}
 }
 
 // unanswered is the error of what was not written, or only read: it may be tried again.

@@ -192,7 +192,10 @@ func judge(body []byte, n int) reply {
 		r := reply{verdict: rejected, failed: i, text: text, results: a.Results}
 		// The transaction ends with the first that fails. Whatever else there is was not promised; and
 		// what failed for a reason of that machine's own may have been applied by the others.
-		if i != len(a.Results)-1 || isLocal(text) {
+		switch {
+		case i != len(a.Results)-1:
+			r.verdict, r.text = doubtful, "an error in the middle of the results"
+		case isLocal(text):
 			r.verdict = doubtful
 		}
 		return r
@@ -242,11 +245,13 @@ func judgeText(text string) reply {
 	return r
 }
 
-func judgeStatus(status int, body string) reply {
-	r := reply{failed: -1, text: fmt.Sprintf("HTTP status %d", status)}
-	if body != "" && len(body) <= 200 {
-		r.text += ": " + body
-	}
+func judgeStatus(status int, body string) (r reply) {
+	r = reply{failed: -1, text: fmt.Sprintf("HTTP status %d", status)}
+	defer func() { // what is called doubtful may be about the values of others
+		if r.verdict != doubtful && body != "" && len(body) <= 200 {
+			r.text += ": " + body
+		}
+	}()
 	switch {
 	case status >= 300 && status < 400:
 		r.verdict = notTaken

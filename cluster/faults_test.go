@@ -231,7 +231,6 @@ func TestUnitsGoTogether(t *testing.T) {
 	var running sync.WaitGroup
 	running.Go(func() { run(t, db, "INSERT INTO t VALUES(1000)") })
 	<-arrived
-	const callers = 32
 	var failed atomic.Int32
 	var queued sync.WaitGroup
 	for i := range callers {

@@ -30,7 +30,8 @@ type queue struct {
 
 	mu      sync.Mutex // guards what follows, and the state of all units; nothing waits under it
 	waiting []*unit
-	running bool
+	running int // runs, one as long as requests come back
+	stalled int // of them, those whose request has been out for long
 	closed  bool
 	enough  int           // how many that wait are worth a request
 	filled  chan struct{} // gets one when so many do
@@ -64,9 +65,10 @@ const (
 
 // flight is one request under way.
 type flight struct {
-	units []*unit
-	left  int // callers who don't wait any more
-	stop  context.CancelFunc
+	units  []*unit
+	left   int // callers who don't wait any more
+	stop   context.CancelFunc
+	landed bool
 }
 
 const (
@@ -74,6 +76,8 @@ const (
 	maxStatements = 2048
 	maxBody       = 1 << 20
 	mostPatience  = time.Millisecond
+	maxRuns       = 4
+	stallAfter    = time.Second
 )
 
 var errQueueClosed = errors.New("the database was closed")
@@ -104,11 +108,7 @@ func (q *queue) do(u *unit) reply {
 		default:
 		}
 	}
-	if !q.running {
-		q.running = true
-		q.runs.Add(1)
-		go q.run()
-	}
+	q.startRun()
 	q.mu.Unlock()
 	select {
 	case r := <-u.done:
@@ -134,6 +134,40 @@ func (q *queue) isSent(u *unit) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return u.state == sent
+}
+
+// startRun begins a run if there is none that will come for those who wait. q.mu is held.
+func (q *queue) startRun() {
+	if q.running == q.stalled && q.running < maxRuns && len(q.waiting) > 0 {
+		q.running++
+		q.runs.Add(1)
+		go q.run()
+	}
+}
+
+// attempt sends a group. A request that gets no answer, though its node still leads, holds
+// nobody up but those in it: after a while another run may begin.
+func (q *queue) attempt(ctx context.Context, turn int, f *flight) (r reply, atOnce bool) {
+	late := false
+	timer := time.AfterFunc(stallAfter, func() {
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		if !f.landed {
+			late = true
+			q.stalled++
+			q.startRun()
+		}
+	})
+	body, n := f.request()
+	r, atOnce = q.send(ctx, turn, body, n)
+	f.stop()
+	timer.Stop()
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if f.landed = true; late {
+		q.stalled--
+	}
+	return r, atOnce
 }
 
 // leave takes a unit back whose caller waits no longer.
@@ -163,10 +197,8 @@ func (q *queue) run() {
 		if f == nil {
 			return
 		}
-		body, n := f.request()
 		start := time.Now()
-		r, atOnce := q.send(ctx, turn, body, n)
-		f.stop()
+		r, atOnce := q.attempt(ctx, turn, f)
 		switch {
 		case q.land(f, r):
 			turn, rounds = 0, 0
@@ -201,7 +233,7 @@ func (q *queue) board() (*flight, context.Context) {
 		statements, bytes = statements+u.n, bytes+len(u.body)
 	}
 	if len(f.units) == 0 {
-		q.running = false
+		q.running--
 		return nil, nil
 	}
 	q.waiting = slices.Delete(q.waiting, 0, len(f.units))
@@ -333,10 +365,10 @@ func (q *queue) awaitReturns(answered int, took time.Duration) {
 	case <-q.filled:
 	default:
 	}
-	q.enough = answered
-	there := len(q.waiting) >= answered
+	alone := answered == 1 && len(q.waiting) == 0
+	q.enough = len(q.waiting) + answered
 	q.mu.Unlock()
-	if there || answered == 1 {
+	if alone {
 		return
 	}
 	enough := time.NewTimer(min(took/8, mostPatience))

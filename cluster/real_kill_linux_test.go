@@ -146,18 +146,6 @@ func (l *ledger) progress(t *testing.T, n int64) {
 	}
 }
 
-func (r *real) waitLeader() int {
-	r.tb.Helper()
-	for end := time.Now().Add(time.Minute); time.Now().Before(end); {
-		if i := r.leader(); i >= 0 {
-			return i
-		}
-		<-time.After(20 * time.Millisecond)
-	}
-	r.tb.Fatal("nobody leads")
-	return -1
-}
-
 func compare(t *testing.T, db *holdfast.DB, l *ledger) {
 	t.Helper()
 	there := map[int64]int{}

@@ -163,6 +163,18 @@ func (r *real) leader() int {
 	return -1
 }
 
+func (r *real) waitLeader() int {
+	r.tb.Helper()
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); {
+		if i := r.leader(); i >= 0 {
+			return i
+		}
+		<-time.After(20 * time.Millisecond)
+	}
+	r.tb.Fatal("nobody leads")
+	return -1
+}
+
 func (r *real) post(i int, path, body string) string {
 	r.tb.Helper()
 	req, err := http.NewRequestWithContext(r.tb.Context(), http.MethodPost, "http://"+r.http[i]+path, strings.NewReader(body))
