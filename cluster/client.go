@@ -37,7 +37,7 @@ type counts struct {
 // what became of them.
 const closeWait = 5 * time.Second
 
-func init() { //nolint:gochecknoinits // as database/sql's drivers do
+func init() {
 	holdfast.RegisterBackend(Scheme, open)
 }
 

@@ -140,8 +140,10 @@ func (c *client) roundTrip(ctx context.Context, method, node, path string, body 
 	case err != nil:
 		return 0, nil, nil, broken("half an answer", err)
 	case int64(len(text)) > c.addr.limit:
-		return 0, nil, nil, &reply{failed: -1, text: fmt.Sprintf("%s: the answer is longer than %d bytes", hostOf(node), c.addr.limit),
-			next: "ask for fewer rows, or raise response_limit in the address", kind: errTooLong}
+		return 0, nil, nil, &reply{
+			failed: -1, text: fmt.Sprintf("%s: the answer is longer than %d bytes", hostOf(node), c.addr.limit),
+			next: "ask for fewer rows, or raise response_limit in the address", kind: errTooLong,
+		}
 	}
 	return resp.StatusCode, resp.Header, text, nil
 }

@@ -143,7 +143,7 @@ func TestALenientClientIsDeceived(t *testing.T) {
 			t.Fatal(err)
 		}
 		client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-		acknowledged := acknowledgedBySomebodyElse(client.Do(req)) //nolint:bodyclose // it closes it
+		acknowledged := acknowledgedBySomebodyElse(client.Do(req))
 		cancel()
 		c.Settle()
 		if rows := c.Ledger(fmt.Sprintf("SELECT count(*) FROM t WHERE id = %d", i))[0]; acknowledged && rows == 0 {

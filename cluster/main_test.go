@@ -4,11 +4,10 @@ import (
 	"context"
 	"testing"
 
-	"go.uber.org/goleak"
-
 	"github.com/holdfastdb/holdfast"
 	_ "github.com/holdfastdb/holdfast/cluster"
 	"github.com/holdfastdb/holdfast/cluster/internal/faults"
+	"go.uber.org/goleak"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

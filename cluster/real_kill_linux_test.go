@@ -183,7 +183,7 @@ func compare(t *testing.T, db *holdfast.DB, l *ledger) {
 func TestLeadersThatAreCutOff(t *testing.T) {
 	r := startInNamespaces(t)
 	ip := func(r *real, i int, args ...string) {
-		if out, err := exec.Command("ip", append([]string{"netns", "exec", r.namespaces[i], "ip"}, args...)...).CombinedOutput(); err != nil { //nolint:noctx // it returns at once
+		if out, err := exec.Command("ip", append([]string{"netns", "exec", r.namespaces[i], "ip"}, args...)...).CombinedOutput(); err != nil {
 			r.tb.Errorf("ip %v: %v %s", args, err, out)
 		}
 	}

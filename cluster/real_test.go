@@ -86,9 +86,9 @@ func (r *real) start(i int) {
 	r.tb.Helper()
 	args := []string{"-fk", "-node-id", fmt.Sprintf("n%d", i+1), "-http-addr", r.http[i], "-raft-addr", r.raft[i], "-bootstrap-expect", "3", "-join", strings.Join(r.raft, ",")}
 	args = append(args, filepath.Join(r.dir, fmt.Sprintf("n%d", i+1)))
-	cmd := exec.Command(r.bin, args...) //nolint:noctx // kill ends it
+	cmd := exec.Command(r.bin, args...)
 	if r.namespaces != nil {
-		cmd = exec.Command("ip", append([]string{"netns", "exec", r.namespaces[i], r.bin}, args...)...) //nolint:noctx // as before
+		cmd = exec.Command("ip", append([]string{"netns", "exec", r.namespaces[i], r.bin}, args...)...)
 	}
 	if err := cmd.Start(); err != nil {
 		r.tb.Fatal(err)

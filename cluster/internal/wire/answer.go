@@ -151,7 +151,7 @@ func IsReal(typ string) bool {
 	if strings.Contains(typ, "int") {
 		return false
 	}
-	return strings.Contains(typ, "real") || strings.Contains(typ, "floa") || strings.Contains(typ, "doub")
+	return strings.Contains(typ, "real") || strings.Contains(typ, "floa") || strings.Contains(typ, "doub") //nolint:misspell // SQLite looks for these four letters
 }
 
 // damaged finds what the server's encoder writes for a byte that is no UTF-8: the escape
