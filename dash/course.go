@@ -108,6 +108,9 @@ type point struct {
 	Value float64   `json:"value"`
 }
 
+// Gap is how far points lie apart if nobody has looked between them: the line ends there.
+func (c chart) Gap() time.Duration { return time.Duration(3 * max(c.Step, 2) * float64(time.Second)) }
+
 // Empty reports whether there is nothing to draw.
 func (c chart) Empty() bool {
 	for _, s := range c.Series {

@@ -182,6 +182,15 @@ func addUp(sum, one reflect.Value) {
 	}
 }
 
+// Of is a text about this process, or what stands for it where the figures are those of
+// others.
+func (s *scene) Of(key string) string {
+	if s.others {
+		key += ".others"
+	}
+	return s.text.T(key)
+}
+
 // whose says in a sentence whose figures a page has; "" if they are this process's.
 func (v *visit) whose() string {
 	if !v.others || v.watch == nil {

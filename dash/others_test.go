@@ -41,6 +41,14 @@ func TestOthers(t *testing.T) {
 			t.Errorf("%s: %s", p.id, text)
 		}
 	}
+	for page, text := range map[string]string{"locks": "Of all processes that tell", "wal": "Of the processes that tell", "maintenance": "Of a process that tells"} {
+		if got := shown(t, d, "/"+page); !strings.Contains(got, text) || strings.Contains(got, "Of this process") {
+			t.Errorf("%s says whose figures it has otherwise", page)
+		}
+		if got := shown(t, Handler(db), "/"+page); strings.Contains(got, text) || !strings.Contains(got, "Of this process") {
+			t.Errorf("%s of the own process says whose figures it has otherwise", page)
+		}
+	}
 	l := viewOf[queryList](t, d, "/queries?sort=calls")
 	if l.Known == 0 || l.Queries[0].Calls != 20 {
 		t.Errorf("%+v", l)

@@ -35,7 +35,7 @@ func (t *text) frame(id, title, unit string) picture.Frame {
 
 func (t *text) picture(c chart) template.HTML {
 	f := t.frame("pic-"+c.ID, t.T("chart."+c.ID), c.Unit)
-	w := picture.Window{From: c.From, To: c.To, Gap: time.Duration(3 * max(c.Step, 2) * float64(time.Second))}
+	w := picture.Window{From: c.From, To: c.To, Gap: c.Gap()}
 	var lines []picture.Series
 	for _, s := range c.Series {
 		line := picture.Series{Name: t.seriesName(s)}

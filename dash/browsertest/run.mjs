@@ -188,6 +188,53 @@ async function moves(browser, address) {
   await page.close();
 }
 
+// gaps looks at a line of two parts, between which nobody has looked: nothing is drawn there.
+async function gaps(browser, address) {
+  const page = await browser.newPage(); // reading its canvas back makes the console complain
+  const rows = [...Array(20).keys(), ...Array.from({ length: 20 }, (_, i) => 80 + i)].map(
+    (t) => `<tr><th scope="row" data-v="${1e6 + t}">t</th><td data-v="50">50</td>${t === 90 ? '<td data-v="20">20</td>' : "<td>–</td>"}</tr>`,
+  );
+  await page.route(address.href, async (route) => {
+    const answer = await route.fetch();
+    const figure =
+      `<figure class="chart" id="chart-gap" data-unit="" data-kind="lines" data-gap="6"><figcaption>gap</figcaption><div class="picture"></div>` +
+      `<details class="table"><summary>table</summary><table><thead><tr><th>time</th><th>a</th><th>b</th></tr></thead><tbody>${rows.join("")}</tbody></table></details></figure>`;
+    await route.fulfill({ response: answer, body: (await answer.text()).replace(/<main[^>]*>/, (main) => main + figure) });
+  });
+  await page.goto(address.href);
+  await page.waitForSelector("#chart-gap canvas", { timeout: 10_000 });
+  await page.waitForTimeout(500); // it is drawn in a microtask, after its fonts
+  // How many columns of a part of the plot have the colour of a series.
+  const drawn = await page.evaluate(() => {
+    const canvas = document.querySelector("#chart-gap canvas");
+    const over = document.querySelector("#chart-gap .u-over").getBoundingClientRect();
+    const all = canvas.getBoundingClientRect();
+    const scale = canvas.width / all.width;
+    const colour = (name) => {
+      const probe = document.createElement("canvas").getContext("2d");
+      probe.fillStyle = getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+      probe.fillRect(0, 0, 1, 1);
+      return probe.getImageData(0, 0, 1, 1).data;
+    };
+    const columns = (name, from, to) => {
+      const [r, g, b] = colour(name);
+      const x = Math.round((over.left - all.left + from * over.width) * scale);
+      const width = Math.round((to - from) * over.width * scale);
+      const { data } = canvas.getContext("2d").getImageData(x, 0, width, canvas.height);
+      const found = new Set();
+      for (let i = 0; i < data.length; i += 4) {
+        if (data[i + 3] > 100 && Math.abs(data[i] - r) + Math.abs(data[i + 1] - g) + Math.abs(data[i + 2] - b) < 40) found.add((i / 4) % width);
+      }
+      return found.size / width;
+    };
+    return { before: columns("--pic-s1", 0.02, 0.18), between: columns("--pic-s1", 0.25, 0.75), alone: columns("--pic-s2", 0.85, 0.97) };
+  });
+  if (drawn.before < 0.5) problem("a line with a gap", `only ${drawn.before} of its first part is drawn`);
+  if (drawn.between > 0) problem("a line with a gap", `${drawn.between} of the gap is drawn over`);
+  if (drawn.alone === 0) problem("a line with a gap", "a value that stands alone is not drawn");
+  await page.close();
+}
+
 async function withoutScript(browser, list) {
   const context = await browser.newContext({ javaScriptEnabled: false });
   const page = await context.newPage();
@@ -248,6 +295,7 @@ try {
     await everyPage(browser, list);
     await narrow(browser, list);
     await moves(browser, new URL(base));
+    await gaps(browser, new URL(base));
     await withoutScript(browser, list);
   }
   if (flags.shots) await shoot(browser, list, flags.shots);

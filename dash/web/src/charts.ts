@@ -12,7 +12,7 @@ export function drawCharts(): void {
 
 function draw(figure: HTMLElement): void {
   const table = figure.querySelector("details table");
-  const data = table ? read(table) : null;
+  const data = table ? read(table, Number(figure.dataset.gap) || Infinity) : null;
   const known = plots.get(figure);
   if (!data || data[0].length < 2) {
     known?.plot.root.parentElement?.remove();
@@ -40,12 +40,25 @@ function draw(figure: HTMLElement): void {
   }).observe(place);
 }
 
-function read(table: Element): uPlot.AlignedData | null {
-  const columns: (number | null)[][] = [];
+// read makes columns of a table. Where a series has no value for longer than gap nobody has
+// looked, and its line ends, as in the server's picture: null says so to uPlot, while undefined
+// is only a moment at which another series has a value.
+function read(table: Element, gap: number): uPlot.AlignedData | null {
+  const columns: (number | null | undefined)[][] = [];
   for (const row of table.querySelectorAll("tbody tr")) {
-    Array.from(row.children).forEach((cell, i) => {
-      const text = (cell as HTMLElement).dataset.v;
-      (columns[i] ??= []).push(text === undefined ? null : Number(text));
+    const cells = Array.from(row.children, (cell) => (cell as HTMLElement).dataset.v);
+    const at = Number(cells[0]);
+    const last = columns[0]?.at(-1);
+    if (last != null && at - last > gap) columns.forEach((column, i) => column.push(i === 0 ? (at + last) / 2 : undefined));
+    cells.forEach((text, i) => (columns[i] ??= []).push(text === undefined ? undefined : Number(text)));
+  }
+  const [moments, ...series] = columns;
+  for (const values of series) {
+    let last = -1;
+    values.forEach((v, i) => {
+      if (v == null) return;
+      if (last >= 0 && moments[i]! - moments[last]! > gap) values.fill(null, last + 1, i);
+      last = i;
     });
   }
   return columns.length > 1 ? (columns as unknown as uPlot.AlignedData) : null;
@@ -90,12 +103,25 @@ function options(figure: HTMLElement, names: string[], width: number): uPlot.Opt
         stroke: color(`--pic-s${(i % 6) + 1}`),
         dash: dashes[i % dashes.length],
         width: 1.5,
-        points: { show: false },
-        spanGaps: true,
+        points: { show: (plot: uPlot, i: number, from: number, to: number) => alone(plot.data[i], from, to).length > 0, filter: (plot: uPlot, i: number) => alone(plot.data[i]), size: 3 },
         value: (_: uPlot, v: number | null) => (v === null ? "–" : write(v)),
       })),
     ],
   };
+}
+
+// alone are the values that have no neighbour to draw a line to.
+function alone(values: ArrayLike<number | null | undefined>, from = 0, to = values.length - 1): number[] {
+  const neighbour = (i: number, step: number): number | null | undefined => {
+    do i += step;
+    while (i >= 0 && i < values.length && values[i] === undefined);
+    return values[i];
+  };
+  const found: number[] = [];
+  for (let i = from; i <= to; i++) {
+    if (values[i] != null && neighbour(i, -1) == null && neighbour(i, 1) == null) found.push(i);
+  }
+  return found;
 }
 
 function scheme(): string {
