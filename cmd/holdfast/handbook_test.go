@@ -133,7 +133,7 @@ func operatorPage(t *testing.T, name string) string {
 // name of a command, a setting or an alert.
 func TestBothHandbooksTellTheSame(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"handbook", "runbooks"} {
+	for _, name := range []string{"handbook", "runbooks", "daemon"} {
 		english, german := operatorPage(t, name+".md"), operatorPage(t, name+".de.md")
 		for _, part := range []string{"\n## ", "\n### ", "\n|"} {
 			if in, de := strings.Count(english, part), strings.Count(german, part); in != de {
