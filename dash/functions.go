@@ -30,7 +30,7 @@ func parseViews(pages []page, t *text) map[string]*template.Template {
 // functions are what templates can call.
 func functions(t *text) template.FuncMap {
 	all := template.FuncMap{
-		"t": t.T, "n": t.N, "num": t.Num, "unit": t.Unit, "clock": t.Clock, "kind": t.Kind, "summary": t.Summary, "known": t.Known, "ago": t.Ago,
+		"t": t.T, "n": t.N, "num": t.Num, "unit": t.Unit, "clock": t.Clock, "kind": t.Kind, "summary": t.Summary, "said": t.Said, "known": t.Known, "ago": t.Ago,
 		"int":   func(n any) string { return t.Int(whole(n)) },
 		"bytes": func(n any) string { return t.Bytes(float64(whole(n))) },
 		"stateOf": func(outcome string) string {

@@ -22,6 +22,7 @@ var textFiles embed.FS
 type text struct {
 	lang     string
 	messages map[string]string
+	phrases  []phrase // that evidences consist of
 }
 
 // catalogue reads the texts: files of {"KEY": {"en": "...", "de": "..."}}, where each
@@ -29,7 +30,7 @@ type text struct {
 func catalogue() map[string]*text {
 	all := map[string]*text{}
 	for _, lang := range choices["lang"] {
-		all[lang] = &text{lang, map[string]string{}}
+		all[lang] = &text{lang: lang, messages: map[string]string{}}
 	}
 	files, err := fs.Glob(textFiles, "texts/*.json")
 	for _, file := range files {
@@ -47,6 +48,9 @@ func catalogue() map[string]*text {
 				t.messages[key] = said[lang]
 			}
 		}
+	}
+	for _, t := range all {
+		t.phrases = phrasesOf(all["en"].messages, t.messages)
 	}
 	if err != nil {
 		panic(err) // they are compiled in, and tested
