@@ -43,11 +43,14 @@ type figures struct {
 	changed      int64
 }
 
-// begin starts the clock, or lets it be: if the statement is brisk and it is not its turn,
-// or without a turn, because somebody else has looked.
+// begin starts the clock, or lets it be: if it is not its turn, or without
+// a turn, because somebody else has looked.
 func (k *call) begin(q *stats.Query, t *stats.Turn) {
 	k.query, k.figures = q, figures{}
-	if t != nil && (!q.Brisk() || t.Due()) {
+	if t == nil {
+		return
+	}
+	if step := q.Step(); step == 0 || t.Due(step) {
 		k.Began = stats.Now()
 	}
 }

@@ -54,7 +54,7 @@ func (r *Reading) begin() (row bool, err error) {
 	}
 	if v.query != nil {
 		r.v = v
-		if !v.query.Brisk() {
+		if v.query.Step() == 0 {
 			r.began = stats.Now()
 		}
 	}
@@ -209,7 +209,7 @@ type metered struct {
 func (r *Reading) leased() {
 	if waited := r.reader.Waited; waited > 0 {
 		r.began, r.unusual = stats.Now()-waited, true
-	} else if r.reader.Turn.Due() {
+	} else if r.reader.Turn.Due(r.v.query.Step()) {
 		r.began = stats.Now()
 	}
 }

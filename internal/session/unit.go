@@ -93,7 +93,7 @@ func (u *unit) run(conn *sqlite.Conn) (err error) {
 }
 
 // tried notes that the engine was set to work.
-func (s statement) tried() {
+func (s *statement) tried() {
 	if s.unit != nil {
 		s.unit.attempts++
 	} else {
@@ -102,7 +102,7 @@ func (s statement) tried() {
 }
 
 // ran notes what the engine has done, after the last step, which err is of.
-func (s statement) ran(st *sqlite.Stmt, rows int64, err error) {
+func (s *statement) ran(st *sqlite.Stmt, rows int64, err error) {
 	if u := s.unit; u != nil {
 		u.attempts--
 		u.written.Rows = rows

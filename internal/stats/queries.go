@@ -68,7 +68,8 @@ type Query struct {
 	text   string // without values
 	sql    string // as a program wrote it, to be explained; "" if it can't be
 	writes bool
-	brisk  atomic.Bool                     // see Brisk
+	step   atomic.Uint32 // see Step
+	pace   pace
 	parts  [mostParts]atomic.Pointer[part] // nil until it is used
 
 	mu     sync.Mutex // guards the following
@@ -83,10 +84,10 @@ const mostParts = 8
 
 // part is what callers on one processor count, mostly.
 type part struct {
-	mu    sync.Mutex    // guards the following
-	gone  bool          // as its Query
-	worth float64       // the time it took, halved from time to time
-	usual time.Duration // what a call takes, lately
+	mu     sync.Mutex    // guards the following
+	gone   bool          // as its Query
+	worth  float64       // the time it took, halved from time to time
+	looked time.Duration // when its Query was asked to look, by Now
 	counts
 	_ [64]byte // of nobody else's cache line
 }
@@ -176,7 +177,7 @@ func (t *Queries) replace() {
 		least.worth += p.worth
 		p.worth = 0
 	}
-	least.brisk.Store(false)
+	least.forget()
 	least.mu.Unlock()
 	delete(t.rows, least.id)
 	t.replaced++
@@ -257,13 +258,17 @@ func (q *Query) Count(c *Call) (curious bool) {
 		q.countGone(c)
 		return false
 	}
-	before, last := p.calls, p.last
+	before := p.calls
 	p.worth += float64(c.Took) * float64(p.counts.add(c))
 	n := p.calls
-	if c.usual() {
-		p.note(q, c, last)
+	look := !c.Untimed && c.Ended-p.looked >= lookEvery
+	if look {
+		p.looked = c.Ended
 	}
 	p.mu.Unlock()
+	if look {
+		q.look(c.Ended)
+	}
 	return curiousAt(before, n)
 }
 
@@ -441,7 +446,7 @@ func (q *Query) reset() {
 	for p := range q.each() {
 		p.counts = counts{}
 	}
-	q.brisk.Store(false)
+	q.forget()
 	q.plan.Changes = 0
 }
 

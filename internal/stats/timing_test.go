@@ -52,70 +52,81 @@ func TestUntimedCalls(t *testing.T) {
 	}
 }
 
-// Only statements that were called often and take little are brisk.
-func TestBrisk(t *testing.T) {
+// caller makes calls of one statement, each so long after the one before, and counts them as
+// a session does that has a connection of its own.
+type caller struct {
+	q     *Query
+	turn  Turn
+	now   time.Duration
+	aside int64
+	timed int
+}
+
+func (k *caller) call(took, after time.Duration) {
+	k.now += after
+	if step := k.q.Step(); step != 0 && !k.turn.Due(step) {
+		k.aside++
+		return
+	}
+	n := k.aside
+	k.q.Count(&Call{timing: timing{Aside: n}, Took: took, Ended: k.now, Rows: n + 1, Attempts: n + 1, Effort: queries.Effort{VMSteps: 7 * (n + 1)}})
+	k.aside, k.timed = 0, k.timed+1
+}
+
+// Only a part of the calls of statements that come often is timed, and that only while they do.
+func TestStep(t *testing.T) {
 	t.Parallel()
 	table := alone()
-	q, slow := table.Of("SELECT 1", false, true), table.Of("SELECT a", false, true)
-	countTimed(q, timedAlways, time.Microsecond)
-	countTimed(slow, 2*timedAlways, 20*time.Microsecond)
-	if q.Brisk() || slow.Brisk() {
-		t.Errorf("brisk: %v after ten thousand calls, %v although it takes long", q.Brisk(), slow.Brisk())
+	k := caller{q: table.Of("SELECT 1", false, true), now: time.Minute}
+	part := func(n int, after time.Duration) float64 {
+		before := k.timed
+		for i := range n {
+			k.call(time.Microsecond+time.Duration(i%100)*time.Nanosecond, after)
+		}
+		return float64(k.timed-before) / float64(n)
 	}
-	now := 10 * time.Second
-	brisk := func(took, after time.Duration) bool {
-		now += after
-		q.Count(&Call{Took: took, Ended: now, Attempts: 1})
-		return q.Brisk()
+	if p := part(10_000, 150*time.Microsecond); p != 1 {
+		t.Errorf("%v of the calls are timed of a statement that comes 7,000 times a second", p)
 	}
-	if !brisk(time.Microsecond, time.Microsecond) {
-		t.Error("not brisk")
+	part(20_000, time.Microsecond)
+	if p := part(1_000_000, time.Microsecond); p < 0.035 || p > 0.045 { // 1 of 26
+		t.Errorf("%v of a million in a second that take a microsecond each", p)
 	}
-	if !brisk(time.Hour, time.Microsecond) {
-		t.Error("one call that takes long is no change")
+	if p := part(100_000, 10*time.Microsecond); p < 0.075 || p > 0.095 { // 8192 of 100,000
+		t.Errorf("%v of 100,000 in a second", p)
 	}
-	if brisk(time.Microsecond, time.Second) {
-		t.Error("brisk although it is called once a second")
+	part(100, time.Millisecond) // until it is noticed
+	if p := part(100, time.Millisecond); p != 1 {
+		t.Errorf("%v of a statement that comes no more often", p)
 	}
-	if !brisk(time.Microsecond, time.Microsecond) {
-		t.Error("not brisk again")
-	}
-	for range 100 {
-		brisk(20*time.Microsecond, time.Microsecond)
-	}
-	if q.Brisk() {
-		t.Error("brisk although it takes long by now")
-	}
-	for range 200 {
-		brisk(time.Microsecond, time.Microsecond)
-	}
-	if !q.Brisk() {
-		t.Error("not brisk although it takes little again")
-	}
+	part(1_000_000, time.Microsecond)
 	table.Reset()
-	if q.Brisk() {
-		t.Error("brisk after a reset")
+	if k.q.Step() != 0 {
+		t.Error("not all are timed after a reset")
 	}
-	setAside(q, 5) // of before it, by somebody who had not heard
+	setAside(k.q, 5) // of before it, by somebody who had not heard
 	if r := table.Report().Queries[0]; r.Calls != 5 || r.FirstSeen.Before(epoch) || r.LastSeen.Before(r.FirstSeen) {
 		t.Errorf("%+v", r)
 	}
 }
 
-// A row that makes place is not brisk: its calls are told as they come.
-func TestBriskRowMakesPlace(t *testing.T) {
+// All calls are timed of a row that makes place: they are told as they come.
+func TestRowThatMakesPlaceIsTimed(t *testing.T) {
 	t.Parallel()
 	table := alone()
-	q := table.Of("SELECT 1", false, true)
-	countTimed(q, timedAlways+1, time.Microsecond)
-	table.Of("SELECT a", false, true).Count(&Call{Took: time.Hour, Attempts: 1})
-	was := q.Brisk()
-	table.Of("SELECT b", false, true)
-	if !was || q.Brisk() {
-		t.Errorf("brisk: %v before, %v after", was, q.Brisk())
+	k := caller{q: table.Of("SELECT 1", false, true), now: time.Minute}
+	for range 100_000 {
+		k.call(time.Microsecond, time.Microsecond)
 	}
-	setAside(q, 5)
-	if r := table.Report(); r.Others.Calls != timedAlways+6 || r.Others.Rows != timedAlways+6 {
+	setAside(k.q, k.aside+1)
+	table.Of("SELECT a", false, true).Count(&Call{Took: time.Hour, Attempts: 1})
+	was := k.q.Step()
+	table.Of("SELECT b", false, true)
+	if was == 0 || k.q.Step() != 0 {
+		t.Errorf("step %d before, %d after", was, k.q.Step())
+	}
+	setAside(k.q, 5)
+	if r := table.Report(); r.Others.Calls != 100_006 || r.Others.Rows != 100_006 {
 		t.Errorf("%+v", r.Others)
 	}
 }
@@ -123,13 +134,13 @@ func TestBriskRowMakesPlace(t *testing.T) {
 func TestTurn(t *testing.T) {
 	t.Parallel()
 	var turn Turn
-	if !turn.Due() {
+	if !turn.Due(wholeTurn / 16) {
 		t.Error("the first is not due")
 	}
 	gaps := map[int]int{}
 	for range 10_000 {
 		n := 1
-		for !turn.Due() {
+		for !turn.Due(wholeTurn / 16) {
 			n++
 		}
 		gaps[n]++
