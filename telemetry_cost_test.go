@@ -61,15 +61,15 @@ type cost struct {
 }
 
 var costs = []cost{
-	{"W1 rows", 1, 1000, func(ctx context.Context, db measured, i int) (err error) {
+	{"W1 rows", 1, 500, func(ctx context.Context, db measured, i int) (err error) {
 		for _, err = range db.Rows(ctx, itemByID, i%items+1) {
 		}
 		return err
 	}},
-	{"W1 unprepared", 1, 1000, func(ctx context.Context, db measured, i int) error {
+	{"W1 unprepared", 1, 250, func(ctx context.Context, db measured, i int) error {
 		return scanItem(db.QueryRowContext(ctx, itemByID, i%items+1))
 	}},
-	{"W1 prepared", 1, 1000, func(ctx context.Context, db measured, i int) error {
+	{"W1 prepared", 1, 250, func(ctx context.Context, db measured, i int) error {
 		return scanItem(db.item.QueryRowContext(ctx, i%items+1))
 	}},
 	{"W1 unprepared", 8, 4000, func(ctx context.Context, db measured, i int) error {

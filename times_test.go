@@ -97,7 +97,7 @@ func count(h *queries.Histogram) uint64 {
 	return h.Count()
 }
 
-// One in 64 short reads is timed and stands for all; who keeps a reader is timed always.
+// One in 256 short reads is timed and stands for all; who keeps a reader is timed always.
 func TestShortReadsAreSampled(t *testing.T) {
 	t.Parallel()
 	db, err := holdfast.Open(t.Context(), filepath.Join(t.TempDir(), "app.db"))
@@ -111,11 +111,11 @@ func TestShortReadsAreSampled(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for range 6400 {
+	for range 25600 {
 		read()
 	}
-	if n := count(histograms(db)["connection.use read"].Counts); n%64 != 0 || n < 6400-64 || n > 6400+10*64 { // plans are looked for in the background
-		t.Errorf("%d leases of 6400", n)
+	if n := count(histograms(db)["connection.use read"].Counts); n%256 != 0 || n < 25600-256 || n > 25600+10*256 { // plans are looked for in the background
+		t.Errorf("%d leases of 25600", n)
 	}
 	was := count(histograms(db)["connection.use read"].Counts)
 	for range 10 {
@@ -127,7 +127,7 @@ func TestShortReadsAreSampled(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if n := count(histograms(db)["connection.use read"].Counts); (n-was)%64 != 10 {
+	if n := count(histograms(db)["connection.use read"].Counts); (n-was)%256 != 10 {
 		t.Errorf("%d of 10 that kept a reader", n-was)
 	}
 }

@@ -21,7 +21,7 @@ func distributions() []distribution {
 	pool := string(dbconv.ClientConnectionCountObservable{}.AttrClientConnectionPoolName("").Key)
 	return []distribution{
 		{"connection.wait", "pool", wait.Name(), pool, "s", "waits for a connection: of those who had to wait for a reader, and of all who wrote, with the queue and other processes"},
-		{"connection.use", "pool", use.Name(), pool, "s", "from when somebody had a connection until it was given back; one in 64 short reads is timed and stands for all. Of the writer a transaction with all that share it"},
+		{"connection.use", "pool", use.Name(), pool, "s", "from when somebody had a connection until it was given back; one in 256 short reads is timed and stands for all. Of the writer a transaction with all that share it"},
 		{"connection.create", "pool", create.Name(), pool, "s", "time to open a connection and to prove its settings"},
 		{"writer.group_units", "", "sqlite.write_queue.batch_size", "", "", "writes that shared a COMMIT"},
 		{"lock.held", "kind", "sqlite.lock.held", "sqlite.lock.kind", "s", "how long locks were held: the write lock by the engine's transactions (write) and for what admits nobody else (exclusive work); by the program's (write transaction, read transaction), and by results that were read on (rows)"},

@@ -82,7 +82,7 @@ type Effort struct {
 // writer and, of a write outside a transaction, with its COMMIT. A result
 // that is not read ahead lasts until it is closed.
 //
-// Of a statement that comes more than 8192 times a second and takes less than 26 us a part
+// Of a statement that comes more than 4096 times a second and takes less than 26 us a part
 // of the calls is timed, and stands for the others: sum and quantiles are estimates then, p50 and
 // p99 mostly within 2 % of those of all calls, and the maximum is of the calls that were timed. Those
 // that waited, or ran for long in the engine, are always timed.

@@ -52,7 +52,7 @@ type Times struct {
 
 // SampledLeases is of how many short leases of readers one is timed, and counted as so
 // many: they take a microsecond, and two looks at the clock are 90 ns.
-const SampledLeases = 64
+const SampledLeases = 256
 
 // List are all of them as they are now.
 func (t *Times) List() []history.Histogram {

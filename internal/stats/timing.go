@@ -15,7 +15,7 @@ import (
 // unusual, because it waited or ran for long, is timed all the same.
 const (
 	allTimed     = 26 * time.Microsecond // a call that takes this long is slowed down by half a percent
-	timedASecond = 8192                  // are a thousandth of a processor
+	timedASecond = 4096                  // are a two-thousandth of a processor
 	lookEvery    = 10 * time.Millisecond // at how often it comes
 	mostStands   = 512
 )
