@@ -80,6 +80,7 @@ var apart = map[string]string{
 	"internal/sidelock": "it is a lock between processes, tested without a database",
 	"advisor":           "advice is a function of data, so that it can be replayed on recordings",
 	"forecast":          "a forecast is a function of data, so that it can be replayed on recordings",
+	"rowhash":           "it compares any two databases by queries alone, whatever has opened them, an engine of another program too",
 	"plan":              "a plan is a function of the rows that SQLite gives, whoever has asked for them and whenever",
 }
 
