@@ -327,7 +327,7 @@ func testEndedContext(t *testing.T, db *holdfast.DB, table string) {
 	rolledBack(t, "Exec", err, context.Canceled, "")
 	_, err = db.Batch(ended, []holdfast.Statement{{SQL: insert}})
 	rolledBack(t, "Batch", err, context.Canceled, "")
-	if _, err := db.QueryContext(ended, "SELECT 1"); !errors.Is(err, context.Canceled) { //nolint:sqlclosecheck,rowserrcheck // there are none
+	if err := db.QueryRowContext(ended, "SELECT 1").Scan(new(int)); !errors.Is(err, context.Canceled) {
 		t.Errorf("Query: %v", err)
 	}
 	if n := number(t, db, "SELECT count(*) FROM "+table); n != 0 {
