@@ -432,6 +432,9 @@ func (e *Error) classify(err error) {
 		e.err = ErrDiskFull
 		e.next = "free space on the volume of the database, then repeat the write with the IdempotencyKey it had: it isn't there, but a crash before the next write could bring it back"
 	}
+	if errors.Is(err, writer.ErrUnacknowledged) {
+		e.err = errors.Join(ErrOutcomeUnknown, e.err)
+	}
 	for _, cause := range []error{context.Canceled, context.DeadlineExceeded, fs.ErrNotExist, fs.ErrPermission} {
 		if errors.Is(err, cause) {
 			e.err = cause

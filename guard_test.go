@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -150,12 +153,56 @@ func TestOutcomeOf(t *testing.T) {
 		{context.Canceled, holdfast.RolledBack},
 		{holdfast.ErrBusy, holdfast.RolledBack},
 		{holdfast.NewError(holdfast.Failure{Kind: holdfast.ErrRefused}), holdfast.RolledBack},
+		{holdfast.ErrFenced, holdfast.RolledBack},
 		{holdfast.NewError(holdfast.Failure{Kind: holdfast.ErrOutcomeUnknown, Cause: context.DeadlineExceeded}), holdfast.Unknown},
 		{fmt.Errorf("in the shop: %w", holdfast.NewError(holdfast.Failure{Cause: holdfast.ErrOutcomeUnknown})), holdfast.Unknown},
 	} {
 		if got := holdfast.OutcomeOf(c.err); got != c.want {
 			t.Errorf("%v: %s, not %s", c.err, got, c.want)
 		}
+	}
+}
+
+// A COMMIT that went into a file which had just lost its name is no acknowledgement, and no
+// rollback either.
+func TestOutcomeOfACommitIntoAFileThatIsGone(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS == "windows" {
+		t.Skip("an open file keeps its name there")
+	}
+	dir := t.TempDir()
+	path, moved := filepath.Join(dir, "app.db"), filepath.Join(dir, "moved.db")
+	db, err := holdfast.Open(ctx(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	must(t, db, "CREATE TABLE t(a)")
+	tx, err := db.Begin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec("INSERT INTO t VALUES (1)"); err != nil {
+		t.Fatal(err)
+	}
+	for _, ending := range []string{"", "-wal", "-shm"} {
+		if err := os.Rename(path+ending, moved+ending); err != nil {
+			t.Fatal(err)
+		}
+	}
+	err = tx.Commit()
+	if !errors.Is(err, holdfast.ErrFenced) || holdfast.OutcomeOf(err) != holdfast.Unknown {
+		t.Errorf("%s: %v", holdfast.OutcomeOf(err), err)
+	}
+	_, err = db.Exec("INSERT INTO t VALUES (2)") // it is known now, and not begun
+	if !errors.Is(err, holdfast.ErrFenced) || holdfast.OutcomeOf(err) != holdfast.RolledBack {
+		t.Errorf("%s: %v", holdfast.OutcomeOf(err), err)
+	}
+	if err := db.Close(); err != nil {
+		t.Log(err)
+	}
+	if n := number(t, openAt(t, moved), "SELECT count(*) FROM t"); n != 1 {
+		t.Errorf("%d rows are in the file that was moved: then the outcome is known", n)
 	}
 }
 

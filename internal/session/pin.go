@@ -113,7 +113,7 @@ func (c *Conn) runPinned(ctx context.Context, s statement) (answer, error) {
 		err = errors.Join(writer.ErrOutcomeUnknown, err)
 	}
 	if err == nil {
-		err = c.e.cfg.Fence()
+		err = writer.Unacknowledged(c.e.cfg.Fence())
 	}
 	gate.Release(nil)
 	c.pinFailed(err)

@@ -410,7 +410,7 @@ func (c *Conn) runOutside(ctx context.Context, s statement) (answer, error) {
 	}
 	rows, err := collect(ctx, h.Conn(), s)
 	if err == nil {
-		err = c.e.cfg.Fence()
+		err = writer.Unacknowledged(c.e.cfg.Fence())
 	}
 	h.Release(err)
 	return answer{rows: rows, result: result{lastRowID: c.lastRowID}}, err

@@ -328,7 +328,7 @@ func (t *transaction) outcome(err error) string {
 		return evicted
 	case t.lease.Kind == locks.ReadTx:
 		return closed
-	case errors.Is(err, writer.ErrOutcomeUnknown):
+	case errors.Is(err, writer.ErrOutcomeUnknown), errors.Is(err, writer.ErrUnacknowledged):
 		return unknown
 	case t.commits && err == nil:
 		return committed
@@ -381,7 +381,7 @@ func (t *transaction) endWith(ctx context.Context, commit bool) error {
 		err = fmt.Errorf("%w: %w", writer.ErrOutcomeUnknown, err)
 	}
 	if err == nil {
-		err = t.c.e.cfg.Fence()
+		err = writer.Unacknowledged(t.c.e.cfg.Fence())
 	}
 	if !t.conn.Autocommit() {
 		err = errors.Join(err, control(t.conn, "ROLLBACK"))

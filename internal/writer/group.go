@@ -360,7 +360,7 @@ func (w *Writer) commit() {
 	if err == nil {
 		// Committed, but to which file? An answer would be a promise about the
 		// one that the path names.
-		err = w.look()
+		err = Unacknowledged(w.look())
 	}
 	w.pace.last = len(g.tasks)
 	if err == nil {
@@ -391,6 +391,14 @@ func (w *Writer) commitEngine() error {
 		}
 	}
 	return w.outcome(err)
+}
+
+// Unacknowledged marks what the fence says after a COMMIT.
+func Unacknowledged(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%w: %w", ErrUnacknowledged, err)
 }
 
 // outcome marks the error of a COMMIT that may have reached the disk. It comes right

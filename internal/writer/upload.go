@@ -39,7 +39,7 @@ func (w *Writer) Uploaded(ctx context.Context) error {
 	if err := w.uploads.wait(ctx); err != nil {
 		return err
 	}
-	return w.cfg.Fence()
+	return Unacknowledged(w.cfg.Fence())
 }
 
 // LastUpload has last upload what is left, when the one that is under way has

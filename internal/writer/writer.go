@@ -24,6 +24,9 @@ var (
 	// ErrOutcomeUnknown: COMMIT failed in a way that leaves open whether the
 	// transaction survives a crash.
 	ErrOutcomeUnknown = errors.New("the outcome of COMMIT is unknown")
+	// ErrUnacknowledged: COMMIT has succeeded, and then the fence was found broken: the
+	// write is in a file that the path doesn't name any more.
+	ErrUnacknowledged = errors.New("it was committed, and can't be acknowledged")
 	// ErrEnded: the transaction is over already.
 	ErrEnded = errors.New("the transaction has already ended")
 )
