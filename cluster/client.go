@@ -66,7 +66,7 @@ func newClient(a address, cfg holdfast.Config) *client {
 	}
 	c.life, c.end = context.WithCancel(context.Background())
 	c.http = newHTTPClient(a, c.life)
-	c.writes = newQueue(c.sendGroup)
+	c.writes = newQueue(c.leading, c.sendGroup)
 	return c
 }
 
@@ -101,12 +101,8 @@ func (c *client) budget(ctx context.Context) (context.Context, context.CancelFun
 }
 
 // sendGroup is one attempt of the queue, the turn-th in a row that was not taken.
-func (c *client) sendGroup(ctx context.Context, turn int, body []byte, n int) (r reply, atOnce bool) {
+func (c *client) sendGroup(ctx context.Context, node string, turn int, body []byte, n int) (r reply, atOnce bool) {
 	c.counts.requests.Add(1)
-	node, why := c.leading(ctx)
-	if why != nil {
-		return *why, false
-	}
 	r = c.watched(ctx, node, c.deposed, func(ctx context.Context) reply {
 		return c.exchange(ctx, node, "/db/execute?transaction&redirect&blob_array", body, n)
 	})

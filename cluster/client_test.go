@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -355,6 +356,36 @@ func TestOneRequestThatHangs(t *testing.T) {
 	cancel()
 	if err := <-first; holdfast.OutcomeOf(err) != holdfast.Unknown || !errors.Is(err, context.Canceled) {
 		t.Error(err)
+	}
+}
+
+func TestTLS(t *testing.T) {
+	c, ca, cert, key := faults.NewTLS(t, 3)
+	c.Lead(1)
+	dir := t.TempDir()
+	file := func(name string, text []byte) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return url.QueryEscape(path)
+	}
+	client := "&timeout=2s&cert=" + file("cert.pem", cert) + "&key=" + file("key.pem", key)
+	run(t, open(t, c, "tls=on&ca="+file("ca.pem", ca)+client), "CREATE TABLE t(id)")
+	run(t, open(t, c, "tls=insecure"+client), "INSERT INTO t VALUES(1)")
+	before := c.Requests()
+	for _, parameters := range []string{
+		"timeout=200ms", "tls=on" + client, "tls=insecure&timeout=200ms",
+		"tls=on&server_name=elsewhere.example&ca=" + file("ca.pem", ca) + client,
+	} {
+		if _, err := open(t, c, parameters).Exec("INSERT INTO t VALUES(2)"); holdfast.OutcomeOf(err) != holdfast.RolledBack {
+			t.Errorf("%s: %v", parameters, err)
+		} else if strings.Contains(parameters, "on&") && !strings.Contains(err.Error(), "certificate") {
+			t.Errorf("%s: it does not say why: %v", parameters, err)
+		}
+	}
+	if n := c.Requests() - before; n != 0 {
+		t.Errorf("%d requests came through", n)
 	}
 }
 

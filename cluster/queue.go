@@ -24,9 +24,11 @@ import (
 // became of it. But a statement that fails under ON CONFLICT FAIL, or by a trigger's RAISE(FAIL),
 // leaves behind what it has done so far, and several statements can't belong together.
 type queue struct {
+	// seek finds the node that is to be sent to, or says why there is none.
+	seek func(ctx context.Context) (node string, why *reply)
 	// send is one attempt, the turn-th in a row of those that nobody took; atOnce: another one
 	// may follow without a pause.
-	send func(ctx context.Context, turn int, body []byte, n int) (r reply, atOnce bool)
+	send func(ctx context.Context, node string, turn int, body []byte, n int) (r reply, atOnce bool)
 
 	mu      sync.Mutex // guards what follows, and the state of all units; nothing waits under it
 	waiting []*unit
@@ -35,6 +37,7 @@ type queue struct {
 	closed  bool
 	enough  int           // how many that wait are worth a request
 	filled  chan struct{} // gets one when so many do
+	refused string        // why the last attempt was not taken; "" if it was
 
 	life context.Context // ends when Close has no more patience
 	end  context.CancelFunc
@@ -82,8 +85,8 @@ const (
 
 var errQueueClosed = errors.New("the database was closed")
 
-func newQueue(send func(context.Context, int, []byte, int) (reply, bool)) *queue {
-	q := &queue{send: send, filled: make(chan struct{}, 1)}
+func newQueue(seek func(context.Context) (string, *reply), send func(context.Context, string, int, []byte, int) (reply, bool)) *queue {
+	q := &queue{seek: seek, send: send, filled: make(chan struct{}, 1)}
 	q.life, q.end = context.WithCancel(context.Background())
 	return q
 }
@@ -147,7 +150,7 @@ func (q *queue) startRun() {
 
 // attempt sends a group. A request that gets no answer, though its node still leads, holds
 // nobody up but those in it: after a while another run may begin.
-func (q *queue) attempt(ctx context.Context, turn int, f *flight) (r reply, atOnce bool) {
+func (q *queue) attempt(ctx context.Context, node string, turn int, f *flight) (r reply, atOnce bool) {
 	late := false
 	timer := time.AfterFunc(stallAfter, func() {
 		q.mu.Lock()
@@ -159,7 +162,7 @@ func (q *queue) attempt(ctx context.Context, turn int, f *flight) (r reply, atOn
 		}
 	})
 	body, n := f.request()
-	r, atOnce = q.send(ctx, turn, body, n)
+	r, atOnce = q.send(ctx, node, turn, body, n)
 	f.stop()
 	timer.Stop()
 	q.mu.Lock()
@@ -180,7 +183,11 @@ func (q *queue) leave(u *unit) reply {
 	case queued:
 		q.waiting = slices.DeleteFunc(q.waiting, func(w *unit) bool { return w == u })
 		u.state = settled
-		return reply{verdict: notTaken, failed: -1, text: "nothing was sent", cause: u.ctx.Err()}
+		why := q.refused
+		if why == "" {
+			why = "others were first"
+		}
+		return reply{verdict: notTaken, failed: -1, text: why, cause: u.ctx.Err()}
 	}
 	u.state = settled
 	if u.flies.left++; u.flies.left == len(u.flies.units) {
@@ -189,32 +196,37 @@ func (q *queue) leave(u *unit) reply {
 	return reply{failed: -1, text: "the answer was not waited for", cause: u.ctx.Err()}
 }
 
-// run sends groups until nobody waits. It belongs to the queue: close waits for it.
+// run sends groups until nobody waits. It belongs to the queue: close waits for it. Units stay in
+// the queue until there is a node to send them to: who leaves before has sent nothing.
 func (q *queue) run() {
 	defer q.runs.Done()
-	for turn, rounds := 1, 0; ; turn++ {
+	for turn, rounds := 1, 0; !q.over(); turn++ {
+		node, why := q.seek(q.life)
+		if why != nil {
+			q.turnAway(*why)
+			q.pause(rounds)
+			rounds++
+			continue
+		}
 		f, ctx := q.board()
 		if f == nil {
-			return
+			continue
 		}
 		start := time.Now()
-		r, atOnce := q.attempt(ctx, turn, f)
+		r, atOnce := q.attempt(ctx, node, turn, f)
 		switch {
 		case q.land(f, r):
 			turn, rounds = 0, 0
 			q.awaitReturns(len(f.units), time.Since(start))
 		case !atOnce:
-			select {
-			case <-time.After(pause(rounds)):
-			case <-q.life.Done():
-			}
+			q.pause(rounds)
 			rounds++
 		}
 	}
 }
 
-// board takes the next group, or ends the run if there is none.
-func (q *queue) board() (*flight, context.Context) {
+// over ends a run if nobody waits, or nobody may wait any more.
+func (q *queue) over() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.life.Err() != nil {
@@ -223,6 +235,38 @@ func (q *queue) board() (*flight, context.Context) {
 		}
 		q.waiting = nil
 	}
+	if len(q.waiting) > 0 {
+		return false
+	}
+	q.running--
+	return true
+}
+
+// turnAway keeps why nobody can be sent to, for those whose time ends meanwhile. If the cluster
+// lets us in nowhere, that is everybody's answer.
+func (q *queue) turnAway(why reply) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.refused = why.text
+	if why.verdict == rejected {
+		for _, u := range q.waiting {
+			q.settle(u, why)
+		}
+		q.waiting = nil
+	}
+}
+
+func (q *queue) pause(round int) {
+	select {
+	case <-time.After(pause(round)):
+	case <-q.life.Done():
+	}
+}
+
+// board takes the next group; nil if nobody waits any more.
+func (q *queue) board() (*flight, context.Context) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
 	f := &flight{}
 	statements, bytes := 0, 0
 	for _, u := range q.waiting {
@@ -233,7 +277,6 @@ func (q *queue) board() (*flight, context.Context) {
 		statements, bytes = statements+u.n, bytes+len(u.body)
 	}
 	if len(f.units) == 0 {
-		q.running--
 		return nil, nil
 	}
 	q.waiting = slices.Delete(q.waiting, 0, len(f.units))
@@ -277,6 +320,7 @@ func (q *queue) land(f *flight, r reply) (progress bool) {
 	if f.keyed() {
 		first = preludeLength
 	}
+	q.refused = ""
 	switch r.verdict {
 	case acknowledged:
 		for _, u := range f.units {
@@ -286,6 +330,7 @@ func (q *queue) land(f *flight, r reply) (progress bool) {
 		return true
 	case notTaken:
 		if r.kind == nil {
+			q.refused = r.text
 			q.requeue(f.units)
 			return false
 		}

@@ -4,9 +4,13 @@
 package faults
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -38,6 +42,28 @@ type Cluster struct {
 // stopped, and its database checked.
 func New(tb testing.TB, n int) *Cluster {
 	tb.Helper()
+	return start(tb, n, (*httptest.Server).Start)
+}
+
+// NewTLS is New with TLS, where clients need a certificate, any. ca is that of the machines, and
+// cert and key are a client's, all in PEM.
+func NewTLS(tb testing.TB, n int) (c *Cluster, ca, cert, key []byte) {
+	tb.Helper()
+	c = start(tb, n, func(s *httptest.Server) {
+		s.TLS = &tls.Config{ClientAuth: tls.RequireAnyClientCert, MinVersion: tls.VersionTLS12}
+		s.StartTLS()
+	})
+	of := c.nodes[0].TLS.Certificates[0]
+	private, err := x509.MarshalPKCS8PrivateKey(of.PrivateKey)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	ca = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: of.Certificate[0]})
+	return c, ca, ca, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})
+}
+
+func start(tb testing.TB, n int, begin func(*httptest.Server)) *Cluster {
+	tb.Helper()
 	db, err := newEngine()
 	if err != nil {
 		tb.Fatal(err)
@@ -46,7 +72,8 @@ func New(tb testing.TB, n int) *Cluster {
 	c.idle = sync.NewCond(&c.mu)
 	for i := range n {
 		s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { c.serve(i, w, r) }))
-		s.Start()
+		s.Config.ErrorLog = log.New(io.Discard, "", 0) // handshakes that are meant to fail
+		begin(s)
 		c.nodes = append(c.nodes, s)
 	}
 	tb.Cleanup(func() {
@@ -72,7 +99,7 @@ func New(tb testing.TB, n int) *Cluster {
 func (c *Cluster) Address(parameters string) string {
 	var hosts []string
 	for _, n := range c.nodes {
-		hosts = append(hosts, strings.TrimPrefix(n.URL, "http://"))
+		hosts = append(hosts, hostOf(n.URL))
 	}
 	if parameters != "" {
 		parameters = "?" + parameters
@@ -82,6 +109,11 @@ func (c *Cluster) Address(parameters string) string {
 		user = "alice:" + c.password + "@"
 	}
 	return "rqlite://" + user + strings.Join(hosts, ",") + parameters
+}
+
+func hostOf(url string) string {
+	_, host, _ := strings.Cut(url, "://")
+	return host
 }
 
 // RequirePassword makes the cluster ask for user "alice" with a password.
