@@ -152,7 +152,9 @@ func TestSlowBodies(t *testing.T) {
 	answers := make(chan string, 12)
 	for range cap(answers) {
 		conn := d.dial()
-		fmt.Fprintf(conn, "POST /db/execute HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer %s\r\nContent-Length: 1000000\r\n\r\n[", d.token)
+		if _, err := fmt.Fprintf(conn, "POST /db/execute HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer %s\r\nContent-Length: 1000000\r\n\r\n[", d.token); err != nil {
+			t.Fatal(err)
+		}
 		go func() { answers <- answerOf(conn) }()
 	}
 	told := func() {
@@ -180,7 +182,9 @@ func TestRefusedBodies(t *testing.T) {
 	d := startFlooded(t, `"read_timeout": "10m", `)
 	for path, want := range map[string]string{"/db/execute": "401 Unauthorized", "/healthz": "405 Method Not Allowed"} {
 		conn := d.dial()
-		fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000\r\n\r\n[", path)
+		if _, err := fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000\r\n\r\n[", path); err != nil {
+			t.Fatal(err)
+		}
 		text, err := io.ReadAll(conn) // to the end of the connection
 		if err != nil || !strings.HasPrefix(string(text), "HTTP/1.1 "+want) {
 			t.Errorf("%s: %q, %v", path, text, err)

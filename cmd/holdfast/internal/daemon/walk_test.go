@@ -126,7 +126,9 @@ func TestProbesWithoutAHost(t *testing.T) {
 		{closed, "/metrics", "Authorization: Bearer 0123456789abcdef-read\r\n", "200 OK"},
 	} {
 		conn := must(net.Dial("tcp", c.d.Addr().String()))
-		fmt.Fprintf(conn, "GET %s HTTP/1.0\r\n%s\r\n", c.path, c.header)
+		if _, err := fmt.Fprintf(conn, "GET %s HTTP/1.0\r\n%s\r\n", c.path, c.header); err != nil {
+			t.Fatal(err)
+		}
 		if line, _ := bufio.NewReader(conn).ReadString('\n'); strings.TrimSpace(line) != "HTTP/1.0 "+c.want {
 			t.Errorf("%s, %q: %q, want %s", c.path, c.header, line, c.want)
 		}
