@@ -18,12 +18,31 @@ import (
 	dto "github.com/prometheus/client_model/go"
 )
 
-// BenchmarkScrapedLoad is a load of eight readers and a writer in periods of a quarter
-// of a second: left alone, beside 100 requests a second for a page that is always the same
-// and as long, and beside as many scrapes. It tells by how much fewer operations are than those
-// left alone, in percent: "requests-%" and "scrapes-%". The difference is what
-// figures cost, the rest is HTTP and its client, which is in the process.
+// BenchmarkScrapedLoad is a load of eight readers and a writer, and one of 32 who write a row each,
+// in periods of a second, as often as figures are gathered: left alone, beside 100 requests a second for a page that
+// is always the same and as long, and beside as many scrapes. It tells by how much more time an
+// operation takes than those left alone, in percent, and how much more of the processors: "requests-%"
+// and "scrapes-%". The difference is what figures cost, the rest is HTTP and its client, which
+// is in the process. "again-%" is what two periods that were left alone differ by.
 func BenchmarkScrapedLoad(b *testing.B) {
+	b.Run("mixed", func(b *testing.B) {
+		besideScrapes(b, 9, func(ctx context.Context, db *holdfast.DB, k, i int) {
+			if k == 0 {
+				_, _ = db.ExecContext(ctx, "UPDATE orders SET name = ? WHERE id = 7", i)
+				return
+			}
+			var id int
+			_ = db.QueryRowContext(ctx, "SELECT id FROM orders WHERE id = ?", i%1000+1).Scan(&id)
+		})
+	})
+	b.Run("writes", func(b *testing.B) {
+		besideScrapes(b, 32, func(ctx context.Context, db *holdfast.DB, k, i int) {
+			_, _ = db.ExecContext(ctx, "INSERT INTO orders(name) VALUES (?)", i)
+		})
+	})
+}
+
+func besideScrapes(b *testing.B, goroutines int, do func(ctx context.Context, db *holdfast.DB, k, i int)) {
 	db := open(b, "shop.db")
 	for range 1000 {
 		exec(b, db, "INSERT INTO orders DEFAULT VALUES")
@@ -40,42 +59,37 @@ func BenchmarkScrapedLoad(b *testing.B) {
 	ctx, cancel := context.WithCancel(b.Context())
 	var operations atomic.Int64
 	var done sync.WaitGroup
-	for i := range 9 {
-		done.Go(func() { load(ctx, db, i == 0, &operations) })
+	for k := range goroutines {
+		done.Go(func() {
+			for i := 1; ctx.Err() == nil; i++ {
+				do(ctx, db, k, i)
+				operations.Add(1)
+			}
+		})
 	}
-	var counted, scrapes [3]int64
-	var took [3]time.Duration
+	var counted, scrapes [4]int64
+	var took, cpu [4]time.Duration
 	for b.Loop() {
-		for k, server := range []*httptest.Server{nil, same, told} {
-			before, from := operations.Load(), time.Now()
-			scrapes[k] += scrape(b, server, 250*time.Millisecond)
+		for k, server := range []*httptest.Server{nil, same, told, nil} {
+			before, from, worked := operations.Load(), time.Now(), cpuTime()
+			scrapes[k] += scrape(b, server, time.Second)
 			counted[k] += operations.Load() - before
 			took[k] += time.Since(from)
+			cpu[k] += cpuTime() - worked
 		}
 	}
 	cancel()
 	done.Wait()
-	var rate [3]float64
-	for k := range rate {
-		rate[k] = float64(counted[k]) / took[k].Seconds()
+	tell := func(unit string, of func(k int) float64) {
+		alone := (of(0) + of(3)) / 2
+		b.ReportMetric(100*(of(1)/alone-1), "requests-"+unit)
+		b.ReportMetric(100*(of(2)/alone-1), "scrapes-"+unit)
+		b.ReportMetric(100*(of(3)/of(0)-1), "again-"+unit)
 	}
-	b.ReportMetric(rate[0], "ops/s")
-	b.ReportMetric(100*(1-rate[1]/rate[0]), "requests-%")
-	b.ReportMetric(100*(1-rate[2]/rate[0]), "scrapes-%")
+	tell("time-%", func(k int) float64 { return took[k].Seconds() / float64(counted[k]) })
+	tell("cpu-%", func(k int) float64 { return cpu[k].Seconds() / float64(counted[k]) })
+	b.ReportMetric(float64(counted[0]+counted[3])/(took[0]+took[3]).Seconds(), "ops/s")
 	b.ReportMetric(float64(scrapes[2])/took[2].Seconds(), "scrapes/s")
-}
-
-// load reads by key, and writes one row in one of nine.
-func load(ctx context.Context, db *holdfast.DB, writes bool, operations *atomic.Int64) {
-	for i := 1; ctx.Err() == nil; i++ {
-		if writes {
-			_, _ = db.ExecContext(ctx, "UPDATE orders SET name = ? WHERE id = 7", i)
-		} else {
-			var id int
-			_ = db.QueryRowContext(ctx, "SELECT id FROM orders WHERE id = ?", i%1000+1).Scan(&id)
-		}
-		operations.Add(1)
-	}
 }
 
 // scrape lets a period pass, with a request every 10 ms if there is a server, and

@@ -155,18 +155,11 @@ func (p *producer) statementMetrics() (all []metricdata.Metrics) {
 	now := time.Now()
 	var duration dbconv.ClientOperationDuration
 	var durations []metricdata.ExponentialHistogramDataPoint[float64]
-	var returned dbconv.ClientResponseReturnedRows
-	var rows []metricdata.HistogramDataPoint[int64]
 	sums := make([][]metricdata.DataPoint[float64], len(statementFigures))
 	for i := range told {
 		s := &told[i]
 		set := p.base(semconv.DBOperationName(s.operation), semconv.DBQuerySummary(s.summary), QueryID.String(s.id))
 		durations = append(durations, exponential(s.duration, set, p.opened, now))
-		// One bucket, and no minimum or maximum: what is counted are calls and their rows.
-		calls := uint64(s.figures[callsFigure])
-		rows = append(rows, metricdata.HistogramDataPoint[int64]{
-			Attributes: set, StartTime: p.opened, Time: now, Count: calls, BucketCounts: []uint64{calls}, Sum: int64(s.figures[rowsFigure]),
-		})
 		for k := range sums {
 			sums[k] = append(sums[k], metricdata.DataPoint[float64]{Attributes: set, StartTime: p.opened, Time: now, Value: s.figures[k]})
 		}
@@ -174,9 +167,6 @@ func (p *producer) statementMetrics() (all []metricdata.Metrics) {
 	all = append(all, metricdata.Metrics{
 		Name: duration.Name(), Description: duration.Description(), Unit: duration.Unit(),
 		Data: metricdata.ExponentialHistogram[float64]{DataPoints: durations, Temporality: metricdata.CumulativeTemporality},
-	}, metricdata.Metrics{
-		Name: returned.Name(), Description: returned.Description(), Unit: returned.Unit(),
-		Data: metricdata.Histogram[int64]{DataPoints: rows, Temporality: metricdata.CumulativeTemporality},
 	})
 	add := func(name, unit, help string, points []metricdata.DataPoint[float64]) {
 		if unit == "" {

@@ -61,7 +61,6 @@ func TestOpenTelemetryNames(t *testing.T) {
 		dbconv.ClientConnectionWaitTime{}.Name():        dbconv.ClientConnectionWaitTime{}.Unit(),
 		dbconv.ClientConnectionUseTime{}.Name():         dbconv.ClientConnectionUseTime{}.Unit(),
 		dbconv.ClientConnectionCreateTime{}.Name():      dbconv.ClientConnectionCreateTime{}.Unit(),
-		dbconv.ClientResponseReturnedRows{}.Name():      dbconv.ClientResponseReturnedRows{}.Unit(),
 	}
 	for name, m := range got {
 		unit, known := conventional[name]

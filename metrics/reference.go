@@ -45,7 +45,6 @@ have no series of their own is told with an empty id, as "other".
 	for _, f := range statementFigures {
 		row(statementName(f), "sqlite.query."+f.name, "counter", f.help)
 	}
-	row("", "db.client.response.returned_rows", "histogram", "calls and the rows that they returned, in one bucket: how the rows are distributed over calls is not counted")
 	row(errorsName, "sqlite.errors", "counter", errorsHelp+" (label `kind`, attribute `error.type`)")
 	b.WriteString(`
 ## Distributions

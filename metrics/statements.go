@@ -31,12 +31,6 @@ var statementFigures = [...]statementFigure{
 	{"wait_seconds", "s", "time waited for a reader, the writer and locks", func(q *queries.Query) float64 { return q.Wait.Sum().Seconds() }},
 }
 
-// Places among them.
-const (
-	callsFigure = 0
-	rowsFigure  = 2
-)
-
 // durationHelp is what the histogram of statements is.
 const durationHelp = "how long calls took for the caller, with waits and, of a write outside a transaction, its COMMIT"
 
