@@ -117,11 +117,16 @@ func New(cfg Config) *Pool {
 // next that comes back. At the maximum it waits, first come first served, until
 // ctx ends, the budget is spent (ErrExhausted) or the pool closes (ErrClosed). A
 // goroutine that keeps a reader already never waits for a second: it would wait
-// for itself.
+// for itself. What was set aside on the reader is settled: nobody knows for how long
+// it is kept.
 func (p *Pool) Get(ctx context.Context) (*Reader, error) {
 	r, err := p.lease(ctx)
-	if err != nil || !r.warm {
-		return r, err
+	if err != nil {
+		return nil, err
+	}
+	r.Conn.Settle()
+	if !r.warm {
+		return r, nil
 	}
 	if r.cool() != nil {
 		return p.replace(ctx, r, "unclean")

@@ -76,3 +76,39 @@ func TestVisitUnderLoad(t *testing.T) {
 	}
 	all.Wait()
 }
+
+// account is told what was set aside.
+type account struct{ runs uint32 }
+
+func (a *account) Settle(e sqlite.Effort) { a.runs += e.Runs }
+
+// Who gets a reader may keep it for long: what was set aside on it is told before.
+func TestGetSettles(t *testing.T) {
+	s := newSource(t, Config{Max: 1})
+	var told account
+	for want := range uint32(3) {
+		r, err := s.Get(context.Background())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if told.runs != want {
+			t.Errorf("%d of %d executions are told while the reader is kept", told.runs, want)
+		}
+		s.Put(r, true)
+		if r, err = s.Read(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		st, _, err := r.Conn.PrepareCached("SELECT 1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if row, err := st.Step(); !row || err != nil {
+			t.Error(row, err)
+		}
+		st.SetAside(&told, 1)
+		if err := st.Release(); err != nil {
+			t.Error(err)
+		}
+		s.Put(r, true)
+	}
+}

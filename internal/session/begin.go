@@ -106,7 +106,6 @@ func (t *transaction) beginRead(ctx context.Context) error {
 		return err
 	}
 	r.Conn.SetCounters(t.c.lastRowID, t.c.changes, t.c.total)
-	r.Conn.Settle()
 	e.cfg.Pool.Keep(r)
 	t.reader, t.conn = r, r.Conn
 	return nil

@@ -111,6 +111,7 @@ func (w *Watcher) look(ctx context.Context, n int, limit time.Duration) {
 	if err != nil {
 		return // none is free
 	}
+	r.Conn.Settle() // a report that comes meanwhile does not find it idle
 	r.Busy.Arm(ctx, limit, nil)
 	err = planner.Look(r.Conn, w.Queries, n, until)
 	r.Busy.Disarm()
