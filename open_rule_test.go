@@ -365,6 +365,7 @@ var openings = []opening{
 	},
 	{"backup/remote.go Unpack io.Copy", "from a store, which is no file system, to what the caller made for it"},
 	{"cluster/address.go readSecret os.ReadFile", "a certificate, key or password: table.Own has looked before that this process has the file not open, and more than 64 KiB is refused"},
+	{"cluster/move.go Export os.Rename", "from a directory that this call has made, to a name at which nothing is"},
 	{"cluster/backup.go backup io.Copy", "from another machine to what the caller made for it"},
 	{
 		"backup/inuse_windows.go openSomewhere windows.CreateFile",
