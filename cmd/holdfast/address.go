@@ -24,12 +24,15 @@ func isAddress(name string) bool { return holdfast.Scheme(name) == cluster.Schem
 // addressed are the verbs whose DATABASE may be an address.
 var addressed = []string{"query", "exec", "health", "backup", "restore"}
 
+// inCluster tells the verbs that are for addresses.
+func inCluster(cmd *cobra.Command) bool { return cmd.HasParent() && cmd.Parent().Name() == "cluster" }
+
 // onlyFiles refuses an address where a file is needed.
 func onlyFiles(cmd *cobra.Command, args []string) error {
-	if slices.Contains(addressed, cmd.Name()) || !slices.ContainsFunc(args, isAddress) {
+	if inCluster(cmd) || slices.Contains(addressed, cmd.Name()) || !slices.ContainsFunc(args, isAddress) {
 		return nil
 	}
-	return exitcode.Usagef("holdfast %s works on a database that is a file; %s and %s take an address",
+	return exitcode.Usagef("holdfast %s works on a database that is a file; %s, %s and cluster take an address",
 		cmd.Name(), strings.Join(addressed[:len(addressed)-1], ", "), addressed[len(addressed)-1])
 }
 

@@ -95,7 +95,7 @@ func (a *app) rootCommand() *cobra.Command {
 	f.BoolVar(&a.ascii, "ascii", false, "draw with ASCII characters only")
 	f.BoolVar(&a.noColor, "no-color", false, "no colours and no bold; so does the environment variable NO_COLOR")
 	_ = root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(completions(output.Formats()), cobra.ShellCompDirectiveNoFileComp))
-	root.AddCommand(a.queryCommand(), a.execCommand(), a.shellCommand(), a.benchCommand(), a.locksCommand(), a.topCommand(), a.queriesCommand(), a.dashCommand(), a.healthCommand(), a.doctorCommand(), a.verifyCommand(), a.optimizeCommand(), a.backupCommand(), a.restoreCommand(), a.salvageCommand(), a.replicateCommand(), a.standbyCommand(), a.failoverCommand(), a.tortureCommand(), a.serveCommand(), a.alertsCommand(), a.configCommand(),
+	root.AddCommand(a.queryCommand(), a.execCommand(), a.shellCommand(), a.benchCommand(), a.locksCommand(), a.topCommand(), a.queriesCommand(), a.dashCommand(), a.healthCommand(), a.doctorCommand(), a.verifyCommand(), a.optimizeCommand(), a.backupCommand(), a.restoreCommand(), a.salvageCommand(), a.replicateCommand(), a.clusterCommand(), a.standbyCommand(), a.failoverCommand(), a.tortureCommand(), a.serveCommand(), a.alertsCommand(), a.configCommand(),
 		a.versionCommand(), a.manCommand())
 	root.AddCommand(a.explainCommand())
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {

@@ -35,6 +35,7 @@ type backupRequest struct {
 	drill      bool
 	every      time.Duration
 	drillEvery time.Duration
+	schema     string // of the document; "" is that of backup
 }
 
 func (a *app) backupCommand() *cobra.Command {
@@ -131,19 +132,25 @@ A volume without room for the copy, and 64 MiB besides, is refused before it is 
 }
 
 func (r *backupRequest) flags(cmd *cobra.Command) {
+	r.makingFlags(cmd)
 	f := cmd.Flags()
-	f.BoolVar(&r.compress, "compress", false, "make an archive compressed by zstd")
-	f.StringArrayVar(&r.recipients, "encrypt-to", nil, "make an archive that this `recipient` can read, a public key of age; may be repeated")
 	f.StringVar(&r.identity, "identity", "", "read encrypted archives with the age keys in this `file`")
-	f.StringVar(&r.keep, "keep", "", "remove older backups by these `rules`, such as last=3,daily=7")
-	f.StringVar(&r.scratch, "scratch", "", "make the backup of a URL in this `directory`; default beside the database")
 	f.DurationVar(&r.every, "every", 0, "make one again and again, such as every 1h, until interrupted")
 	f.DurationVar(&r.drillEvery, "drill-every", 0, "with --every: restore the newest, check it and remove it, such as every 24h")
 	f.BoolVar(&r.vacuum, "vacuum", false, "copy by VACUUM INTO: without unused pages, in order")
-	f.BoolVar(&r.references, "references", false, "check foreign keys too")
 	f.BoolVar(&r.list, "list", false, "list the backups in a directory or at a URL")
 	f.BoolVar(&r.check, "check", false, "read backups and compare them with their manifests")
 	f.BoolVar(&r.drill, "drill", false, "restore backups beside them, check what comes out, and remove it")
+}
+
+// makingFlags are those of making one backup.
+func (r *backupRequest) makingFlags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.BoolVar(&r.compress, "compress", false, "make an archive compressed by zstd")
+	f.StringArrayVar(&r.recipients, "encrypt-to", nil, "make an archive that this `recipient` can read, a public key of age; may be repeated")
+	f.StringVar(&r.keep, "keep", "", "remove older backups by these `rules`, such as last=3,daily=7")
+	f.StringVar(&r.scratch, "scratch", "", "make the backup of a URL in this `directory`; default beside the database")
+	f.BoolVar(&r.references, "references", false, "check foreign keys too")
 }
 
 // backupAnswer is what backup --json prints.
@@ -175,6 +182,7 @@ func (a *app) backup(ctx context.Context, path, dst string, r backupRequest) err
 	}
 	a.noteBackup(backup.Event{Task: "backup", At: time.Now(), Backup: info, Path: info.Destination}, destinationOf(info.Destination))
 	answer := backupAnswer{Info: info, Removed: []string{}}
+	answer.Schema = cmp.Or(r.schema, answer.Schema)
 	if !retention.All() {
 		if where.store == nil {
 			where.path = filepath.Dir(info.Destination) // absolute

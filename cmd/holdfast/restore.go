@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,6 +21,7 @@ type restoreRequest struct {
 	dryRun          bool
 	at              string
 	list            bool
+	schema          string // of the document; "" is that of restore
 }
 
 func (a *app) restoreCommand() *cobra.Command {
@@ -75,13 +77,17 @@ as it was before the merged step.`,
 			return a.restore(cmd.Context(), args[0], args[1], r)
 		},
 	}
+	r.flags(cmd)
+	cmd.Flags().BoolVar(&r.list, "list", false, "list to which states a replica can be restored")
+	return cmd
+}
+
+func (r *restoreRequest) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&r.identity, "identity", "", "read an encrypted archive with the age keys in this `file`")
 	f.BoolVar(&r.withoutManifest, "without-manifest", false, "accept a plain file that has no manifest")
 	f.BoolVar(&r.dryRun, "dry-run", false, "say what would be done, and do nothing")
 	f.StringVar(&r.at, "at", "", "restore a replica to this `time or transaction`")
-	f.BoolVar(&r.list, "list", false, "list to which states a replica can be restored")
-	return cmd
 }
 
 func (a *app) restore(ctx context.Context, source, path string, r restoreRequest) error {
@@ -109,6 +115,7 @@ func (a *app) restore(ctx context.Context, source, path string, r restoreRequest
 	if err != nil {
 		return a.restoreEnded(report, err)
 	}
+	report.Schema = cmp.Or(r.schema, report.Schema)
 	if a.format != output.Table {
 		var rows [][]any
 		for _, line := range append(restoreLines(report), report.Plan...) {

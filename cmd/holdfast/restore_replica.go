@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -72,6 +73,7 @@ func (a *app) restoreReplica(ctx context.Context, src *replicate.Replica, path s
 	if err != nil {
 		return replicaFailed(a.restoreEnded(report, err))
 	}
+	report.Schema = cmp.Or(r.schema, report.Schema)
 	found := src.Found()
 	if a.format != output.Table {
 		var rows [][]any
