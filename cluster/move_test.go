@@ -14,12 +14,11 @@ import (
 	"sync"
 	"testing"
 
-	"modernc.org/sqlite"
-
 	"github.com/holdfastdb/holdfast"
 	"github.com/holdfastdb/holdfast/cluster"
 	"github.com/holdfastdb/holdfast/cluster/internal/faults"
 	"github.com/holdfastdb/holdfast/rowhash"
+	"modernc.org/sqlite"
 )
 
 // a file with all that JSON could damage.

@@ -10,10 +10,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/holdfastdb/holdfast/rowhash"
 	"go.uber.org/goleak"
 	_ "modernc.org/sqlite" // any engine will do
-
-	"github.com/holdfastdb/holdfast/rowhash"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

@@ -10,7 +10,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"io"
-	"log"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -72,7 +72,7 @@ func start(tb testing.TB, n int, begin func(*httptest.Server)) *Cluster {
 	c.idle = sync.NewCond(&c.mu)
 	for i := range n {
 		s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { c.serve(i, w, r) }))
-		s.Config.ErrorLog = log.New(io.Discard, "", 0) // handshakes that are meant to fail
+		s.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError) // handshakes that are meant to fail
 		begin(s)
 		c.nodes = append(c.nodes, s)
 	}
