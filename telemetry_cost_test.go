@@ -75,7 +75,7 @@ var costs = []cost{
 	{"W1 unprepared", 8, 4000, func(ctx context.Context, db measured, i int) error {
 		return scanItem(db.QueryRowContext(ctx, itemByID, i%items+1))
 	}},
-	{"W4 exec", 32, 4096, func(ctx context.Context, db measured, i int) error {
+	{"W4 exec", 32, 1024, func(ctx context.Context, db measured, i int) error {
 		_, err := db.ExecContext(ctx, addEntry, 1, i, "a body of some length")
 		return err
 	}},
@@ -190,7 +190,7 @@ func (c cost) compare(t *testing.T, sides [3]measured, rounds int) {
 	}
 	blocks := settleIn / c.calls
 	if c.goroutines == 32 {
-		blocks = 10 // of writes all are timed
+		blocks = 20 // of writes all are timed
 	}
 	for range blocks {
 		for _, db := range sides {
