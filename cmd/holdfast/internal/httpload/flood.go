@@ -48,8 +48,8 @@ const (
 	// lazy is one client in so many that takes no answer, and untaken the number of
 	// requests whose answers are more than the buffers of a connection hold. More of
 	// these would not be slow: their answers are gigabytes a second.
-	lazy    = 32
-	untaken = 150
+	lazy    = 64
+	untaken = 90
 )
 
 // text is what a client sends at first. None of it is a whole request that may do something.
