@@ -32,7 +32,7 @@ func (a *app) failoverCommand() *cobra.Command {
 				if err != nil {
 					return replicaFailed(err)
 				}
-				defer place.Close() //nolint:errcheck // there is nothing to flush
+				defer place.Close()
 				return replicaFailed(run(ctx, place))
 			},
 		})

@@ -243,7 +243,7 @@ func (s *series) Write(ctx context.Context, content []byte, version string) (str
 		return "", err
 	}
 	made := filepath.Join(s.dir, partial+rand.Text())
-	defer os.Remove(made)
+	defer func() { _ = os.Remove(made) }()
 	if err := writeSynced(made, content); err != nil {
 		return "", err
 	}

@@ -63,7 +63,7 @@ func child(role string) {
 func (m *machine) say(what string, n int64, epoch string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	fmt.Fprintln(m.out, what, n, epoch, int64(monotonic()))
+	_, _ = fmt.Fprintln(m.out, what, n, epoch, int64(monotonic()))
 	_ = m.out.Flush()
 }
 
@@ -87,10 +87,13 @@ func (m *machine) turn(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer db.Close() //nolint:errcheck // it is fenced
+	defer db.Close() // which fails: it is fenced
 	_, epoch, _ := strings.Cut(db.Stats().Replication.Target, "epoch-")
 	epoch, _, _ = strings.Cut(epoch, "?")
 	if _, err := db.Exec("CREATE TABLE IF NOT EXISTS t(n INTEGER PRIMARY KEY)"); err != nil {
+		return err
+	}
+	if err := m.fill(db); err != nil {
 		return err
 	}
 	m.say("owns", 0, epoch)
@@ -118,4 +121,19 @@ func (m *machine) turn(ctx context.Context) error {
 	all.Wait()
 	m.say("fenced", 0, epoch)
 	return nil
+}
+
+// fillVariable is how many MB a machine puts into a database that has none of them.
+const fillVariable = "HOLDFAST_STANDBY_TEST_FILL"
+
+func (m *machine) fill(db *holdfast.DB) error {
+	megabytes, _ := strconv.Atoi(os.Getenv(fillVariable))
+	if megabytes == 0 {
+		return nil
+	}
+	if _, err := db.Exec("CREATE TABLE IF NOT EXISTS pad(n INTEGER PRIMARY KEY, v)"); err != nil {
+		return err
+	}
+	_, err := db.Exec("WITH RECURSIVE r(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM r WHERE i<?) INSERT INTO pad SELECT i, randomblob(10000) FROM r WHERE NOT EXISTS (SELECT 1 FROM pad)", megabytes*100)
+	return err
 }

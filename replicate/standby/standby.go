@@ -123,11 +123,16 @@ func (s *standby) run(ctx context.Context) (Promotion, error) {
 
 const (
 	schema    = "holdfast.standby/v1"
-	lookLimit = 10 * time.Second
+	callLimit = 10 * time.Second
 )
 
+// look waits for half a lease: a connection that has gone silent must not hold up a takeover.
 func (s *standby) look(ctx context.Context, w *lease.Watch) (lease.State, bool, time.Duration, error) {
-	limited, cancel := context.WithTimeout(ctx, lookLimit)
+	limit := s.c.TTL / 2
+	if s.c.TTL <= 0 {
+		limit = lease.DefaultTTL / 2
+	}
+	limited, cancel := context.WithTimeout(ctx, max(limit, time.Second))
 	defer cancel()
 	state, free, left, err := w.Look(limited)
 	if err == nil && s.c.Looked != nil {
@@ -150,7 +155,7 @@ var errNothing = errors.New("no epoch has anything, so there is nothing to take 
 func (s *standby) promote(ctx context.Context, from lease.State) (Promotion, error) {
 	begun := time.Now()
 	out := Promotion{Schema: schema, Database: s.c.Path, Before: from.Manifest}
-	limited, cancel := context.WithTimeout(ctx, lookLimit)
+	limited, cancel := context.WithTimeout(ctx, callLimit)
 	err := s.place.Prove(limited)
 	out.Own = replicate.Has(s.c.Path, from.Manifest)
 	if err == nil && !out.Own { // there is never less than that later
@@ -197,7 +202,7 @@ func (s *standby) promote(ctx context.Context, from lease.State) (Promotion, err
 }
 
 func (s *standby) release(ctx context.Context, l *lease.Lease) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookLimit)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callLimit)
 	defer cancel()
 	return l.Release(ctx)
 }
