@@ -137,8 +137,8 @@ func (d *Dashboard) fits(token string, at place, id, authorization string, now t
 // act does what a form asks for, after all that could speak against it.
 func (d *Dashboard) act(w http.ResponseWriter, r *http.Request, at place, id string) {
 	run := actionOf(id)
-	if run == nil || !d.mayAct() {
-		d.fail(w, r, at, http.StatusNotFound, errNoSuchPage)
+	if run == nil || !d.mayAct() || at.db.Address() != "" {
+		d.fail(w, r, at, http.StatusNotFound, noPage(at))
 		return
 	}
 	if r.Method != http.MethodPost {
@@ -158,7 +158,7 @@ func (d *Dashboard) act(w http.ResponseWriter, r *http.Request, at place, id str
 		http.Error(w, "another action is under way", http.StatusConflict)
 		return
 	}
-	p, _ := d.pageOf("actions")
+	p, _ := d.pageOf(at.db, "actions")
 	at.rest = p.address()
 	v := d.visit(r, at, p)
 	ctx, cancel := context.WithTimeout(r.Context(), actionTime)

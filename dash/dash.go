@@ -25,7 +25,8 @@ type Dashboard struct {
 	options
 	databases func() map[string]*holdfast.DB
 	single    bool
-	pages     []page
+	pages     []page                                   // about a file
+	ofCluster []page                                   // about a cluster
 	views     map[string]map[string]*template.Template // by language and page
 	texts     map[string]*text
 	assets    map[string]asset
@@ -66,7 +67,7 @@ func Databases(databases func() map[string]*holdfast.DB, opts ...Option) *Dashbo
 
 func newDashboard(databases func() map[string]*holdfast.DB, opts []Option) *Dashboard {
 	d := &Dashboard{
-		databases: databases, pages: pages(), views: map[string]map[string]*template.Template{},
+		databases: databases, pages: pages(), ofCluster: clusterPages(), views: map[string]map[string]*template.Template{},
 		closed: make(chan struct{}), watches: map[string]*watch{}, streams: make(chan struct{}, mostStreams),
 		working: make(chan struct{}, mostWorking), acting: make(chan struct{}, 1), secret: make([]byte, 32),
 		cross: http.NewCrossOriginProtection(),
@@ -80,7 +81,7 @@ func newDashboard(databases func() map[string]*holdfast.DB, opts []Option) *Dash
 	d.texts = catalogue()
 	d.assets, d.version = loadAssets()
 	for lang, t := range d.texts {
-		d.views[lang] = parseViews(d.pages, t)
+		d.views[lang] = parseViews(slices.Concat(d.pages, d.ofCluster), t)
 	}
 	return d
 }
@@ -203,19 +204,20 @@ func (d *Dashboard) place(path string) (place, error) {
 	return at, nil
 }
 
-// pageOf returns the page with an address; the overview has none.
-func (d *Dashboard) pageOf(address string) (page, bool) {
-	i := slices.IndexFunc(d.pages, func(p page) bool { return p.address() == address })
+// pageOf returns the page about a database with an address; the first one has none.
+func (d *Dashboard) pageOf(db *holdfast.DB, address string) (page, bool) {
+	pages := d.pagesOf(db)
+	i := slices.IndexFunc(pages, func(p page) bool { return p.address() == address })
 	if i < 0 {
 		return page{}, false
 	}
-	return d.pages[i], true
+	return pages[i], true
 }
 
 func (d *Dashboard) servePage(w http.ResponseWriter, r *http.Request, at place) {
-	p, ok := d.pageOf(at.rest)
+	p, ok := d.pageOf(at.db, at.rest)
 	if !ok {
-		d.fail(w, r, at, http.StatusNotFound, errNoSuchPage)
+		d.fail(w, r, at, http.StatusNotFound, noPage(at))
 		return
 	}
 	v := d.visit(r, at, p)
@@ -251,7 +253,7 @@ func (d *Dashboard) visit(r *http.Request, at place, p page) *visit {
 		v.token = func(id string) string { return d.token(at, id, who, hour) }
 		v.who = fmt.Sprintf("%x", sha256.Sum256([]byte(who)))
 	}
-	if _, shown := d.pageOf(p.address()); shown {
+	if _, shown := d.pageOf(at.db, p.address()); shown {
 		v.place.rest = p.address() // also for what comes by the stream
 	}
 	for _, name := range []string{"lang", "theme"} {

@@ -54,12 +54,9 @@ const (
 
 func (d *Dashboard) serveLive(w http.ResponseWriter, r *http.Request, at place) {
 	id := r.URL.Query().Get("page")
-	if id == "overview" {
-		id = ""
-	}
-	p, ok := d.pageOf(id)
+	p, ok := d.pageOf(at.db, page{id: id}.address())
 	if !ok {
-		d.fail(w, r, at, http.StatusNotFound, errNoSuchPage)
+		d.fail(w, r, at, http.StatusNotFound, noPage(at))
 		return
 	}
 	select {

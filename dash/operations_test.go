@@ -451,7 +451,7 @@ func TestRareStates(t *testing.T) {
 			},
 		},
 	} {
-		p, ok := d.pageOf(id)
+		p, ok := d.pageOf(nil, id)
 		if !ok {
 			t.Fatal(id)
 		}

@@ -48,7 +48,7 @@ func pages() []page {
 
 // address is the page's own part of the address.
 func (p page) address() string {
-	if p.id == "overview" {
+	if p.id == "overview" || p.id == "cluster" { // the first of a file's, and of a cluster's
 		return ""
 	}
 	return p.id
@@ -134,10 +134,7 @@ func (v *visit) address(path string, q url.Values, pairs []string) string {
 			q.Set(pairs[i], pairs[i+1])
 		}
 	}
-	if path == "overview" {
-		path = ""
-	}
-	to := v.place.root() + v.place.base + path
+	to := v.place.root() + v.place.base + page{id: path}.address()
 	if len(q) > 0 {
 		to += "?" + q.Encode()
 	}
@@ -194,7 +191,7 @@ func (v *visit) stale(e *entry) string {
 func (d *Dashboard) bare(v *visit) *scene {
 	s := &scene{visit: v, Lang: v.text.lang, Theme: v.kept.Get("theme"), Root: v.place.root(), Version: d.version, Name: d.nameOf(v)}
 	if v.db != nil {
-		for _, p := range d.pages {
+		for _, p := range d.pagesOf(v.db) {
 			if !p.detail && (p.id != "actions" || d.mayAct()) {
 				s.Menu = append(s.Menu, item{v.text.T(p.id + ".title"), v.to(p.id), p.id == v.page.id})
 			}
@@ -215,7 +212,7 @@ func (d *Dashboard) nameOf(v *visit) string {
 	case d.title != "":
 		return d.title
 	case v.db != nil && d.single:
-		return fileName(v.db.Path(), v.text.T("layout.memory"))
+		return ownName(v.db, v.text.T("layout.memory"))
 	}
 	return "Holdfast"
 }
@@ -249,7 +246,7 @@ type part struct {
 func (d *Dashboard) render(v *visit, id string, model any) ([]byte, error) {
 	var b bytes.Buffer
 	s := &scene{visit: v, Lang: v.text.lang, Theme: v.kept.Get("theme"), Root: v.place.root(), At: v.now}
-	for _, p := range d.pages {
+	for _, p := range d.pagesOf(v.db) {
 		s.ids = append(s.ids, p.id)
 	}
 	if err := d.views[v.text.lang][id].ExecuteTemplate(&b, "content", part{s, model}); err != nil {
@@ -279,7 +276,7 @@ type failure struct {
 }
 
 func (d *Dashboard) fail(w http.ResponseWriter, r *http.Request, at place, status int, err error) {
-	p, _ := d.pageOf(at.rest)
+	p, _ := d.pageOf(at.db, at.rest)
 	v := d.visit(r, at, page{id: "error", params: p.params}) // the same, should it be asked for again
 	if wantsJSON(r) {
 		w.Header().Set("Content-Type", "application/json")
@@ -329,7 +326,7 @@ type document struct {
 func (d *Dashboard) writeJSON(w http.ResponseWriter, v *visit, e *entry) {
 	doc := document{Schema: "holdfast.dash." + v.page.id + "/v1", Database: v.place.name, At: e.at.UTC(), View: e.model}
 	if d.single {
-		doc.Database = fileName(v.db.Path(), "")
+		doc.Database = ownName(v.db, "")
 	}
 	status := http.StatusOK
 	if e.err != nil {

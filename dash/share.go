@@ -95,13 +95,13 @@ func (d *Dashboard) sharedVisits(v *visit) []*visit {
 		}
 		all = append(all, &c)
 	}
-	for _, p := range d.pages {
+	for _, p := range d.pagesOf(v.db) {
 		if !p.detail && p.id != "actions" {
 			add(p, v.params)
 		}
 	}
 	report, err := v.watch.queries()
-	if detail, ok := d.pageOf("query"); ok && err == nil {
+	if detail, ok := d.pageOf(v.db, "query"); ok && err == nil {
 		report.Queries = slices.Clone(report.Queries)
 		for _, q := range report.Top("time", sharedQueries) {
 			add(detail, url.Values{"id": {q.ID}, "range": v.params["range"]})

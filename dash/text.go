@@ -227,6 +227,14 @@ func (t *text) Clock(at, now time.Time) string {
 	return at.Format("2006-01-02 15:04")
 }
 
+// ownName is what a database is called that is the only one.
+func ownName(db *holdfast.DB, none string) string {
+	if address := db.Address(); address != "" {
+		return address
+	}
+	return fileName(db.Path(), none)
+}
+
 // fileName is the last part of a path.
 func fileName(path, none string) string {
 	if path == "" {

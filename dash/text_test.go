@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -86,7 +87,7 @@ func TestTextsAreThere(t *testing.T) {
 			}
 		}
 	}
-	for _, p := range pages() {
+	for _, p := range slices.Concat(pages(), clusterPages()) {
 		want("pages", p.id+".title", false)
 		want("pages", p.id+".about", false)
 	}

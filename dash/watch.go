@@ -52,6 +52,10 @@ type watch struct {
 	health   holdfast.Health
 	healthAt time.Time
 
+	elections []election // of a cluster's leader, the oldest first
+	leads     string     // the last that was seen
+	ledSince  time.Time  // the first look
+
 	outside outside
 	sizes   sizes
 	listing listing
@@ -178,6 +182,7 @@ func (w *watch) healthNow(ctx context.Context) (holdfast.Health, error) {
 	h, err := w.source.health(ctx)
 	if err == nil {
 		w.health, w.healthAt = h, time.Now()
+		w.elect(&h, w.healthAt)
 	}
 	return h, err
 }
