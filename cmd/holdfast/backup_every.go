@@ -117,7 +117,8 @@ func (a *app) noteBackup(e backup.Event, destination string) {
 
 // leavesNothing opens a database in WAL mode that nobody has open so that SQLite removes
 // the -wal and the -shm when it is closed again: a connection that only reads creates
-// them too, and can't remove them. nil if it is not such a one, or may not be written.
+// them too, and can't remove them. One that did, as the other had it open just then, has left an empty
+// -wal. nil if it is not such a one, or may not be written.
 func (a *app) leavesNothing(ctx context.Context, path string) *holdfast.DB {
 	if strings.HasPrefix(path, "file:") { // its parameters count
 		return nil
@@ -127,7 +128,10 @@ func (a *app) leavesNothing(ctx context.Context, path string) *holdfast.DB {
 		return nil
 	}
 	seen, err := w.Look(ctx)
-	if err != nil || seen.JournalMode != "wal" || isThere(seen.Path+"-wal") || isThere(seen.Path+"-shm") {
+	if err != nil || seen.JournalMode != "wal" {
+		return nil
+	}
+	if wal, err := os.Stat(seen.Path + "-wal"); err == nil && wal.Size() > 0 || err != nil && isThere(seen.Path+"-shm") {
 		return nil
 	}
 	if f, err := os.Stat(seen.Path); err != nil || f.Size() == 0 {
