@@ -61,6 +61,10 @@ func TestMoveThereAndBack(t *testing.T) {
 
 func thereAndBack(t *testing.T, db *holdfast.DB) {
 	file := fileWith(t, moved)
+	write := []holdfast.Statement{{SQL: "INSERT INTO w VALUES ('keyed', 'once', 1)"}}
+	if _, err := file.Batch(t.Context(), write, holdfast.IdempotencyKey("k")); err != nil {
+		t.Fatal(err)
+	}
 	scratch, dir := t.TempDir(), t.TempDir()
 	var steps []string
 	o := cluster.MoveOptions{Scratch: scratch, Progress: func(step, table string, _ int64) {
@@ -74,6 +78,9 @@ func thereAndBack(t *testing.T, db *holdfast.DB) {
 	}
 	if in.Rows < 9+300+2 || len(in.Differences) != 0 || in.Bytes == 0 || len(in.SHA256) != 64 || in.From != file.Path() || !strings.HasPrefix(in.To, "rqlite://") {
 		t.Errorf("%+v", in)
+	}
+	if again, err := db.Batch(t.Context(), write, holdfast.IdempotencyKey("k")); err != nil || !again.Repeated {
+		t.Errorf("the key was not moved: %+v, %v", again, err)
 	}
 	out := filepath.Join(dir, "back.db")
 	o = cluster.MoveOptions{}
