@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -45,8 +46,8 @@ type Versioned interface {
 	Close() error
 }
 
-// OpenVersioned is the object name in a place: a directory, file:///DIRECTORY, or
-// s3://BUCKET/PREFIX with the parameters of Open. Others of the URL are ignored. SFTP has no
+// OpenVersioned is the object name in a place: a directory or file:///DIRECTORY (not on
+// Windows), or s3://BUCKET/PREFIX with the parameters of Open. Others of the URL are ignored. SFTP has no
 // write that depends on what is there, and is ErrURL.
 func OpenVersioned(ctx context.Context, place, name string) (Versioned, error) {
 	scheme, rest, isURL := strings.Cut(place, "://")
@@ -167,6 +168,9 @@ func (o *object) Prove(ctx context.Context) error {
 type series struct{ dir, name string }
 
 func openSeries(dir, name string) (*series, error) {
+	if runtime.GOOS == "windows" { // where a file that is being removed can't be read, not even by its other name
+		return nil, invalid("a directory can't be it on Windows: use s3://BUCKET/PREFIX")
+	}
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, err
