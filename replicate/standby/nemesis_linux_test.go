@@ -248,15 +248,16 @@ func (w *world) await(after int64, n int) (event, bool) {
 }
 
 // lost is how many rows were acknowledged and are not there for who would take over now; of epochs that have
-// ended, also for how long that had been.
+// ended, also for how long that had been when the last one was begun: a process that was stopped between its last look
+// and its answer says that one when it wakes up.
 func (w *world) lost() (lost int, window time.Duration) {
 	w.mu.Lock()
-	acked, now := maps.Clone(w.acked), w.last.epoch
+	acked, begun, now := maps.Clone(w.acked), maps.Clone(w.begun), w.last.epoch
 	w.mu.Unlock()
 	there := w.rows()
 	first, last := map[int64]time.Duration{}, map[int64]time.Duration{} // by epoch
 	for n, e := range acked {
-		last[e.epoch] = max(last[e.epoch], e.at)
+		last[e.epoch] = max(last[e.epoch], begun[n].at)
 		if there[n] {
 			continue
 		}
