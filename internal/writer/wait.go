@@ -153,7 +153,9 @@ func (w *Writer) awaitOutcome(t *task) error {
 		err := t.ctx.Err()
 		w.mu.Lock()
 		hostage := err != nil && t.state == executed && w.holder.Kind == kindTransaction
-		t.gone = hostage
+		if hostage { // else it isn't touched: it is read without mu once the answers are given
+			t.gone = true
+		}
 		w.mu.Unlock()
 		if hostage {
 			return fmt.Errorf("%w: %w", ErrOutcomeUnknown, err)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/holdfastdb/holdfast/internal/sqlite"
+	"github.com/holdfastdb/holdfast/internal/stats"
 )
 
 func TestContextEndsAWaitAtOnce(t *testing.T) {
@@ -333,4 +334,33 @@ func TestBadCompanyIsForgiven(t *testing.T) {
 		t.Errorf("they don't share a COMMIT after %d quick runs", apartFor)
 	}
 	d.end()
+}
+
+// Who still waits after its context has ended looks now and then whether it has to go, also just
+// when the answers are given.
+func TestAnswersWhileCallersLook(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := &Writer{}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		queries := stats.NewQueries(stats.QueriesConfig{})
+		query := queries.Of("DELETE FROM led", true, false)
+		tasks := make([]*task, 64)
+		outcomes := make(chan error, len(tasks))
+		for i := range tasks {
+			tasks[i] = &task{ctx: ctx, state: executed, ready: make(chan struct{}, 2), written: &stats.Written{Query: query}}
+			go func() { outcomes <- w.awaitOutcome(tasks[i]) }()
+		}
+		time.Sleep(hostageGrace) // of the bubble: all of them look now
+		w.answerAll(tasks)
+		for range tasks {
+			if err := <-outcomes; err != nil {
+				t.Error(err)
+			}
+		}
+		if n := queries.Report().Queries[0].Calls; n != int64(len(tasks)) {
+			t.Errorf("%d calls were counted", n)
+		}
+	})
 }
