@@ -113,11 +113,18 @@ func (r *Replication) own(ctx context.Context) (target, error) {
 }
 
 func (r *Replication) take(ctx context.Context, p *lease.Place) (target, error) {
-	limited, cancel := context.WithTimeout(ctx, reachIn+r.config.Lease)
+	reach, cancel := context.WithTimeout(ctx, reachIn)
 	defer cancel()
-	if err := p.Prove(limited); err != nil {
+	if err := p.Prove(reach); err != nil {
 		return target{}, err
 	}
+	last, err := p.Read(reach)
+	if err != nil {
+		return target{}, err
+	}
+	// The owner before may have had a longer lease, which is waited for.
+	limited, cancel := context.WithTimeout(ctx, reachIn+time.Duration(last.TTL*float64(time.Second)))
+	defer cancel()
 	from, err := p.Free(limited)
 	if err != nil {
 		return target{}, err

@@ -3,12 +3,14 @@ package replicate
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/holdfastdb/holdfast"
@@ -250,4 +252,29 @@ func TestOutageFences(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The lease of an owner that is gone may be longer than that of who starts.
+func TestWaitsForALongerLease(t *testing.T) {
+	t.Parallel()
+	target := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		ctx := lease.WithClock(t.Context(), func() time.Duration { return time.Since(start) })
+		p, err := lease.Open(ctx, target, lease.Options{TTL: time.Minute})
+		must(t, err)
+		last, err := p.Take(ctx, lease.State{}, lease.NewSession())
+		must(t, err)
+		last.Abandon()
+		r := &Replication{path: filepath.Join(target, "app.db"), config: Config{Target: target, Lease: 3 * time.Second}, log: slog.New(slog.DiscardHandler)}
+		must(t, Owns(r.path, last.Epoch(), last.Session()))
+		r.place, err = lease.Open(ctx, target, lease.Options{TTL: r.config.Lease})
+		must(t, err)
+		_, err = r.take(ctx, r.place)
+		must(t, err)
+		if waited := time.Since(start); r.lease.Epoch() != 2 || waited < time.Minute {
+			t.Errorf("epoch %d after %s", r.lease.Epoch(), waited)
+		}
+		must(t, r.disown(ctx, true))
+	})
 }
