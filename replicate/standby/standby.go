@@ -185,10 +185,10 @@ func (s *standby) promote(ctx context.Context, from lease.State) (Promotion, err
 	}()
 	if !out.Own {
 		if err := s.bring(ctx, from, &out); err != nil {
-			if l.Err() == nil { // the next one tries
-				err = errors.Join(err, s.release(ctx, l))
+			if lost := l.Err(); lost != nil { // what it has failed by may be the end of ctx alone
+				return out, errors.Join(lost, err)
 			}
-			return out, err
+			return out, errors.Join(err, s.release(ctx, l)) // the next one tries
 		}
 	}
 	if err := l.Err(); err != nil {

@@ -3,6 +3,7 @@ package standby
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"sync/atomic"
@@ -183,4 +184,44 @@ func TestWaits(t *testing.T) {
 	}
 	integrity(t, db)
 	must(t, db.Close())
+}
+
+// told is a log that hands on what it is told.
+type told func(message string)
+
+func (told) Enabled(context.Context, slog.Level) bool        { return true }
+func (f told) Handle(_ context.Context, r slog.Record) error { f(r.Message); return nil }
+func (f told) WithAttrs([]slog.Attr) slog.Handler            { return f }
+func (f told) WithGroup(string) slog.Handler                 { return f }
+
+// A standby whose lease is lost while it brings the database here begins again.
+func TestLostWhileItBrings(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	target := filepath.Join(dir, "replica")
+	db := openDB(t, filepath.Join(dir, "one.db"), owner(target, replicate.Durable))
+	_, err := db.Exec("CREATE TABLE t(n INTEGER PRIMARY KEY)")
+	must(t, err)
+	must(t, db.Close())
+	lost, once := make(chan struct{}), false
+	log := func(message string) {
+		switch {
+		case message == "holdfast: the lease is lost":
+			close(lost)
+		case message == "holdfast: this machine takes over" && !once:
+			once = true
+			place, err := lease.Open(t.Context(), target, lease.Options{})
+			must(t, err)
+			_, err = place.Depose(t.Context())
+			must(t, err)
+			must(t, place.Close())
+			<-lost
+		}
+	}
+	two := filepath.Join(dir, "two.db")
+	p, err := Run(t.Context(), Config{Target: target, Path: two, TTL: 3 * time.Second, Cold: true, Logger: slog.New(told(log))})
+	if err != nil || p.Epoch != 4 || p.From != 1 {
+		t.Fatalf("%+v, %v", p, err)
+	}
+	integrity(t, openDB(t, two, owner(target, replicate.Durable)))
 }
