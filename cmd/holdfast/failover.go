@@ -128,5 +128,9 @@ func (a *app) failoverDemote(ctx context.Context, place *lease.Place) error {
 	if err != nil {
 		return fmt.Errorf("the owner of epoch %d has not handed it over (%w): if it is dead, a standby takes over when its lease has expired; holdfast failover promote doesn't wait", asked.Epoch, err)
 	}
-	return a.printFailover(s.Manifest, "free")
+	state := "free"
+	if !s.Released { // a standby was faster than this look
+		state = "owned"
+	}
+	return a.printFailover(s.Manifest, state)
 }

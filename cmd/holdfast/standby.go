@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	neturl "net/url"
 	"os"
 	"os/exec"
 	"strconv"
@@ -151,7 +152,12 @@ func postHook(ctx context.Context, url string, p standby.Promotion) error {
 		return exitcode.Usagef("--post takes a URL")
 	}
 	req.Header.Set("Content-Type", "application/json")
-	answer, err := http.DefaultClient.Do(req)
+	// A POST that is redirected becomes a GET, and nothing is told. The URL may be a secret by itself.
+	client := http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	answer, err := client.Do(req)
+	if e := (*neturl.Error)(nil); errors.As(err, &e) {
+		err = fmt.Errorf("%s: %w", req.URL.Host, e.Err)
+	}
 	if err == nil {
 		_ = answer.Body.Close()
 		if answer.StatusCode/100 != 2 {
