@@ -17,9 +17,11 @@ import (
 	"github.com/holdfastdb/holdfast/replicate/objects"
 )
 
+const epochs = "epoch-"
+
 // Epoch is the target of one epoch of a database that is replicated with a lease.
 func Epoch(target string, epoch int64) string {
-	name := fmt.Sprintf("epoch-%08d", epoch)
+	name := fmt.Sprintf("%s%08d", epochs, epoch)
 	if base, query, has := strings.Cut(target, "?"); strings.Contains(target, "://") {
 		base = strings.TrimSuffix(base, "/") + "/" + name
 		if has {
@@ -119,6 +121,9 @@ func (r *Replication) take(ctx context.Context, p *lease.Place) (target, error) 
 		return target{}, err
 	}
 	last, err := p.Read(reach)
+	if err == nil && last.Epoch == 0 {
+		err = r.nothingThere(reach, p)
+	}
 	if err != nil {
 		return target{}, err
 	}
@@ -131,18 +136,18 @@ func (r *Replication) take(ctx context.Context, p *lease.Place) (target, error) 
 	}
 	// Written down before: a process that is killed between the two must find its epoch to be its own.
 	session := lease.NewSession()
-	epochs := []owned{{from.Epoch + 1, session}}
+	has := []owned{{from.Epoch + 1, session}}
 	switch {
 	case from.Epoch == 0 || r.config.TakeOver.Enabled():
 	case Has(r.path, from.Manifest):
-		epochs = append(epochs, owned{from.Epoch, from.Session})
+		has = append(has, owned{from.Epoch, from.Session})
 	default:
 		return target{}, fmt.Errorf("%w: epoch %d at %s was %s's, and nothing shows that this file has all of it: bring it here with holdfast standby; "+
 			"or, if what that epoch has is to be dropped, go on with take_over", holdfast.ErrRefused, from.Epoch, r.target.name, from.Node)
 	}
 	t, err := parseTarget(Epoch(r.config.Target, from.Epoch+1))
 	if err == nil {
-		err = writeOwnership(r.path, epochs)
+		err = writeOwnership(r.path, has)
 	}
 	if err != nil {
 		return target{}, err
@@ -153,6 +158,17 @@ func (r *Replication) take(ctx context.Context, p *lease.Place) (target, error) 
 		}
 	}
 	return t, err
+}
+
+// nothingThere refuses to begin with epoch 1 where there are others: with each start the epoch would come closer
+// to an old one, and that would be found for the newest.
+func (r *Replication) nothingThere(ctx context.Context, p *lease.Place) error {
+	there, err := p.Others(ctx, epochs)
+	if err == nil && there {
+		err = fmt.Errorf("%w: %s has epochs, and the manifest that says which is the newest is gone: put it back, or name a new target; "+
+			"holdfast restore brings back what an epoch has", holdfast.ErrRefused, r.target.name)
+	}
+	return err
 }
 
 // Fenced is nil while writes may be acknowledged, and without a lease. Else it is a

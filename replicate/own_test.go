@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -277,4 +278,45 @@ func TestWaitsForALongerLease(t *testing.T) {
 		}
 		must(t, r.disown(ctx, true))
 	})
+}
+
+// A manifest that is gone while epochs are there would be begun anew below them, and who takes over would
+// find what is old for the newest.
+func TestLostManifestIsNoBeginning(t *testing.T) {
+	s3Keys(t)
+	backend := s3mem.New()
+	must(t, backend.CreateBucket("bucket"))
+	server := httptest.NewServer(gofakes3.New(backend).Server())
+	defer server.Close()
+	dir := t.TempDir()
+	for kind, target := range map[string]string{
+		"directory": filepath.Join(dir, "replica"),
+		"bucket":    "s3://bucket/app?endpoint=" + server.URL + "&region=eu-central-1&force-path-style=true",
+	} {
+		t.Run(kind, func(t *testing.T) {
+			db, err := holdfast.Open(t.Context(), filepath.Join(dir, kind+".db"), to(target, leased))
+			must(t, err)
+			write(t, db, "CREATE TABLE t(n INTEGER PRIMARY KEY)")
+			must(t, db.Close())
+			if kind == "bucket" {
+				_, err := backend.DeleteObject("bucket", "app/"+lease.Name)
+				must(t, err)
+			} else {
+				names, err := filepath.Glob(filepath.Join(target, lease.Name+".*"))
+				must(t, err)
+				for _, name := range names {
+					must(t, os.Remove(name))
+				}
+			}
+			for _, takeOver := range []holdfast.Switch{holdfast.Off, holdfast.On} {
+				db, err := holdfast.Open(t.Context(), filepath.Join(dir, kind+"-other.db"), to(target, leased, func(c *holdfast.ReplicationConfig) { c.TakeOver = takeOver }))
+				if !errors.Is(err, holdfast.ErrRefused) || errors.As(err, new(*HistoryError)) {
+					t.Errorf("%v, %v", db, err)
+				}
+			}
+			if m, err := place(t, target).Read(t.Context()); err != nil || m.Epoch != 0 {
+				t.Errorf("%+v, %v", m, err)
+			}
+		})
+	}
 }

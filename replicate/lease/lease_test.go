@@ -74,9 +74,10 @@ func (s *store) Write(_ context.Context, text []byte, version string) (string, e
 	return strconv.Itoa(s.version), nil
 }
 
-func (s *store) Prove(context.Context) error { return nil }
-func (s *store) Path() string                { return "memory" }
-func (s *store) Close() error                { return nil }
+func (s *store) Others(context.Context, string) (bool, error) { return false, nil }
+func (s *store) Prove(context.Context) error                  { return nil }
+func (s *store) Path() string                                 { return "memory" }
+func (s *store) Close() error                                 { return nil }
 
 // machineAt is a machine whose clock runs at a speed of its own, in hundredths.
 func machineAt(s *store, name string, speed int64, shows time.Duration) *Place {

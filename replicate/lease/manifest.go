@@ -115,6 +115,11 @@ func (p *Place) Path() string { return p.object.Path() }
 // Prove has the store refuse what it has to; see objects.Versioned.
 func (p *Place) Prove(ctx context.Context) error { return p.object.Prove(ctx) }
 
+// Others tells whether something lies beside the manifest whose name begins with prefix.
+func (p *Place) Others(ctx context.Context, prefix string) (bool, error) {
+	return p.object.Others(ctx, prefix)
+}
+
 // Read is the manifest as it is. Where there is none, its epoch is 0.
 func (p *Place) Read(ctx context.Context) (State, error) {
 	text, version, err := p.object.Read(ctx)

@@ -41,6 +41,8 @@ type Versioned interface {
 	// Prove has the store refuse writes whose condition does not hold, on an object of its own. A
 	// store that takes them is ErrUnconditional.
 	Prove(ctx context.Context) error
+	// Others tells whether something lies beside it whose name begins with prefix.
+	Others(ctx context.Context, prefix string) (bool, error)
 	// Path names the object, for people.
 	Path() string
 	Close() error
@@ -101,6 +103,14 @@ type object struct {
 
 func (o *object) Close() error { return o.b.Close() }
 func (o *object) Path() string { return o.b.Path(o.name) }
+
+func (o *object) Others(ctx context.Context, prefix string) (bool, error) {
+	page, err := o.b.client.ListObjectsV2(ctx, &s3.ListObjectsV2Input{Bucket: &o.b.name, Prefix: o.b.key(prefix), MaxKeys: aws.Int32(1)})
+	if err != nil {
+		return false, o.b.failed(ctx, "list", "", err)
+	}
+	return len(page.Contents) > 0, nil
+}
 
 func (o *object) Read(ctx context.Context) ([]byte, string, error) {
 	got, err := o.b.client.GetObject(ctx, &s3.GetObjectInput{Bucket: &o.b.name, Key: o.b.key(o.name)})
@@ -210,6 +220,14 @@ func (s *series) last() (last uint64, all []uint64, err error) {
 		last++
 	}
 	return last, all, nil
+}
+
+func (s *series) Others(_ context.Context, prefix string) (bool, error) {
+	entries, err := os.ReadDir(s.dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return strings.HasPrefix(e.Name(), prefix) }), err
 }
 
 func (s *series) Read(ctx context.Context) ([]byte, string, error) {
