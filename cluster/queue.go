@@ -344,10 +344,13 @@ func (q *queue) land(f *flight, r reply) (progress bool) {
 			r.results = r.results[first:]
 		}
 	}
+	if r.verdict == doubtful { // all are told the same, and the statement is of one of them
+		r.failed = -1
+	}
+	if r.failed < 0 {
+		r.results = nil
+	}
 	for _, u := range f.units {
-		if r.verdict == doubtful || r.failed < 0 {
-			r.results = nil
-		}
 		q.settle(u, r)
 	}
 	return true
