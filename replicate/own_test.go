@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -319,4 +320,26 @@ func TestLostManifestIsNoBeginning(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A first start that is given up after it has taken its epoch can be repeated.
+func TestGivenUpStart(t *testing.T) {
+	s3Keys(t)
+	backend := s3mem.New()
+	must(t, backend.CreateBucket("bucket"))
+	handler := gofakes3.New(backend).Server()
+	ctx, cancel := context.WithCancel(t.Context())
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.Contains(r.URL.String(), "epoch-00000001") {
+			cancel()
+		}
+		handler.ServeHTTP(w, r)
+	}))
+	t.Cleanup(server.Close) // after the database
+	target := to("s3://bucket/app?endpoint="+server.URL+"&region=eu-central-1&force-path-style=true", leased)
+	path := filepath.Join(t.TempDir(), "app.db")
+	if db, err := holdfast.Open(ctx, path, target); !errors.Is(err, context.Canceled) {
+		t.Fatalf("%v, %v", db, err)
+	}
+	write(t, openDB(t, path, target), "CREATE TABLE t(n INTEGER PRIMARY KEY)")
 }

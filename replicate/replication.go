@@ -113,7 +113,11 @@ func open(ctx context.Context, path string, config Config, log *slog.Logger, own
 		seen: seen{asOf: time.Now()},
 	}
 	if err := r.prepare(ctx, own, stall); err != nil {
-		return nil, errors.Join(err, r.disown(ctx, true), lock.undo())
+		undo := lock.undo
+		if r.lease != nil { // the next start has to find whose epoch it was
+			undo = lock.release
+		}
+		return nil, errors.Join(err, r.disown(ctx, true), undo())
 	}
 	loop, stop := context.WithCancel(context.WithoutCancel(ctx))
 	r.stop = stop
