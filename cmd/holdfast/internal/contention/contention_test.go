@@ -25,10 +25,11 @@ func TestMeasureEveryContestant(t *testing.T) {
 			t.Errorf("%s: %v", c, err)
 			continue
 		}
-		if r.Tally.Transactions == 0 || r.LostUpdates != 0 || r.Tally.Elapsed <= 0 || r.PerSecond() <= 0 {
+		if r.Tally.Transactions+r.Tally.Errors == 0 || r.LostUpdates != 0 || r.Tally.Elapsed <= 0 {
 			t.Errorf("%s: %+v", c, r.Tally)
 		}
-		if c == Holdfast && (r.Tally.Errors != 0 || r.ErrorRatio() != 0) {
+		// Of the others not one may come through, on a machine with more to do.
+		if c == Holdfast && (r.Tally.Errors != 0 || r.ErrorRatio() != 0 || r.PerSecond() <= 0) {
 			t.Errorf("%s: %d errors, the first: %s", c, r.Tally.Errors, r.Tally.FirstError)
 		}
 		if p50, p99 := r.Quantile(0.5), r.Quantile(0.99); p50 > p99 || p99 > r.Tally.Longest {
