@@ -141,14 +141,28 @@ func (f *filling) end() error {
 	})
 }
 
-// free gives the volume more space, and demands that the processes write again.
+// free gives the volume more space, and demands that the processes write again. What the
+// log had may take all of that when it is copied into the file; then there is more.
 func (f *filling) free(ctx context.Context) error {
-	f.size += 1<<20 + f.t.Rand.Int64N(1<<20)
-	if err := f.volume.ask(ctx, fmt.Sprintf("size %d", f.size)); err != nil {
-		return err
+	for again := 0; ; again++ {
+		f.size += 1<<20 + f.t.Rand.Int64N(1<<20)
+		if err := f.volume.ask(ctx, fmt.Sprintf("size %d", f.size)); err != nil {
+			return err
+		}
+		full := f.full.Load()
+		if err := f.begin(ctx, false); err != nil {
+			return err
+		}
+		err := f.progress(ctx)
+		if err == nil {
+			return nil
+		}
+		if err = fmt.Errorf("%w; %d writes found the volume full, and what writes said is %q", err, f.full.Load()-full, f.ledger.Said); again == 4 || f.full.Load() == full {
+			return err
+		}
+		f.t.Count("full_again", 1)
+		if err := f.end(); err != nil {
+			return err
+		}
 	}
-	if err := f.begin(ctx, false); err != nil {
-		return err
-	}
-	return f.progress(ctx)
 }
