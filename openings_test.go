@@ -9,7 +9,8 @@ type opening struct {
 var openings = []opening{
 	{"alerts/receivers.go Secret os.ReadFile", "a token: table.Own has looked before that this process has the file not open, and more than 16 KiB is refused"},
 	{"alerts/silences.go loadSilences os.ReadFile", "its name ends with .json, and this package writes it"},
-	{"alerts/silences.go writeThrough os.OpenFile", "a name of its own beside that file"},
+	{"alerts/silences.go writeThrough os.Remove", "a name of its own beside that file, not opened"},
+	{"alerts/silences.go writeThrough os.OpenFile", "O_EXCL, a name of its own beside that file: a file that nobody can have open"},
 	{"alerts/silences.go save os.Rename", "the same, to a name that ends with .json"},
 	{"alerts/silences.go keepAside os.Rename", "that file, which this process has not open, to a name of its own"},
 	{

@@ -114,8 +114,12 @@ func (s *silences) save() error {
 }
 
 // writeThrough writes a file, and waits for the disk: a name may be on it before what it names.
+// What lies there, a killed process's or a link that somebody made, is not opened: the file is new.
 func writeThrough(path string, text []byte) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}
